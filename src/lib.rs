@@ -1,1 +1,16 @@
-//! slp-collector.
+//! slp-collector: Cisco Smart Licensing Using Policy, from the device to Cisco and back.
+//!
+//! ```text
+//! inward     collect ──▶ parse ──▶ keep ──▶ plan(now)            device → domain → ledger → domain
+//! outward    plan ──▶ compose ──▶ seal ──▶ hand over             domain → exchange
+//! homeward   read ack ──▶ match ──▶ acknowledge ──▶ deliver      exchange → domain → ledger → device ──▶ read back
+//! ```
+//!
+//! [`domain`] is pure: no clock, no file, no socket. [`device`] is the only room that talks to
+//! devices, [`ledger`] the only memory, [`exchange`] the only archive format; these three never
+//! see each other. [`flow`] calls them in the order of the picture. The daemon and the
+//! command line are two ways to call [`flow`].
+
+#![forbid(unsafe_code)]
+
+pub mod domain;

@@ -1,0 +1,325 @@
+//! What the journal holds: facts, each with the instant at which we learned it.
+//!
+//! **stored**: the serde form of these types is the journal's format, version 1. A new fact is a
+//! new variant; a new field is optional; nothing is renamed. `tests/data/ledger-v1` keeps the proof.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::digest::Sha256;
+use super::instance::{DeviceName, Member, Site, Udi};
+use super::report::{ReportFacts, ReportId};
+use super::state::{DeviceState, ReportState};
+
+/// One fact and when we learned it. **stored**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub at: Timestamp,
+    pub fact: Fact,
+}
+
+/// Something that became known. **stored**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fact {
+    /// A device told which product instance it is; written when that is new or changed.
+    DeviceIdentified(DeviceIdentified),
+    /// The licensing state of an instance; written when it differs from the last one.
+    StateRead(StateRead),
+    /// The device's own word on where reports stand; only what changed.
+    ReportStates(ReportStates),
+    /// A signed report is kept. `object` names its bytes.
+    ReportCollected(ReportCollected),
+    /// A report id came again with other bytes. The first is kept; the second is an object too.
+    ReportConflict(ReportConflict),
+    /// We wrote to a device.
+    DeviceWritten(DeviceWritten),
+    /// A device stopped answering, or answers wrongly.
+    ContactLost(ContactLost),
+    /// It answers again.
+    ContactRestored(ContactRestored),
+    /// A certificate or host key is trusted from now on.
+    TrustPinned(TrustPinned),
+    /// A device showed another certificate or key than the one pinned.
+    TrustRefused(TrustRefused),
+    /// A device refused a credential.
+    CredentialRefused(CredentialRefused),
+    /// A person let a held credential be used again.
+    CredentialReleased(CredentialReleased),
+    /// What worked on a device: remembered per software version.
+    AccessLearned(AccessLearned),
+    /// A bundle was written.
+    BundleMade(BundleMade),
+    /// A bundle left the house.
+    BundleHandedOver(BundleHandedOver),
+    /// An answer (ACK, policy, authorization) came in and belongs to an instance.
+    AnswerReceived(AnswerReceived),
+    /// An answer came in that we cannot place.
+    AnswerQuarantined(AnswerQuarantined),
+    /// An answer was sent to its device; how that ended.
+    AnswerDelivered(AnswerDelivered),
+    /// A scheduled run came to its end.
+    ScheduleRan(ScheduleRan),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeviceIdentified {
+    pub device: DeviceName,
+    pub site: Site,
+    pub udi: Udi,
+    pub uuid: Option<String>,
+    pub members: Vec<Member>,
+    /// `ios-xe`, `ios-xr`, `nx-os`.
+    pub os: String,
+    pub software: Option<String>,
+    pub hostname: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StateRead {
+    pub udi: Udi,
+    /// Without `rum_ids`: those are in [`ReportStates`].
+    pub state: DeviceState,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportStates {
+    pub udi: Udi,
+    pub states: Vec<(ReportId, ReportState)>,
+}
+
+/// Where a report came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The device's own REST interface.
+    Rest,
+    /// A file saved on the device and copied.
+    SavedFile,
+    /// A file that a person brought.
+    Import,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportCollected {
+    pub device: Option<DeviceName>,
+    pub report: ReportFacts,
+    /// The report object (payload, header, signature) byte for byte.
+    pub object: Sha256,
+    pub source: Source,
+    /// Version of the reader that made `report` out of `object`.
+    pub parser: u32,
+    /// It ended before the device's last ACK and its state cannot be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub presumed_acknowledged: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportConflict {
+    pub udi: Udi,
+    pub report_id: ReportId,
+    pub kept: Sha256,
+    pub differing: Sha256,
+}
+
+/// What we may do to a device, and nothing beyond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Write {
+    CloseReports,
+    /// Reading report bodies moves them from closed to unacknowledged.
+    FetchReports,
+    SaveUsage,
+    CopyFile,
+    ImportFile,
+    DeleteOwnFile,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeviceWritten {
+    pub device: DeviceName,
+    pub write: Write,
+    /// What exactly: which reports, which answer, in which form.
+    pub detail: String,
+    /// `None` when the device took it; else its refusal.
+    pub refused: Option<String>,
+}
+
+/// Whose fault a failure is: that is who must act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Blame {
+    /// No answer, or the connection broke.
+    Unreachable,
+    /// It answered and said no: credentials, privilege.
+    Refused,
+    /// Its certificate or key is not the one we trust.
+    Untrusted,
+    /// It answered something that no device should.
+    Misbehaved,
+    /// It does not offer what we need.
+    Unsupported,
+    /// Our own side: disk, memory, configuration.
+    Ours,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContactLost {
+    pub device: DeviceName,
+    pub blame: Blame,
+    pub cause: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContactRestored {
+    pub device: DeviceName,
+}
+
+/// Who decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decider {
+    /// First contact under `trust = learn`.
+    FirstContact,
+    /// A person, by a verb.
+    Operator,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrustPinned {
+    pub device: DeviceName,
+    /// SHA-256 of the certificate (DER) or host key.
+    pub fingerprint: Sha256,
+    pub by: Decider,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrustRefused {
+    pub device: DeviceName,
+    pub pinned: Sha256,
+    pub presented: Sha256,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CredentialRefused {
+    /// The credential's name, never its value.
+    pub credential: String,
+    pub device: DeviceName,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CredentialReleased {
+    pub credential: String,
+    pub note: Option<String>,
+}
+
+/// A way of handing an ACK to `/smartlic-service/import`; which one a release takes is not published.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImportForm {
+    /// The file's own bytes.
+    Raw,
+    /// The file in base64, as the whole body.
+    Base64,
+    /// `{"<key>":"<base64>"}`.
+    Json(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccessLearned {
+    pub device: DeviceName,
+    pub software: Option<String>,
+    pub import_form: ImportForm,
+}
+
+/// One report inside a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundledReport {
+    pub udi: Udi,
+    pub report_id: ReportId,
+    pub payload_sha256: Sha256,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BundleMade {
+    pub bundle_id: String,
+    pub nonce: String,
+    /// `None`: all sites.
+    pub site: Option<Site>,
+    pub manifest_sha256: Sha256,
+    /// The name of the folder or tar that was written.
+    pub name: String,
+    /// Names of the files meant for upload; answers carry them with `ACK_` in front.
+    pub uploads: Vec<BundleUpload>,
+    pub reports: Vec<BundledReport>,
+    pub previous_bundle_id: Option<String>,
+}
+
+/// A file of a bundle that a person uploads, and the instance inside when there is just one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleUpload {
+    pub name: String,
+    pub udi: Option<Udi>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BundleHandedOver {
+    pub bundle_id: String,
+    /// When it left; may be earlier than the event.
+    pub handed_over: Timestamp,
+    pub note: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnswerReceived {
+    /// The answer file byte for byte.
+    pub object: Sha256,
+    pub name: String,
+    pub udi: Udi,
+    /// What it carries: `rum-ack`, `policy`, `authorization`, `account-info`, `trust`.
+    pub parts: Vec<String>,
+    pub bundle_id: Option<String>,
+    /// Report ids it acknowledges, where they could be read.
+    pub reports: Vec<ReportId>,
+    /// A person placed it (`ack assign`).
+    pub assigned: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnswerQuarantined {
+    pub object: Sha256,
+    pub name: String,
+    pub reason: String,
+}
+
+/// How a delivery ended, by read-back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The device lists the reports as acknowledged.
+    ConfirmedById,
+    /// Ids cannot be read; the last-ACK time moved after our import. Weaker.
+    ConfirmedByTime,
+    /// The device took it, but reading back shows no change.
+    Unconfirmed,
+    /// The device, or the way to it, refused; retried by the plan when `again`.
+    Failed { cause: String, again: bool },
+    /// No way in: waits for a person with the file.
+    AwaitingHandImport,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnswerDelivered {
+    pub object: Sha256,
+    pub device: DeviceName,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScheduleRan {
+    pub schedule: String,
+    /// The instant it was due.
+    pub due: Timestamp,
+    pub polled: u64,
+    pub failed: u64,
+}

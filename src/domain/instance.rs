@@ -1,0 +1,90 @@
+//! Who: product instances by their UDI, devices by the name the operator gave them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Unique device identifier of a product instance: product id and serial number. **stored**
+///
+/// The identity under which licences are counted. Cisco prints it `PID:…,SN:…`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Udi {
+    pub pid: String,
+    pub sn: String,
+}
+
+impl Udi {
+    pub fn new(pid: impl Into<String>, sn: impl Into<String>) -> Self {
+        Udi { pid: pid.into(), sn: sn.into() }
+    }
+}
+
+impl fmt::Display for Udi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PID:{},SN:{}", self.pid, self.sn)
+    }
+}
+
+/// What a chassis is within its HA pair or stack. **stored**
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    Active,
+    Standby,
+    Member,
+}
+
+impl Role {
+    /// Reads the role as devices print it (`Active`, `Standby`, `Member`; any case).
+    pub fn read(text: &str) -> Option<Role> {
+        let lower = text.trim().to_ascii_lowercase();
+        match lower.as_str() {
+            "active" => Some(Role::Active),
+            "standby" => Some(Role::Standby),
+            "member" => Some(Role::Member),
+            _ => None,
+        }
+    }
+}
+
+/// One chassis of an HA pair or stack. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub role: Role,
+    pub udi: Udi,
+}
+
+/// The operator's name for a device, as in the inventory. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeviceName(pub String);
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for DeviceName {
+    fn from(name: &str) -> Self {
+        DeviceName(name.to_owned())
+    }
+}
+
+/// The operator's name for a place that shares people, windows and a courier. **stored**
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Site(pub String);
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Smart Account and Virtual Account as a device or an answer states them. **stored**
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Account {
+    pub smart_account: Option<String>,
+    pub virtual_account: Option<String>,
+}

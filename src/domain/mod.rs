@@ -1,0 +1,13 @@
+//! What the product knows and decides, without a clock, a file, a socket or a log.
+//!
+//! Time comes in as an argument. Everything here can be run again on the same input and gives
+//! the same answer: reading a report, folding events into a [`fleet`], telling a deadline,
+//! planning what is to be done.
+
+pub mod digest;
+pub mod event;
+pub mod fleet;
+pub mod instance;
+pub mod policy;
+pub mod report;
+pub mod state;

@@ -1,0 +1,163 @@
+//! What a device said of its licensing, whichever way it was asked.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::instance::{Account, Member, Udi};
+use super::policy::{LicenceClass, Policy};
+use super::report::{EntitlementTag, ReportId};
+
+/// The licensing model a device runs. **stored**
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Model {
+    Slp,
+    ClassicSmartLicensing,
+    SpecificLicenseReservation,
+    PermanentLicenseReservation,
+    /// PAK, right-to-use, honour-based.
+    Traditional,
+    Disabled,
+    #[default]
+    Unknown,
+}
+
+/// A time as it was printed, and as UTC where the zone can be known. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    pub text: String,
+    pub utc: Option<Timestamp>,
+}
+
+impl Stamp {
+    /// A stamp whose UTC instant is certain.
+    pub fn utc(at: Timestamp) -> Self {
+        Stamp { text: at.to_string(), utc: Some(at) }
+    }
+}
+
+/// How the device itself would reach Cisco. **stored**
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transport {
+    /// `off`, `cslu`, `smart`, `callhome`, `automatic`, or the device's own word.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub url: Option<String>,
+}
+
+/// The block "Usage Reporting" of `show license status`, or YANG `rum-ack`. **stored**
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageReporting {
+    pub last_ack: Option<Stamp>,
+    pub next_ack_deadline: Option<Stamp>,
+    pub push_interval_days: Option<u32>,
+    pub next_ack_push_check: Option<Stamp>,
+    pub next_push: Option<Stamp>,
+    pub last_push: Option<Stamp>,
+    pub last_file_write: Option<Stamp>,
+}
+
+/// One trust code. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustCode {
+    pub role: Option<super::instance::Role>,
+    pub udi: Option<Udi>,
+    pub installed: Option<Stamp>,
+    pub expires: Option<Stamp>,
+}
+
+/// One licence that the device counts. **stored**
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct License {
+    pub name: Option<String>,
+    pub entitlement_tag: Option<EntitlementTag>,
+    pub description: Option<String>,
+    pub count: Option<u64>,
+    /// In the device's words: `IN USE`, `NOT IN USE`, …
+    pub status: Option<String>,
+    /// `Perpetual`, `Subscription`, …; YANG does not tell it.
+    pub license_type: Option<String>,
+    pub enforcement: Option<String>,
+}
+
+impl License {
+    /// Is anything of it counted?
+    pub fn in_use(&self) -> bool {
+        self.count.is_some_and(|count| count > 0)
+    }
+
+    /// The class whose numbers of the policy apply, where the device tells it.
+    pub fn class(&self) -> Option<LicenceClass> {
+        let enforcement = self.enforcement.as_deref().unwrap_or_default().to_ascii_uppercase();
+        if enforcement.contains("EXPORT") && !enforcement.contains("NON-EXPORT") {
+            return Some(LicenceClass::Export);
+        }
+        if enforcement.starts_with("ENFORCED") {
+            return Some(LicenceClass::Enforced);
+        }
+        match self.license_type.as_deref()?.to_ascii_lowercase().as_str() {
+            "perpetual" => Some(LicenceClass::Perpetual),
+            "subscription" => Some(LicenceClass::Subscription),
+            "export" => Some(LicenceClass::Export),
+            _ => None,
+        }
+    }
+}
+
+/// Where a RUM report stands, as its device says (YANG `rum-report-state-enum`, CLI column State). **stored**
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReportState {
+    Invalid,
+    Open,
+    Closed,
+    Pending,
+    Unacknowledged,
+    Acknowledged,
+    /// CLI `DELETED`: purged from storage; says nothing of an acknowledgement.
+    Deleted,
+}
+
+/// One line of the device's own list of reports. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedReport {
+    pub report_id: ReportId,
+    /// `null` where the list tells ids only.
+    pub state: Option<ReportState>,
+    pub feature: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Timestamp>,
+}
+
+/// The block "Usage Report Summary". **stored**
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportSummary {
+    pub total: Option<u64>,
+    pub purged: Option<u64>,
+    pub acknowledged: Option<u64>,
+    pub waiting_for_ack: Option<u64>,
+    pub available: Option<u64>,
+}
+
+/// Everything a device said of its licensing at one moment. **stored**
+///
+/// A fact that was not told is `None` or empty, never a guess.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceState {
+    pub model: Model,
+    #[serde(flatten)]
+    pub account: Account,
+    pub transport: Option<Transport>,
+    pub policy: Option<Policy>,
+    pub usage_reporting: UsageReporting,
+    pub trust_codes: Vec<TrustCode>,
+    pub udi: Option<Udi>,
+    pub uuid: Option<String>,
+    pub members: Vec<Member>,
+    pub licenses: Vec<License>,
+    pub reports: Option<ReportSummary>,
+    pub rum_ids: Vec<ListedReport>,
+    pub agent_version: Option<String>,
+}
