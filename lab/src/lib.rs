@@ -39,6 +39,7 @@
 pub mod account;
 pub mod answer;
 pub mod clock;
+pub mod console;
 pub mod device;
 pub mod face;
 pub mod fault;

@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use data_encoding::BASE64;
 use http_body_util::combinators::BoxBody;
@@ -26,6 +27,9 @@ use crate::face::station::Station;
 use crate::face::{restconf, smartlic};
 use crate::fault::Fault;
 use crate::fault::wire::{Tamper, Wire};
+
+/// A handshake that takes longer is given up.
+const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// Serves a device until the task is aborted; its connections end with it.
 pub async fn serve(station: Arc<Station>) {
@@ -70,7 +74,7 @@ async fn spoken(station: &Arc<Station>, socket: TcpStream) -> io::Result<()> {
     let limits = &station.spec.limits;
     let certificate = station.certificates.of(&station.spec, shown);
     let handshake = TlsAcceptor::from(Arc::clone(&certificate.config)).accept(socket);
-    let stream = match timeout(limits.idle, handshake).await {
+    let stream = match timeout(HANDSHAKE, handshake).await {
         Ok(Ok(stream)) => stream,
         _ => {
             station.meter.handshake_failed();
