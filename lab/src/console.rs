@@ -192,6 +192,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_portal_answers_into_a_folder() {
+        let mut console = console().await;
+        line(&mut console, "advance 1d");
+        let device = console.fleet.device("edge-001");
+        device.apply(Operation::SaveUsage { which: crate::operation::Saved::All, name: "rum.txt".into() });
+        let Reply::File(usage) = device.apply(Operation::ReadFile("rum.txt".into())) else { panic!() };
+        let folder = std::env::temp_dir().join(format!("slp-lab-console-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("rum.txt"), usage).unwrap();
+        let command = format!("portal {0}/rum.txt {0}", folder.display());
+        let said = line(&mut console, &command);
+        assert_eq!(said, folder.join("ACK_rum.txt").display().to_string());
+        assert!(std::fs::read_to_string(said).unwrap().starts_with("<smartLicense><smartLicenseRumAck>"));
+        assert!(line(&mut console, &command).starts_with("error: refused: rum.txt: duplicate report"));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
     async fn mistakes_are_said() {
         let mut console = console().await;
         for (command, expected) in [

@@ -24,6 +24,8 @@ pub struct Device {
     /// The latest true time it was told; earlier ones are taken for this one.
     now: i64,
     offset: i64,
+    /// When it was first switched on.
+    started: i64,
     members: Vec<Member>,
     licences: Vec<Licence>,
     shelf: Shelf,
@@ -49,6 +51,7 @@ impl Device {
         let mut device = Device {
             now: now - spec.age,
             offset: spec.clock_offset,
+            started: start,
             members: spec.members.clone(),
             licences: spec.licences.iter().map(|licence| Licence { count: 0, ..licence.clone() }).collect(),
             shelf: Shelf::new(first_id),
@@ -165,8 +168,8 @@ impl Device {
                 fetched.push(Fetched { report_id: report.id, json: json.clone() });
             }
         }
-        for one in &fetched {
-            self.shelf.requested(one.report_id);
+        if self.spec.knobs.fetch_marks {
+            fetched.iter().for_each(|one| self.shelf.requested(one.report_id));
         }
         fetched
     }
@@ -323,6 +326,7 @@ impl Device {
             policy: self.policy.clone(),
             policy_installed: self.policy_installed,
             account: self.account.clone(),
+            trusted: self.spec.uuid.as_ref().map(|_| self.started),
             last_ack: self.last_ack,
             due: self.due(),
             first_use: self.first_use,

@@ -52,7 +52,7 @@ pub enum Fault {
 /// Where and how often a fault strikes; by default everywhere and always.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// Only requests whose path begins so.
+    /// Only requests whose path begins so. A fault of a connection has no path and never strikes with one.
     pub path: Option<String>,
     /// Only so many times. Faults of a connection count connections.
     pub first: Option<u32>,

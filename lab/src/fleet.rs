@@ -1,4 +1,4 @@
-//! The fleet: devices that listen on loopback, each on a port of its own, all by one clock.
+//! The fleet: devices that listen on loopback, each at an address and port of its own, all by one clock.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -35,9 +35,9 @@ impl Fleet {
         let in_flight = Arc::new(Level::default());
         let mut stations = BTreeMap::new();
         let mut serving = JoinSet::new();
-        for spec in specs {
+        for (index, spec) in specs.into_iter().enumerate() {
             let name = spec.name.clone();
-            let station = Station::new(spec, clock.clone(), Arc::clone(&in_flight))
+            let station = Station::new(index, spec, clock.clone(), Arc::clone(&in_flight))
                 .map_err(|error| io::Error::new(error.kind(), format!("{name} cannot listen: {error}")))?;
             let station = Arc::new(station);
             serving.spawn(http::serve(Arc::clone(&station)));
@@ -99,6 +99,11 @@ impl Handle {
 
     pub fn addr(&self) -> SocketAddr {
         self.0.addr
+    }
+
+    /// `https://` and the address.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.addr())
     }
 
     pub fn user(&self) -> &str {

@@ -17,7 +17,7 @@ pub struct Spec {
     pub site: String,
     /// All chassis, the active one first. Never empty.
     pub members: Vec<Member>,
-    /// The id an account gave it, which reports then carry. `None` until a device is trusted.
+    /// The id an account gave it, which reports then carry: such a device has a trust code. `None` until then.
     pub uuid: Option<String>,
     /// `17.09.02`, as reports print it.
     pub software: String,
@@ -115,6 +115,8 @@ pub struct Knobs {
     pub state_model: StateModel,
     /// `?fields=` is answered with 400.
     pub rejects_fields: bool,
+    /// Whoever fetches reports has requested them: closed ones become unacknowledged. Inferred from the model's text.
+    pub fetch_marks: bool,
     /// East of Greenwich; used in date-and-times.
     pub timezone_minutes: i32,
     /// Each close also makes a telemetry report.
@@ -137,6 +139,7 @@ impl Default for Knobs {
             usage_as_object_when_single: false,
             state_model: StateModel::Full,
             rejects_fields: false,
+            fetch_marks: true,
             timezone_minutes: 0,
             telemetry: false,
             storage: 366,
@@ -176,7 +179,7 @@ pub struct Tls {
     pub versions: TlsVersions,
     /// The certificate ended on 2020-01-01, as those of many old images did.
     pub expired: bool,
-    /// The certificate names the host name and 127.0.0.1. A self-signed one of a device usually names nothing.
+    /// The certificate names the host name and the address. A self-signed one of a device usually names nothing.
     pub san: bool,
 }
 

@@ -21,6 +21,8 @@ pub struct State {
     pub policy: Policy,
     pub policy_installed: Option<i64>,
     pub account: Option<Account>,
+    /// When a trust code was installed.
+    pub trusted: Option<i64>,
     /// When the last acknowledgement or policy was installed.
     pub last_ack: Option<i64>,
     /// When the next acknowledgement is owed; `None` when nothing is.

@@ -3,6 +3,7 @@
 //! The RSA keys are fixtures shared by many devices (`data/`), because making one takes most of a second; what
 //! tells devices apart is the certificate. They protect nothing: everything here listens on loopback.
 
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_RSA_SHA256, SerialNumber, date_time_ymd};
@@ -52,8 +53,9 @@ pub struct Certificate {
 }
 
 /// A device's certificates, by how often they were rotated.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Certificates {
+    ip: IpAddr,
     made: Mutex<Made>,
 }
 
@@ -64,6 +66,11 @@ struct Made {
 }
 
 impl Certificates {
+    /// Certificates of the device at this address.
+    pub fn at(ip: IpAddr) -> Certificates {
+        Certificates { ip, made: Mutex::default() }
+    }
+
     pub fn of(&self, spec: &Spec, shown: Shown) -> Arc<Certificate> {
         let mut made = lock(&self.made);
         let rotation = made.rotations;
@@ -71,7 +78,7 @@ impl Certificates {
         if let Some((_, _, certificate)) = known {
             return Arc::clone(certificate);
         }
-        let certificate = Arc::new(make(spec, rotation, shown));
+        let certificate = Arc::new(make(spec, self.ip, rotation, shown));
         made.certificates.push((rotation, shown, Arc::clone(&certificate)));
         certificate
     }
@@ -83,14 +90,14 @@ impl Certificates {
     }
 }
 
-fn make(spec: &Spec, rotation: u32, shown: Shown) -> Certificate {
+fn make(spec: &Spec, ip: IpAddr, rotation: u32, shown: Shown) -> Certificate {
     let print = sign::fingerprint(format!("{} {rotation} {shown:?}", spec.udi()).as_bytes());
     // A device keeps its key pair, unless it is another device or made a new one.
     let turns = rotation as usize + usize::from(shown == Shown::Foreign);
     let own = spec.udi().sn.bytes().map(usize::from).sum::<usize>();
     let (maker, signer) = &SIGNERS[(own + turns) % SIGNERS.len()];
 
-    let names = if spec.tls.san { vec![spec.name.clone(), "127.0.0.1".to_string()] } else { Vec::new() };
+    let names = if spec.tls.san { vec![spec.name.clone(), ip.to_string()] } else { Vec::new() };
     let mut params = CertificateParams::new(names).unwrap_or_default();
     let mut subject = DistinguishedName::new();
     subject.push(DnType::CommonName, format!("Self-Signed-Certificate-{}", &print[..8]));

@@ -88,7 +88,7 @@ fn tree(spec: &Spec, state: &State) -> Value {
     info.insert("udi".into(), own);
     info.insert("usage".into(), usage(state));
     info.insert("policy".into(), policy(state, &time));
-    info.insert("trust-code".into(), trust_codes(state));
+    info.insert("trust-code".into(), trust_codes(state, &time));
     if spec.knobs.state_model == StateModel::Full {
         let listed = |known: &&Known| match known.state {
             ReportState::Closed | ReportState::Unacknowledged => true,
@@ -155,9 +155,15 @@ fn policy(state: &State, time: &dyn Fn(i64) -> String) -> Value {
     node
 }
 
-/// No device of the lab was ever trusted.
-fn trust_codes(state: &State) -> Value {
-    let entry = |member: &crate::udi::Member| json!({ "key_udi": member.udi.to_string(), "is-installed": false, "udi": udi(&member.udi) });
+fn trust_codes(state: &State, time: &dyn Fn(i64) -> String) -> Value {
+    let entry = |member: &crate::udi::Member| {
+        let key = member.udi.to_string();
+        let mut node = json!({ "key_udi": key, "is-installed": state.trusted.is_some(), "udi": udi(&member.udi) });
+        if let Some(installed) = state.trusted {
+            node["time-installed"] = json!(time(installed));
+        }
+        node
+    };
     state.members.iter().map(entry).collect()
 }
 

@@ -1,6 +1,7 @@
 //! The licensing service: close, list, fetch, import, and the knobs of each.
 
 use data_encoding::BASE64;
+use lab::report::ReportState;
 use lab::spec::{ImportForm, ListShape};
 use lab::{Clock, Fleet, Operation, Portal, specs};
 use serde_json::{Value, json};
@@ -121,6 +122,17 @@ async fn logins_paths_methods_and_sizes() {
     assert!(refused.header("www-authenticate").unwrap().starts_with("Basic "));
     assert_eq!(stranger.get("/nowhere").await.unwrap().status, 401);
     assert_eq!(device.counters().logins_refused, 2);
+}
+
+#[tokio::test]
+async fn fetching_may_leave_no_mark() {
+    let mut spec = specs::branch("edge-001");
+    spec.knobs.fetch_marks = false;
+    let (fleet, device) = alone(spec).await;
+    fleet.clock().advance(DAY);
+    device.apply(Operation::Close);
+    assert_eq!(device.apply(Operation::AllReports).into_reports().len(), 1);
+    assert_eq!(device.state().reports[0].state, ReportState::Closed);
 }
 
 #[tokio::test]
