@@ -30,11 +30,12 @@
 //! that a policy alone moves "last acknowledgement received"; that the second schema names a close reason at every
 //! close; the order of elements in a saved usage file; that the answer bundle holds no manifest.
 //!
-//! *Invented by the lab:* the JSON inside `smartLicenseRumAck`; every signature's making; the elements of `/list`
-//! (four shapes to choose from); error bodies and statuses of the licensing service; the text of report keys; which
-//! body form an import takes (three to choose from); that a chain whose count is 0 sleeps after a close; that no
-//! deadline is stated where no acknowledgement is required; reports that close by themselves; the telemetry rows; the
-//! portal's strictness and the wording of its refusals.
+//! *Invented by the lab:* the JSON inside `smartLicenseRumAck`; every signature's making; the elements of
+//! `/list` (four shapes to choose from); error bodies and statuses of the licensing service; the text of report
+//! keys; which body form an import takes (three to choose from); that a chain whose count is 0 sleeps after a
+//! close; that no deadline is stated where no acknowledgement is required; that a device with an account's id
+//! has a trust code; reports that close by themselves; the telemetry rows; the portal's strictness and the
+//! wording of its refusals.
 
 pub mod account;
 pub mod answer;
