@@ -13,4 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod domain;
+pub mod schedule;
+pub mod secret;

@@ -10,4 +10,5 @@ pub mod fleet;
 pub mod instance;
 pub mod policy;
 pub mod report;
+pub mod settings;
 pub mod state;
