@@ -13,5 +13,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod domain;
 pub mod ledger;
+pub mod schedule;
+pub mod secret;

@@ -13,6 +13,7 @@ pub mod policy;
 pub mod problem;
 pub mod report;
 pub mod rum_file;
+pub mod settings;
 pub mod slp_file;
 pub mod state;
 pub mod xml;
