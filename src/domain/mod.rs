@@ -5,10 +5,13 @@
 //! planning what is to be done.
 
 pub mod ack;
+pub mod bundle;
+pub mod deadline;
 pub mod digest;
 pub mod event;
 pub mod fleet;
 pub mod instance;
+pub mod plan;
 pub mod policy;
 pub mod problem;
 pub mod report;
@@ -16,4 +19,5 @@ pub mod rum_file;
 pub mod settings;
 pub mod slp_file;
 pub mod state;
+pub mod status;
 pub mod xml;
