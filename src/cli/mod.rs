@@ -76,6 +76,10 @@ impl Stop {
 
 impl From<std::io::Error> for Stop {
     fn from(error: std::io::Error) -> Stop {
+        // Whoever read our output has seen enough.
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Stop { exit: Exit::Done, reason: String::new() };
+        }
         Stop::failed(error)
     }
 }
@@ -145,6 +149,7 @@ pub fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
     let exit = match dispatch(args, &mut out).and_then(|exit| out.flush().map(|()| exit).map_err(Stop::from)) {
         Ok(exit) => exit,
+        Err(stop) if stop.reason.is_empty() => stop.exit,
         Err(stop) => {
             drop(writeln!(std::io::stderr(), "slp-collector: {}", output::printable(&stop.reason)));
             stop.exit

@@ -126,10 +126,6 @@ pub fn standing(instance: &Instance, lead: SignedDuration, rules: &Rules, at: Ti
     let state = instance.state.as_ref();
     let model = state.map_or(Model::Unknown, |state| state.model);
     let computed = compute(instance, rules);
-    let agrees_with = |due: Timestamp| {
-        let computed = computed.as_ref()?;
-        Some((computed.due.as_second() - due.as_second()).abs() <= DAY)
-    };
     let none = |state: ObligationState, basis: Basis, reason: String| Standing {
         state,
         due: None,
@@ -194,9 +190,30 @@ pub fn standing(instance: &Instance, lead: SignedDuration, rules: &Rules, at: Ti
         leave_by: deadline.due.checked_sub(lead).ok(),
         days_left: Some(left as f64 / DAY as f64),
         basis: deadline.basis,
-        agrees: agrees_with(deadline.due),
+        agrees: agrees(instance, computed.as_ref(), deadline.due),
         computed: computed.map(|deadline| deadline.due),
         reason: deadline.reason,
+    }
+}
+
+/// Does our own rule give the same day? Where the device does not tell which classes are in use,
+/// any class's number may be the one that counts, and a later deadline says nothing.
+fn agrees(instance: &Instance, computed: Option<&Deadline>, due: Timestamp) -> Option<bool> {
+    let near = |other: Timestamp| (other.as_second() - due.as_second()).abs() <= DAY;
+    let computed = computed?;
+    if near(computed.due) {
+        return Some(true);
+    }
+    let state = instance.state.as_ref();
+    match Classes::of(state) {
+        Classes::Stated(_) => Some(false),
+        Classes::Any => {
+            let last_ack = state?.usage_reporting.last_ack.as_ref()?.utc?;
+            let policy = state?.policy.as_ref()?;
+            let frequencies = LicenceClass::ALL.iter().filter_map(|class| policy.class(*class)?.reporting_frequency_days);
+            let any = frequencies.into_iter().any(|days| after(last_ack, i64::from(days)).is_some_and(near));
+            if any { Some(true) } else { (due < computed.due).then_some(false) }
+        }
     }
 }
 
