@@ -18,16 +18,24 @@
 //! journal: in doubt it is set aside and made anew. What was mended is told by [`Ledger::healings`].
 
 mod batch;
+mod checkpoint;
 mod disk;
 mod error;
+mod hashing;
+mod heads;
+mod history;
 mod identity;
+mod index;
 mod lock;
 mod owner;
 mod pack;
 mod register;
+mod seal;
+mod sealed;
 mod segment;
 mod sled_register;
 mod start;
+mod survey;
 mod writer;
 
 use std::fmt;
@@ -46,7 +54,8 @@ pub use self::error::{Error, Place};
 use self::batch::{Link, limits};
 use self::owner::{Message, Owner, Prepared, Reply};
 use self::pack::Header;
-use self::segment::Open;
+use self::history::Layout;
+use self::seal::Steps;
 use self::start::Started;
 use self::writer::Handles;
 use crate::domain::digest::Sha256;
@@ -86,6 +95,10 @@ pub enum Healing {
     TornTail { segment: u64, after_seq: u64, events_bytes: u64, objects_bytes: u64 },
     /// sled's snapshots were unreadable; its log was enough.
     SnapshotsMovedAway { dir: PathBuf },
+    /// A seal had not come to its end and was taken back; the segment goes on growing.
+    SealUndone { segment: u64 },
+    /// A seal had come to its end but for removing the raw files.
+    SealFinished { segment: u64 },
     /// The register was set aside and made anew from the journal.
     RegisterRebuilt { cause: String, set_aside: PathBuf },
 }
@@ -101,6 +114,8 @@ impl fmt::Display for Healing {
             Healing::SnapshotsMovedAway { dir } => {
                 write!(f, "register {}: unreadable snapshots moved away; nothing is lost", dir.display())
             }
+            Healing::SealUndone { segment } => write!(f, "segment {segment}: took an unfinished seal back"),
+            Healing::SealFinished { segment } => write!(f, "segment {segment}: finished its seal"),
             Healing::RegisterRebuilt { cause, set_aside } => {
                 write!(
                     f,
@@ -109,6 +124,33 @@ impl fmt::Display for Healing {
                 )
             }
         }
+    }
+}
+
+/// Where the journal of an open ledger stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub ledger_id: String,
+    /// The number of the last batch; 0 before the first.
+    pub seq: u64,
+    /// What the next batch will link to.
+    pub head: Sha256,
+    pub segments: u64,
+}
+
+/// What tests put in place of the disk.
+struct Hooks {
+    handles: Box<Handles>,
+    steps: Box<Steps>,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        let handles: Box<Handles> = Box::new(|open| {
+            let (events, pack) = open.writing_handles()?;
+            Ok((Box::new(events), Box::new(pack)))
+        });
+        Hooks { handles, steps: Box::new(|_| Ok(())) }
     }
 }
 
@@ -136,15 +178,13 @@ struct Shared {
     trouble: Mutex<Option<String>>,
 }
 
-/// The segments as of now.
-#[derive(Clone)]
-struct Layout {
-    open: Arc<Open>,
-}
-
 impl Shared {
     fn layout(&self) -> Layout {
         self.layout.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_layout(&self, layout: Layout) {
+        *self.layout.write().unwrap_or_else(PoisonError::into_inner) = layout;
     }
 
     fn set_link(&self, link: Link) {
@@ -161,16 +201,12 @@ impl Ledger {
     ///
     /// Blocks for as long as the fold takes to read.
     pub fn open(dir: &Path, options: Options) -> Result<Ledger, Error> {
-        let handles: Box<Handles> = Box::new(|open| {
-            let (events, pack) = open.writing_handles()?;
-            Ok((Box::new(events), Box::new(pack)))
-        });
-        Ledger::open_with(dir, options, handles)
+        Ledger::open_with(dir, options, Hooks::default())
     }
 
-    fn open_with(dir: &Path, options: Options, handles: Box<Handles>) -> Result<Ledger, Error> {
-        let Started { identity, layout, fleet, register, writer, healings, lock } =
-            start::start(dir, &options, &handles, Timestamp::now())?;
+    fn open_with(dir: &Path, options: Options, hooks: Hooks) -> Result<Ledger, Error> {
+        let Started { identity, layout, fleet, register, writer, span, healings, lock } =
+            start::start(dir, &options, &*hooks.handles, Timestamp::now())?;
         let shared = Arc::new(Shared {
             root: dir.to_owned(),
             ledger_id: identity.ledger_id,
@@ -180,8 +216,18 @@ impl Ledger {
             trouble: Mutex::new(None),
         });
         let (sender, inbox) = channel();
-        let owner =
-            Owner { shared: shared.clone(), inbox, writer, register: Some(register), register_dirty: false, lock };
+        let owner = Owner {
+            shared: shared.clone(),
+            inbox,
+            options,
+            hooks,
+            writer,
+            span,
+            seal_again_at: 0,
+            register: Some(register),
+            register_dirty: false,
+            lock,
+        };
         let owner = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || owner.run())
@@ -195,7 +241,11 @@ impl Ledger {
     /// All facts of one call stand together and in order in the journal. An object that is kept already
     /// is not written again. Not for async callers: they use [`append_async`](Self::append_async).
     pub fn append(&self, at: Timestamp, facts: Vec<Fact>, objects: Vec<Vec<u8>>) -> Result<(), Error> {
-        let Some(prepared) = prepare(at, facts, objects)? else { return Ok(()) };
+        let Some(mut prepared) = prepare(at, facts, objects)? else { return Ok(()) };
+        // Here rather than in the owner, whom everybody waits for; async callers leave it to the owner.
+        let layout = self.inner.shared.layout();
+        prepared.objects.retain(|(header, _)| !layout.has_sealed(&header.hash, 0));
+        prepared.searched = layout.last_sealed();
         self.ask(|reply| Message::Append(prepared, reply))
     }
 
@@ -233,7 +283,7 @@ impl Ledger {
 
     /// The bytes of an object, checked against its name; `None` if it is not, or no longer, kept.
     pub fn object(&self, hash: &Sha256) -> Result<Option<Vec<u8>>, Error> {
-        self.inner.shared.layout().open.object(hash)
+        self.inner.shared.layout().object(hash)
     }
 
     /// Visits events in the order of the journal, from the first whose instant is not before `from`.
@@ -242,20 +292,28 @@ impl Ledger {
         from: Option<Timestamp>,
         visit: &mut dyn FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        let layout = self.inner.shared.layout();
-        let path = layout.open.events_path();
-        let _ = segment::each_batch(&mut layout.open.batches_from(0), &path, &mut |batch| {
-            if from.is_some_and(|from| batch.at < from) {
-                return Ok(ControlFlow::Continue(()));
-            }
-            for event in batch.events()? {
-                if from.is_none_or(|from| event.at >= from) && visit(&event).is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(())
+        self.inner.shared.layout().events(from, visit)
+    }
+
+    /// What [`fleet`](Self::fleet) would have said at that instant: the fold of all events not after it.
+    ///
+    /// Contacts are not part of it: they are not events.
+    pub fn fleet_at(&self, instant: Timestamp) -> Result<Fleet, Error> {
+        self.inner.shared.layout().fleet_at(instant)
+    }
+
+    /// Seals the open segment now, if there is anything in it.
+    pub fn seal(&self) -> Result<(), Error> {
+        self.ask(Message::Seal)
+    }
+
+    /// Where the journal stands.
+    pub fn standing(&self) -> Standing {
+        let shared = &self.inner.shared;
+        let Link { seq, head } = *shared.link.lock().unwrap_or_else(PoisonError::into_inner);
+        let layout = shared.layout();
+        let segments = layout.sealed.len() as u64 + 1;
+        Standing { ledger_id: shared.ledger_id.clone(), seq, head, segments }
     }
 
     /// What was mended while opening.

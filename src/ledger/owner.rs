@@ -8,13 +8,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::Shared;
 use super::batch::limits;
 use super::error::Error;
+use super::history::Layout;
 use super::lock::Lock;
 use super::pack::Header;
 use super::register::{Applied, Change, Register, RegisterError};
+use super::seal::{self, Closing, Done, SealError};
 use super::writer::Writer;
+use super::{Hooks, Options, Shared};
 use crate::domain::event::Event;
 use crate::domain::fleet::{Fleet, RecordKey};
 use crate::domain::instance::DeviceName;
@@ -51,14 +53,37 @@ impl Reply {
 
 pub(super) enum Message {
     Append(Prepared, Reply),
+    Seal(Reply),
     Contacts(Vec<(DeviceName, Timestamp)>, Reply),
     Close(Reply),
+}
+
+/// The instants of the open segment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Span {
+    pub first: Option<Timestamp>,
+    pub newest: Option<Timestamp>,
+    /// Among all segments.
+    pub newest_so_far: Option<Timestamp>,
+}
+
+impl Span {
+    fn grow(&mut self, at: Timestamp) {
+        self.first = self.first.or(Some(at));
+        self.newest = self.newest.max(Some(at));
+        self.newest_so_far = self.newest_so_far.max(Some(at));
+    }
 }
 
 pub(super) struct Owner {
     pub shared: Arc<Shared>,
     pub inbox: Receiver<Message>,
+    pub options: Options,
+    pub hooks: Hooks,
     pub writer: Writer,
+    pub span: Span,
+    /// After a seal that did not work: try again when the segment has this size.
+    pub seal_again_at: u64,
     /// `None` after it failed: the next start makes it good from the journal.
     pub register: Option<Box<dyn Register>>,
     pub register_dirty: bool,
@@ -87,6 +112,10 @@ impl Owner {
                 Message::Contacts(contacts, reply) => {
                     self.note_contacts(&contacts);
                     reply.answer(Ok(()));
+                }
+                Message::Seal(reply) => {
+                    let sealed = self.writer.usable().and_then(|()| self.seal());
+                    reply.answer(sealed);
                 }
                 Message::Close(reply) => break Some(reply),
             }
@@ -148,22 +177,80 @@ impl Owner {
 
     fn write(&mut self, group: &mut [(Prepared, Reply)]) -> Result<(), Error> {
         self.writer.usable()?;
+        let Some(at) = group.iter().map(|(prepared, _)| prepared.at).max() else { return Ok(()) };
+        if self.is_full(at) && self.seal().is_err() {
+            // Told as trouble. The segment goes on growing, unless the writer is poisoned.
+            self.writer.usable()?;
+        }
         let layout = self.shared.layout();
         let mut fresh = Vec::new();
         let mut taken = HashSet::new();
         for (prepared, _) in group.iter_mut() {
             for (header, object) in prepared.objects.drain(..) {
-                let kept = layout.open.extent(&header.hash).is_some() || !taken.insert(header.hash);
+                let kept = layout.open.extent(&header.hash).is_some()
+                    || !taken.insert(header.hash)
+                    || layout.has_sealed(&header.hash, prepared.searched);
                 if !kept {
                     fresh.push((header, object));
                 }
             }
         }
         let events: Vec<&[u8]> = group.iter().map(|(prepared, _)| prepared.json.as_slice()).collect();
-        let Some(at) = group.iter().map(|(prepared, _)| prepared.at).max() else { return Ok(()) };
         let written = self.writer.write(&layout.open, at, &events, &fresh)?;
         layout.open.grown(self.writer.events_len, written.objects);
         self.shared.set_link(self.writer.link);
+        self.span.grow(at);
+        Ok(())
+    }
+
+    /// Must the open segment be sealed before a batch of this instant?
+    fn is_full(&self, at: Timestamp) -> bool {
+        let Some(first) = self.span.first else { return false };
+        let size = self.writer.events_len + self.writer.pack_len;
+        let month = |at: Timestamp| {
+            let date = at.to_zoned(jiff::tz::TimeZone::UTC);
+            (date.year(), date.month())
+        };
+        size >= self.seal_again_at
+            && (size >= self.options.segment_bytes || (self.options.segment_months && month(at) > month(first)))
+    }
+
+    /// Seals the open segment, if it holds anything, and goes on with a new one.
+    fn seal(&mut self) -> Result<(), Error> {
+        let Span { first: Some(_), newest: Some(newest), newest_so_far: Some(newest_so_far) } = self.span else {
+            return Ok(());
+        };
+        // The register is then at the checkpoint, and a start needs none of the sealed batches.
+        self.flush_register();
+        let layout = self.shared.layout();
+        let Writer { link, events_len, pack_len, .. } = self.writer;
+        let closing = Closing { link, events_len, pack_len, newest, newest_so_far };
+        let fleet = self.shared.fleet.read().unwrap_or_else(PoisonError::into_inner);
+        let done = seal::seal(&self.shared.root, &layout.open, &closing, &fleet, &*self.hooks.steps);
+        drop(fleet);
+        let Done { sealed, next, left_over } = match done {
+            Ok(done) => done,
+            Err(SealError::TakenBack(cause)) => {
+                self.seal_again_at = events_len + pack_len + self.options.segment_bytes / 8;
+                self.shared.set_trouble(format!("a segment could not be sealed and goes on growing: {}", chain(&cause)));
+                return Err(cause);
+            }
+            Err(SealError::Unsure(cause)) => return Err(self.writer.poison(chain(&cause))),
+        };
+        if let Some(cause) = left_over {
+            self.shared.set_trouble(format!("sealing left files that the next start removes: {}", chain(&cause)));
+        }
+        let link = next.start;
+        self.writer = match Writer::new(&*self.hooks.handles, &next, link, (0, 0)) {
+            Ok(writer) => writer,
+            Err(cause) => return Err(self.writer.poison(chain(&cause))),
+        };
+        self.seal_again_at = 0;
+        self.span = Span { newest_so_far: Some(newest_so_far), ..Span::default() };
+        let mut all: Vec<_> = layout.sealed.iter().cloned().collect();
+        all.push(Arc::new(sealed));
+        self.shared.set_layout(Layout { sealed: Arc::new(all), open: Arc::new(next) });
+        self.shared.set_link(link);
         Ok(())
     }
 
@@ -213,6 +300,18 @@ impl Owner {
             ));
         }
     }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }
 
 /// How many records a fleet has.

@@ -1,7 +1,7 @@
 //! From a folder to a fold: checks, heals what a power cut may leave, refuses the rest.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,12 +11,15 @@ use super::disk;
 use super::error::Error;
 use super::identity::Identity;
 use super::lock::Lock;
-use super::owner::{changes, records};
+use super::history::Layout;
+use super::owner::{Span, changes, records};
 use super::register::{Applied, MemoryRegister, Register, RegisterError};
+use super::sealed::Seal;
 use super::segment::{self, Open, Walked};
 use super::sled_register::SledRegister;
+use super::survey::Survey;
 use super::writer::{Handles, Writer};
-use super::{Healing, Layout, Options, RegisterKind};
+use super::{Healing, Options, RegisterKind};
 use crate::domain::fleet::{Fleet, RecordKey};
 
 /// Records that go into one commit while a register is made anew.
@@ -31,6 +34,7 @@ pub(super) struct Started {
     pub fleet: Fleet,
     pub register: Box<dyn Register>,
     pub writer: Writer,
+    pub span: Span,
     pub healings: Vec<Healing>,
     pub lock: Lock,
 }
@@ -42,14 +46,19 @@ pub(super) fn start(root: &Path, options: &Options, handles: &Handles, now: Time
     let lock = Lock::take(root)?;
     let identity = Identity::read_or_create(root, now)?;
     let mut healings = Vec::new();
-    let number = segment::numbers(root)?.last().copied().unwrap_or(1);
-    let open = Open::open(root, number, Link::START)?;
+    let mut survey = Survey::of(root)?;
+    survey.tidy(root, &mut healings)?;
+    let last = survey.sealed.last().map(|sealed| &sealed.seal);
+    let open = Open::open(root, survey.open, last.map_or(Link::START, Seal::next_link))?;
+    // A register at the end of the last segment knows that batch's digest, not the checkpoint's.
+    let before = last.map_or(Link::START, |seal| Link { seq: seal.last_seq, head: seal.head });
+    let newest_before = last.map(|seal| seal.newest_so_far);
 
     let kept = KeptRegister::open(root, options.register, &identity, &mut healings)?;
     let wanted = kept.applied.as_ref().map(|applied| applied.seq);
     let (walked, witness, mut folded) = std::thread::scope(|scope| {
         let scanning = scope.spawn(|| kept.scan());
-        let walked = walk_and_heal(&open, wanted, handles, &mut healings);
+        let walked = walk_and_heal(&open, wanted, before, handles, &mut healings);
         let folded = scanning.join().unwrap_or_else(|_| Err("reading it panicked".to_owned()));
         walked.map(|(walked, witness)| (walked, witness, folded))
     })?;
@@ -61,18 +70,29 @@ pub(super) fn start(root: &Path, options: &Options, handles: &Handles, now: Time
     let (register, fleet) = match folded {
         Ok(Some(fleet)) => {
             let mut register = kept.register;
-            let fleet = fold_tail(&open, witness.after, fleet, &mut *register, &identity)?;
+            let fleet = fold_tail(root, &open, witness.after, fleet, &mut *register, &identity)?;
             (register, fleet)
         }
         cause => {
             let mut register = kept.renew(root, options.register, cause.err(), &mut healings)?;
-            let fleet = fold_tail(&open, 0, Fleet::default(), &mut *register, &identity)?;
+            let fleet = match survey.sealed.last() {
+                Some(sealed) => {
+                    let fleet = sealed.checkpoint()?;
+                    let applied = Applied::at(&before, &identity.ledger_id, records(&fleet));
+                    fill(&mut *register, &fleet, &applied).map_err(register_failed(root))?;
+                    fleet
+                }
+                None => Fleet::default(),
+            };
+            let fleet = fold_tail(root, &open, 0, fleet, &mut *register, &identity)?;
             (register, fleet)
         }
     };
     let writer = Writer::new(handles, &open, walked.end, (walked.events_len, walked.objects_end))?;
-    let layout = Layout { open: Arc::new(open) };
-    Ok(Started { identity, layout, fleet, register, writer, healings, lock })
+    let span = Span { first: walked.first_at, newest: walked.newest, newest_so_far: walked.newest.max(newest_before) };
+    let sealed = survey.sealed.into_iter().map(Arc::new).collect();
+    let layout = Layout { sealed: Arc::new(sealed), open: Arc::new(open) };
+    Ok(Started { identity, layout, fleet, register, writer, span, healings, lock })
 }
 
 /// What the journal says of the batch that the register claims to have folded last.
@@ -86,12 +106,13 @@ struct Witness {
 fn walk_and_heal(
     open: &Open,
     wanted: Option<u64>,
+    before: Link,
     handles: &Handles,
     healings: &mut Vec<Healing>,
 ) -> Result<(Walked, Witness), Error> {
     let mut witness = Witness { head: None, after: 0 };
-    if wanted == Some(open.start.seq) {
-        witness.head = Some(open.start.head);
+    if wanted == Some(before.seq) {
+        witness.head = Some(before.head);
     }
     let mut visit = |offset: u64, batch: &Batch| {
         if wanted.is_some_and(|wanted| batch.seq == wanted) {
@@ -237,6 +258,7 @@ pub(super) fn read_fold(register: &dyn Register, applied: &Applied) -> Result<Fl
 
 /// Folds in the batches from byte `from` of the open segment on.
 fn fold_tail(
+    root: &Path,
     open: &Open,
     from: u64,
     mut fleet: Fleet,
@@ -246,7 +268,6 @@ fn fold_tail(
     let mut touched = BTreeSet::new();
     let mut link = None;
     let path = open.events_path();
-    let failed = |e: RegisterError| Error::Register { dir: PathBuf::from(SledRegister::NAME), what: e.to_string() };
     let mut failure = None;
     let _ = segment::each_batch(&mut open.batches_from(from), &path, &mut |batch| {
         for event in batch.events()? {
@@ -261,19 +282,18 @@ fn fold_tail(
         Ok(if failure.is_some() { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) })
     })?;
     if let Some(e) = failure {
-        return Err(failed(e));
+        return Err(register_failed(root)(e));
     }
     if let Some(link) = link {
         let applied = Applied::at(&link, &identity.ledger_id, records(&fleet));
-        register.commit(changes(&fleet, touched), Some(&applied)).map_err(failed)?;
-        register.flush().map_err(failed)?;
+        register.commit(changes(&fleet, touched), Some(&applied)).map_err(register_failed(root))?;
+        register.flush().map_err(register_failed(root))?;
     }
     Ok(fleet)
 }
 
 /// Puts a whole fold into an empty register; `applied` comes with the last records, so that half of it is nothing.
-#[expect(dead_code)]
-fn fill(register: &mut dyn Register, fleet: &Fleet, applied: &Applied) -> Result<(), RegisterError> {
+pub(super) fn fill(register: &mut dyn Register, fleet: &Fleet, applied: &Applied) -> Result<(), RegisterError> {
     let mut chunk = Vec::with_capacity(REBUILD_COMMIT);
     for key in fleet.keys() {
         chunk.push((key.to_bytes(), fleet.encode(&key)));
@@ -283,4 +303,9 @@ fn fill(register: &mut dyn Register, fleet: &Fleet, applied: &Applied) -> Result
     }
     register.commit(chunk, Some(applied))?;
     register.flush()
+}
+
+fn register_failed(root: &Path) -> impl Fn(RegisterError) -> Error {
+    let dir = root.join(SledRegister::NAME);
+    move |e| Error::Register { dir: dir.clone(), what: e.to_string() }
 }
