@@ -1,0 +1,3 @@
+//! The command line, one short file a verb.
+
+pub mod check_config;

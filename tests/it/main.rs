@@ -1,0 +1,5 @@
+//! The one integration binary; a module a subject.
+
+mod config;
+mod supply_chain;
+mod unit_file;
