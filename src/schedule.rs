@@ -114,7 +114,7 @@ impl Eq for Schedule {}
 /// Why a text is no schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotASchedule {
-    #[error("has {got} fields where cron has five: minute, hour, day of month, month, day of week")]
+    #[error("has not five fields (minute, hour, day of month, month, day of week) but {got}")]
     FieldCount { got: usize },
     #[error(
         "sets both the day of month ({day_of_month}) and the day of week ({day_of_week}), \
@@ -218,3 +218,6 @@ fn chrono_of(at: Timestamp) -> Option<DateTime<Utc>> {
 fn jiff_of(at: DateTime<Utc>) -> Option<Timestamp> {
     Timestamp::from_second(at.timestamp()).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,13 +165,15 @@ impl Credential {
                 Some(stdout) => read_bounded(stdout).await?,
                 None => Vec::new(),
             };
-            Ok((printed, child.wait().await?))
+            let status = if printed.len() > LONGEST { None } else { Some(child.wait().await?) };
+            Ok((printed, status))
         };
         match tokio::time::timeout(limit, whole).await {
             Err(_) => Err(SecretError::TooSlow { name: name(), program: program(), limit }),
             Ok(Err(cause)) => Err(not_started(cause)),
-            Ok(Ok((printed, status))) if status.success() || printed.len() > LONGEST => Ok(printed),
-            Ok(Ok((_, status))) => Err(SecretError::CommandFailed { name: name(), program: program(), status }),
+            Ok(Ok((printed, None))) => Ok(printed),
+            Ok(Ok((printed, Some(status)))) if status.success() => Ok(printed),
+            Ok(Ok((_, Some(status)))) => Err(SecretError::CommandFailed { name: name(), program: program(), status }),
         }
     }
 
@@ -194,4 +196,107 @@ async fn read_bounded(from: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(LONGEST as u64 + 1).read_to_end(&mut bytes).await?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn credential(source: Source) -> Credential {
+        Credential { name: "routers".to_owned(), username: "slpcol".to_owned(), source }
+    }
+
+    fn command(words: &[&str]) -> Credential {
+        credential(Source::Command(words.iter().map(|word| (*word).to_owned()).collect()))
+    }
+
+    async fn resolve(credential: &Credential, directory: Option<&Path>) -> Result<String, SecretError> {
+        credential.resolve_with(directory, COMMAND_LIMIT).await.map(|secret| secret.expose().to_owned())
+    }
+
+    #[test]
+    fn a_secret_shows_nothing() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "<secret> <secret> Some(<secret>)");
+    }
+
+    #[tokio::test]
+    async fn files_lose_one_line_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("routers");
+        for (content, password) in
+            [("pass word", "pass word"), ("p\n", "p"), ("p\r\n", "p"), (" p \n", " p "), ("pä", "pä")]
+        {
+            fs::write(&path, content).unwrap();
+            assert_eq!(resolve(&credential(Source::File(path.clone())), None).await.unwrap(), password);
+            let systemd = credential(Source::Systemd("routers".to_owned()));
+            assert_eq!(resolve(&systemd, Some(folder.path())).await.unwrap(), password);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_password_is_told_without_showing_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("routers");
+        let long = "hunter2".repeat(1000);
+        for (content, reason) in [
+            ("", "holds no password"),
+            ("\n", "holds no password"),
+            ("hunter2\nhunter2\n", "one line of UTF-8"),
+            (long.as_str(), "more than 4096 bytes"),
+        ] {
+            fs::write(&path, content).unwrap();
+            let error = resolve(&credential(Source::File(path.clone())), None).await.unwrap_err();
+            let (shown, debug) = (error.to_string(), format!("{error:?}"));
+            assert!(shown.contains(reason) && shown.contains("routers"), "{shown}");
+            assert!(!shown.contains("hunter2") && !debug.contains("hunter2"), "{debug}");
+        }
+        fs::write(&path, b"hunter2\xff").unwrap();
+        let error = resolve(&credential(Source::File(path.clone())), None).await.unwrap_err();
+        assert!(matches!(error, SecretError::NotText { .. }) && !format!("{error:?}").contains("hunter2"));
+        fs::remove_file(&path).unwrap();
+        let error = resolve(&credential(Source::File(path)), None).await.unwrap_err();
+        assert!(matches!(&error, SecretError::Unreadable { cause, .. } if cause.kind() == io::ErrorKind::NotFound));
+    }
+
+    #[tokio::test]
+    async fn systemd_credentials_need_systemd() {
+        let error = resolve(&credential(Source::Systemd("routers".to_owned())), None).await.unwrap_err();
+        assert!(matches!(error, SecretError::NoCredentialsDirectory { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn commands_print_passwords_and_their_failures_print_nothing() {
+        assert_eq!(resolve(&command(&["/bin/echo", "pass word"]), None).await.unwrap(), "pass word");
+        let failed = command(&["/bin/sh", "-c", "echo hunter2; echo hunter2 >&2; exit 3"]);
+        let error = resolve(&failed, None).await.unwrap_err();
+        assert_eq!(error.to_string(), "credential routers: /bin/sh ended with exit status: 3");
+        let error = resolve(&command(&["/nonexistent/ask"]), None).await.unwrap_err();
+        assert!(matches!(error, SecretError::NotStarted { .. }), "{error}");
+        // Endless output is cut off, and the command is killed.
+        let error = resolve(&command(&["/bin/sh", "-c", "while :; do echo hunter2; done"]), None).await.unwrap_err();
+        assert!(matches!(error, SecretError::TooLong { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_does_not_end_is_given_up() {
+        let endless = command(&["/usr/bin/tail", "-f", "/dev/null"]);
+        let error = endless.resolve_with(None, Duration::from_millis(50)).await.unwrap_err();
+        assert_eq!(error.to_string(), "credential routers: /usr/bin/tail took longer than 0.05s");
+    }
+
+    #[test]
+    fn a_password_file_for_everybody_is_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("routers");
+        fs::write(&path, "p").unwrap();
+        for (mode, warned) in [(0o600, false), (0o640, false), (0o400, false), (0o644, true), (0o602, true)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let warning = credential(Source::File(path.clone())).exposure();
+            assert_eq!(warning.is_some(), warned, "{mode:o}: {warning:?}");
+        }
+        assert_eq!(command(&["/bin/true"]).exposure(), None);
+    }
 }

@@ -5,6 +5,7 @@
 mod ack;
 mod ask;
 mod bundle;
+pub mod check_config;
 mod credential;
 mod device;
 mod inspect;
@@ -164,7 +165,11 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, Stop> {
         Verb::Run => run::run(config()?),
         Verb::CheckConfig => {
             let now = jiff::Timestamp::now();
-            let _ = now; Ok(Exit::Done)
+            match check_config::run(&args.config, now, out, &mut std::io::stderr()) {
+                0 => Ok(Exit::Done),
+                64 => Ok(Exit::Usage),
+                _ => Ok(Exit::Failed),
+            }
         }
         Verb::Poll(verb) => poll::run(verb, config()?, out),
         Verb::Status(verb) => status::run(verb, config()?, out),

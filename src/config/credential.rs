@@ -16,8 +16,12 @@ const ONE_SOURCE: &str = "write exactly one of password_file, password_credentia
 pub(super) fn read(root: &mut Section<'_, '_>, folder: &Path) -> BTreeMap<String, Credential> {
     let mut credentials = BTreeMap::new();
     for (name, place, mut section) in root.named("credentials") {
+        section.check_name(&name, place);
         let username = section.optional("username", raw::text);
-        let file = section.optional("password_file", |value| existing(value, folder)).map(Source::File);
+        let file = section.optional("password_file", raw::path_in(folder)).map(Source::File);
+        if let Some(Source::File(path)) = &file {
+            section.check("password_file", existing(path));
+        }
         let systemd = section.optional("password_credential", credential_name).map(Source::Systemd);
         let command = section.optional("password_command", |value| command(value, folder)).map(Source::Command);
         section.refuse("password", BY_VALUE);

@@ -65,6 +65,9 @@ impl FromIterator<Device> for Inventory {
 /// Reads the inventory that `config` names, against its sites and credentials.
 pub(super) fn read(config: &Config, mistakes: &mut Mistakes) -> Inventory {
     let file = &config.collector.inventory;
+    if file.as_os_str().is_empty() {
+        return Inventory::default(); // its name is a mistake already
+    }
     let unreadable = |cause: &dyn std::fmt::Display| {
         format!("cannot be read: {cause}; write a first line such as name,address,site, then a line for each device")
     };
@@ -133,8 +136,8 @@ impl Reader<'_> {
             self.unlike(row.line, address, port);
         }
         let trust = self.word(row, Column::Trust, place.trust);
-        let device = Device {
-            name: name?,
+        let mut device = Device {
+            name: DeviceName(String::new()),
             address,
             port,
             os: self.value(row, Column::Os, place.os, place::os),
@@ -157,8 +160,11 @@ impl Reader<'_> {
             line: row.line,
         };
         if device.trust == Trust::Ca && device.ca_file.is_none() {
-            self.lacks[Lack::CaFile as usize].push((row.line, device.name.0.clone()));
+            let name = row.text(Column::Name).unwrap_or_default();
+            self.lacks[Lack::CaFile as usize].push((row.line, name));
         }
+        // Last, so that a device without a name is told of its other mistakes, too.
+        device.name = name?;
         Some(device)
     }
 

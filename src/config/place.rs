@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use toml::de::DeValue;
 
 use super::mistake::{did_you_mean, one_of};
 use super::raw::{self, Section};
@@ -47,12 +46,15 @@ impl Place {
         section.read("trust", &mut self.trust, raw::word);
         section.read("os", &mut self.os, |value| os(value.as_str().unwrap_or_default()));
         section.read("access", &mut self.access, raw::word);
-        section.read("ca_file", &mut self.ca_file, |value| existing(value, folder).map(Some));
-        section.read("credential", &mut self.credential, |value| {
-            let name = raw::text(value)?;
-            known_credential(&name, credentials)?;
-            Ok(Some(name))
-        });
+        // A name that leads nowhere is kept, so that the devices that have it are not told that they have none.
+        if let Some(path) = section.optional("ca_file", raw::path_in(folder)) {
+            section.check("ca_file", existing(&path));
+            self.ca_file = Some(path);
+        }
+        if let Some(name) = section.optional("credential", raw::text) {
+            section.check("credential", known_credential(&name, credentials));
+            self.credential = Some(name);
+        }
         section.read("smart_account", &mut self.account.smart_account, |value| raw::text(value).map(Some));
         section.read("virtual_account", &mut self.account.virtual_account, |value| raw::text(value).map(Some));
         section.read("timezone", &mut self.timezone, |value| timezone(value.as_str().unwrap_or_default()).map(Some));
@@ -88,14 +90,13 @@ pub(super) fn known_credential(name: &str, credentials: &BTreeMap<String, Creden
     Err(format!("write the name of a [credentials.NAME] table{mean}"))
 }
 
-/// A path to a file that is there. One that we may not look at is taken to be.
-pub(super) fn existing(value: &DeValue<'_>, folder: &Path) -> Result<PathBuf, String> {
-    let path = raw::path_in(folder)(value)?;
-    match std::fs::metadata(&path) {
+/// Is there a file? One that we may not look at is taken to be there. Else what to write.
+pub(super) fn existing(path: &Path) -> Result<(), String> {
+    match std::fs::metadata(path) {
         Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Err("there is no such file; write the path of one, relative to this file or absolute".to_owned())
         }
         Ok(data) if data.is_dir() => Err("that is a folder; write the path of a file".to_owned()),
-        Ok(_) | Err(_) => Ok(path),
+        Ok(_) | Err(_) => Ok(()),
     }
 }

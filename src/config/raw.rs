@@ -111,7 +111,7 @@ impl<'d, 't> Section<'d, 't> {
         match read(value.get_ref()) {
             Ok(value) => Some(value),
             Err(instead) => {
-                let message = format!("{} is {}; {instead}", self.path(key), shown(value.get_ref()));
+                let message = format!("{} is {}; {instead}", self.path(key), self.shown(key, value.get_ref()));
                 self.document.mistake(value.span().start, message);
                 None
             }
@@ -131,6 +131,23 @@ impl<'d, 't> Section<'d, 't> {
     /// Notes a mistake at a byte of the text.
     pub(super) fn mistake_at(&self, at: usize, message: String) {
         self.document.mistake(at, message);
+    }
+
+    /// Notes a mistake about a value that was read and then found wanting: `checked` is what to write instead.
+    pub(super) fn check(&self, key: &str, checked: Result<(), String>) {
+        if let (Err(instead), Some((_, value))) = (checked, self.entry(key)) {
+            let message = format!("{} is {}; {instead}", self.path(key), shown(value.get_ref()));
+            self.document.mistake(value.span().start, message);
+        }
+    }
+
+    /// Notes a mistake about a name that the operator gave to this table; it may become the name of a file.
+    pub(super) fn check_name(&self, name: &str, at: usize) {
+        let good = name.chars().all(|char| char.is_alphanumeric() || "-_.".contains(char));
+        if !good || name.is_empty() || name.starts_with(['-', '.']) || name.len() > 64 {
+            let instead = "write up to 64 letters, digits, '-', '_' and '.', a letter or digit first";
+            self.document.mistake(at, format!("{:?} is not a name; {instead}", printable(name)));
+        }
     }
 
     /// The table's own name.
@@ -162,6 +179,13 @@ impl<'d, 't> Section<'d, 't> {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
+    /// A value as a message quotes it; what somebody may have taken for the place of a password is not shown.
+    fn shown(&self, key: &str, value: &DeValue<'_>) -> String {
+        let path = self.path(key);
+        let secret = path.starts_with("credentials") && !["username", "password_file"].contains(&key);
+        if secret { "not right".to_owned() } else { shown(value) }
+    }
+
     fn entry(&self, key: &str) -> Option<(&'d Spanned<std::borrow::Cow<'t, str>>, &'d Spanned<DeValue<'t>>)> {
         self.table?.iter().find(|(name, _)| name.get_ref() == key)
     }
@@ -169,8 +193,8 @@ impl<'d, 't> Section<'d, 't> {
     fn table_of(&self, key: &str, value: &'d Spanned<DeValue<'t>>) -> Option<&'d DeTable<'t>> {
         let table = value.get_ref().as_table();
         if table.is_none() {
-            let message =
-                format!("{} is {}; write it as a table, [{}]", self.path(key), shown(value.get_ref()), self.path(key));
+            let path = self.path(key);
+            let message = format!("{path} is {}; write it as a table, [{path}]", self.shown(key, value.get_ref()));
             self.document.mistake(value.span().start, message);
         }
         table
@@ -185,6 +209,10 @@ fn shown(value: &DeValue<'_>) -> String {
         DeValue::Float(number) => number.to_string(),
         DeValue::Boolean(truth) => truth.to_string(),
         DeValue::Datetime(_) => "a date".to_owned(),
+        DeValue::Array(list) if list.len() <= 8 => {
+            let items: Vec<String> = list.iter().map(|item| shown(item.get_ref())).collect();
+            format!("[{}]", items.join(", "))
+        }
         DeValue::Array(_) => "a list".to_owned(),
         DeValue::Table(_) => "a table".to_owned(),
     }

@@ -1,7 +1,7 @@
 //! The configuration file, table by table, into [`Config`].
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
@@ -35,9 +35,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
 
     let mut sites = BTreeMap::new();
     for (name, at, mut section) in root.named("sites") {
-        if name.trim() != name || name.is_empty() || name.chars().any(char::is_control) {
-            section.mistake_at(at, "a site has no such name; write letters, digits, '-', '_' or '.'".to_owned());
-        }
+        section.check_name(&name, at);
         let mut site = defaults.clone();
         site.read(&mut section, folder, &credentials);
         section.read("exchange_lead", &mut site.exchange_lead, duration_in("0s", "365d"));
@@ -57,7 +55,11 @@ fn collector(mut section: Section<'_, '_>, folder: &Path) -> Collector {
     section.read("state_dir", &mut collector.state_dir, path_in(folder));
     // The one default that is relative, and so to the file as well.
     collector.inventory = folder.join(&collector.inventory);
-    section.read("inventory", &mut collector.inventory, path_in(folder));
+    match section.optional("inventory", path_in(folder)) {
+        Some(inventory) => collector.inventory = inventory,
+        None if section.place("inventory").is_some() => collector.inventory = PathBuf::new(),
+        None => {}
+    }
     section.read("socket", &mut collector.socket, path_in(folder));
     section.read("credential_hold_after", &mut collector.credential_hold_after, small(1, 1000));
     section.finish(&[]);

@@ -232,7 +232,7 @@ mod tests {
     fn sizes_read_and_print() {
         assert_eq!("64MiB".parse(), Ok(ByteSize::mib(64)));
         assert_eq!("64 MiB".parse(), Ok(ByteSize::mib(64)));
-        assert_eq!("1500".parse::<ByteSize>().is_err(), true);
+        assert!("1500".parse::<ByteSize>().is_err());
         assert_eq!("1500B".parse(), Ok(ByteSize(1500)));
         assert_eq!("2kB".parse(), Ok(ByteSize(2000)));
         assert!("99999999999GiB".parse::<ByteSize>().is_err());

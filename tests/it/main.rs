@@ -1,3 +1,6 @@
-//! The one integration binary.
+//! The one integration binary; a module a subject.
 
+mod config;
 mod ledger;
+mod supply_chain;
+mod unit_file;
