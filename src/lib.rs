@@ -21,6 +21,7 @@ pub mod device;
 pub mod domain;
 pub mod exchange;
 pub mod flow;
+pub mod inspect;
 pub mod ledger;
 pub mod schedule;
 pub mod secret;

@@ -102,7 +102,7 @@ pub struct NotAnAnswer {
 /// Reads an answer file. One that is cut off is read up to there; [`AnswerFile::problems`] tells.
 pub fn read(bytes: &[u8]) -> Result<AnswerFile, NotAnAnswer> {
     match slp_file::read(bytes) {
-        SlpFile::Answer(file) => Ok(file),
+        SlpFile::Answer(file) => Ok(*file),
         SlpFile::Rum(_) => Err(NotAnAnswer { reason: "a file with RUM reports, which goes to Cisco".to_owned() }),
         SlpFile::Unknown(problems) => Err(NotAnAnswer { reason: problems.sentences().join("; ") }),
     }

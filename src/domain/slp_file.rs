@@ -15,7 +15,7 @@ pub enum SlpFile {
     /// RUM reports, on their way to Cisco.
     Rum(RumFile),
     /// An ACK, a policy, codes: on their way to a device.
-    Answer(AnswerFile),
+    Answer(Box<AnswerFile>),
     /// Neither; the problems say why.
     Unknown(Problems),
 }
@@ -65,7 +65,7 @@ fn read_text(text: &str) -> SlpFile {
                 return SlpFile::Rum(file);
             }
             if let Some(file) = ack::from_xml(&document) {
-                return SlpFile::Answer(file);
+                return SlpFile::Answer(Box::new(file));
             }
             let mut problems = Problems::default();
             if let Some(root) = document.roots.first() {

@@ -2,5 +2,7 @@
 
 mod config;
 mod ledger;
+mod reading;
 mod supply_chain;
+mod support;
 mod unit_file;
