@@ -19,12 +19,11 @@ use tokio::task::JoinSet;
 use crate::domain::bundle::Selection;
 use crate::domain::deadline::ObligationState;
 use crate::domain::digest::Sha256;
-use crate::domain::event::{
-    BundleHandedOver, CredentialReleased, Decider, Event, Fact, ReportCollected, TrustPinned,
-};
+use crate::domain::event::{BundleHandedOver, CredentialReleased, Decider, Event, Fact, ReportCollected, TrustPinned};
 use crate::domain::fleet::{Answer, Bundle, Credential, Fleet, Instance, OwedReport};
 use crate::domain::instance::{DeviceName, Site, Udi};
 use crate::domain::plan::{self, PollTask};
+use crate::domain::problem::with_causes;
 use crate::domain::report::{ReportFacts, ReportId};
 use crate::domain::state::ReportState;
 use crate::domain::status::{self, Row};
@@ -38,26 +37,65 @@ use crate::flow::{Error, House};
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
     /// Poll these devices; none named: all.
-    Poll { devices: Vec<DeviceName>, ask: Ask },
+    Poll {
+        devices: Vec<DeviceName>,
+        ask: Ask,
+    },
     Status(StatusQuery),
     Devices,
-    Device { name: DeviceName },
+    Device {
+        name: DeviceName,
+    },
     /// Trust the certificate that was refused.
-    Trust { devices: Vec<DeviceName>, site: Option<Site>, confirmed: bool },
+    Trust {
+        devices: Vec<DeviceName>,
+        site: Option<Site>,
+        confirmed: bool,
+    },
     Credentials,
-    ReleaseCredential { name: String, note: Option<String> },
-    Reports { device: Option<DeviceName>, all: bool },
-    Report { id: ReportId },
+    ReleaseCredential {
+        name: String,
+        note: Option<String>,
+    },
+    Reports {
+        device: Option<DeviceName>,
+        all: bool,
+    },
+    Report {
+        id: ReportId,
+    },
     /// The signed bytes of reports.
-    ReportBytes { ids: Vec<ReportId>, device: Option<DeviceName> },
-    CreateBundle { selection: Selection, close: bool, tar: bool, out: Option<PathBuf>, at: Option<Timestamp> },
+    ReportBytes {
+        ids: Vec<ReportId>,
+        device: Option<DeviceName>,
+    },
+    CreateBundle {
+        selection: Selection,
+        close: bool,
+        tar: bool,
+        out: Option<PathBuf>,
+        at: Option<Timestamp>,
+    },
     Bundles,
-    Bundle { id: String },
-    HandOver { id: String, at: Option<Timestamp>, note: String },
+    Bundle {
+        id: String,
+    },
+    HandOver {
+        id: String,
+        at: Option<Timestamp>,
+        note: String,
+    },
     /// Files from the portal: name and base64 of the bytes.
-    ImportAnswers { files: Vec<(String, String)>, deliver: bool },
+    ImportAnswers {
+        files: Vec<(String, String)>,
+        deliver: bool,
+    },
     Answers,
-    AssignAnswer { object: Sha256, device: DeviceName, note: String },
+    AssignAnswer {
+        object: Sha256,
+        device: DeviceName,
+        note: String,
+    },
 }
 
 /// Which rows of the register, and as of when.
@@ -81,7 +119,10 @@ pub enum Reply {
     /// The answer is complete.
     Done(Answered),
     /// It cannot be given; whose mistake it is.
-    Failed { input: bool, reason: String },
+    Failed {
+        input: bool,
+        reason: String,
+    },
 }
 
 /// The last part of an answer.
@@ -230,12 +271,7 @@ pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Resul
     }
 }
 
-async fn poll_many(
-    house: &Arc<House>,
-    names: Vec<DeviceName>,
-    ask: Ask,
-    tell: &Tell,
-) -> Result<Answered, Error> {
+async fn poll_many(house: &Arc<House>, names: Vec<DeviceName>, ask: Ask, tell: &Tell) -> Result<Answered, Error> {
     let names = if names.is_empty() {
         house.watched.iter().filter(|watched| watched.within_reach).map(|watched| watched.name.clone()).collect()
     } else {
@@ -277,9 +313,10 @@ fn rows(house: &House, query: &StatusQuery) -> Result<Vec<Row>, Error> {
     let mut rows = if at < now {
         let mut fleet = house.ledger.fleet().clone();
         // The fold keeps no contacts; what was learned at an instant was learned by contact.
-        let seen = fleet.instances.values().filter_map(|instance| {
-            Some((instance.device.clone()?, instance.state_read.max(instance.last_collected)?))
-        });
+        let seen = fleet
+            .instances
+            .values()
+            .filter_map(|instance| Some((instance.device.clone()?, instance.state_read.max(instance.last_collected)?)));
         fleet.contacts = seen.collect();
         status::rows(&fleet, &house.watched, &house.settings, at, at)
     } else {
@@ -295,8 +332,7 @@ fn rows(house: &House, query: &StatusQuery) -> Result<Vec<Row>, Error> {
 }
 
 fn sheet(house: &House, name: &DeviceName) -> Result<DeviceSheet, Error> {
-    let device =
-        house.device(name).ok_or_else(|| Error::Input(format!("no device '{name}' in the inventory")))?;
+    let device = house.device(name).ok_or_else(|| Error::Input(format!("no device '{name}' in the inventory")))?;
     let now = house.clock.now();
     let fleet = house.ledger.fleet();
     let instance = fleet.of_device(name);
@@ -310,12 +346,7 @@ fn sheet(house: &House, name: &DeviceName) -> Result<DeviceSheet, Error> {
     })
 }
 
-async fn trust(
-    house: &House,
-    names: Vec<DeviceName>,
-    site: Option<Site>,
-    confirmed: bool,
-) -> Result<Answered, Error> {
+async fn trust(house: &House, names: Vec<DeviceName>, site: Option<Site>, confirmed: bool) -> Result<Answered, Error> {
     let mut lines = Vec::new();
     {
         let fleet = house.ledger.fleet();
@@ -383,9 +414,10 @@ fn line_of_fact(fleet: &Fleet, at: Timestamp, fact: &ReportCollected) -> ReportL
         return line_of_owed(instance, owed);
     }
     let acknowledged = instance.is_some_and(|instance| instance.acknowledged.contains(udi, id));
-    let bundles = fleet.bundles.values().filter(|bundle| {
-        bundle.facts.reports.iter().any(|report| report.report_id == id && report.udi == *udi)
-    });
+    let bundles = fleet
+        .bundles
+        .values()
+        .filter(|bundle| bundle.facts.reports.iter().any(|report| report.report_id == id && report.udi == *udi));
     ReportLine {
         device: fact.device.clone(),
         udi: udi.clone(),
@@ -515,9 +547,10 @@ fn selected_devices(house: &House, selection: &Selection) -> Vec<DeviceName> {
 
 /// A bundle by its id or the start of it.
 fn find_bundle<'a>(fleet: &'a Fleet, id: &str) -> Result<&'a Bundle, Error> {
-    let mut found = fleet.bundles.values().filter(|bundle| {
-        !id.is_empty() && (bundle.facts.bundle_id.starts_with(id) || bundle.facts.name == id)
-    });
+    let mut found = fleet
+        .bundles
+        .values()
+        .filter(|bundle| !id.is_empty() && (bundle.facts.bundle_id.starts_with(id) || bundle.facts.name == id));
     match (found.next(), found.next()) {
         (Some(bundle), None) => Ok(bundle),
         (Some(_), Some(_)) => Err(Error::Input(format!("more than one bundle starts with '{id}'; see `bundle list`"))),
@@ -635,7 +668,7 @@ async fn converse(house: Arc<House>, stream: UnixStream) -> std::io::Result<()> 
 /// An error as the asker sees it.
 pub fn failed(error: &Error) -> Reply {
     let input = matches!(error, Error::Input(_));
-    Reply::Failed { input, reason: error.to_string() }
+    Reply::Failed { input, reason: with_causes(error) }
 }
 
 /// Asks the daemon behind `socket`. `None`: no daemon listens there.

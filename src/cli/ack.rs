@@ -175,7 +175,9 @@ fn line_delivered(delivered: &Delivered) -> String {
         Outcome::ConfirmedByTime => format!("{device}: {name} installed; confirmed by the moved last-ACK time only"),
         Outcome::Unconfirmed => format!("{device}: {name} sent, but reading back shows no change; tried again later"),
         Outcome::Failed { cause, again: true } => format!("{device}: {name} not delivered, tried again later: {cause}"),
-        Outcome::Failed { cause, again: false } => format!("{device}: {name} not delivered, a person must act: {cause}"),
+        Outcome::Failed { cause, again: false } => {
+            format!("{device}: {name} not delivered, a person must act: {cause}")
+        }
         Outcome::AwaitingHandImport => format!("{device}: {name} waits for a person with the file"),
     }
 }

@@ -56,7 +56,7 @@ fn open(config: &Config) -> Result<Ledger, Stop> {
 /// A fault of the ledger as the command line ends on it.
 pub(super) fn stop(error: &ledger::Error) -> Stop {
     let exit = if matches!(error, ledger::Error::Held { .. }) { Exit::LedgerHeld } else { Exit::Failed };
-    Stop { exit, reason: error.to_string() }
+    Stop { exit, reason: crate::domain::problem::with_causes(error) }
 }
 
 /// The part of an answer that a verb expects; anything else is a mistake of ours.

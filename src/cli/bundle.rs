@@ -14,6 +14,9 @@ use crate::control::{Answered, Reply, Request};
 use crate::domain::bundle::Selection;
 use crate::domain::fleet::Bundle;
 use crate::domain::instance::Site;
+use crate::domain::problem::with_causes;
+use crate::exchange::archive::Limits;
+use crate::exchange::bundle as exchange;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
@@ -97,7 +100,11 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
             match listing.format {
                 Format::Table => {
                     writeln!(out, "{}", made.path.display())?;
-                    writeln!(out, "bundle {}: {} reports of {} instances", made.bundle_id, made.reports, made.instances)?;
+                    writeln!(
+                        out,
+                        "bundle {}: {} reports of {} instances",
+                        made.bundle_id, made.reports, made.instances
+                    )?;
                     writeln!(out, "next: read READ-ME.txt in it, then `bundle handover {} --note …`", made.bundle_id)?;
                 }
                 Format::Json | Format::Ndjson | Format::Csv => {
@@ -153,6 +160,26 @@ const REPORTS: &[Column<crate::domain::event::BundledReport>] = &[
     ("payload sha256", |report| report.payload_sha256.to_string()),
 ];
 
-fn verify(_path: &Path, _out: &mut dyn Write) -> Result<Exit, Stop> {
-    Err(Stop::failed("later"))
+/// Checks a bundle against its own signature; the signer is named, for a person to compare.
+fn verify(path: &Path, out: &mut dyn Write) -> Result<Exit, Stop> {
+    let opened = exchange::open(path, &Limits::own());
+    let verified = opened.and_then(|opened| opened.verify(None));
+    match verified {
+        Ok(verified) => {
+            let (manifest, signer) = (&verified.manifest, &verified.signer);
+            let name = printable(signer.common_name.as_deref().unwrap_or("unnamed"));
+            writeln!(out, "{}: whole, and signed by {name}, certificate {}", path.display(), signer.fingerprint)?;
+            let (reports, members) = (manifest.reports.len(), manifest.members.len());
+            writeln!(
+                out,
+                "bundle {} of {}: {reports} reports in {members} files",
+                manifest.bundle_id, manifest.created
+            )?;
+            Ok(Exit::Done)
+        }
+        Err(error) => {
+            let exit = if error.is_unverified() { Exit::NotVerified } else { Exit::Failed };
+            Err(Stop { exit, reason: format!("{}: {}", path.display(), with_causes(&error)) })
+        }
+    }
 }

@@ -36,9 +36,7 @@ const COLUMNS: &[Column<(String, CredentialLine)>] = &[
     ("credential", |(name, _)| name.clone()),
     ("username", |(_, line)| line.username.clone()),
     ("held", |(_, line)| line.held.to_string()),
-    ("refused by", |(_, line)| {
-        line.known.refused_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-    }),
+    ("refused by", |(_, line)| line.known.refused_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
     ("last refusal", |(_, line)| minute(line.known.last_refusal)),
     ("released", |(_, line)| minute(line.known.released)),
 ];

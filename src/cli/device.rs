@@ -65,7 +65,9 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
             }
             let found = |name: &DeviceName| lines.iter().any(|line| line.device == *name && line.presented.is_some());
             match devices.iter().find(|name| !found(name)) {
-                Some(name) => Err(Stop::failed(format!("device '{name}' shows no other certificate than the pinned one"))),
+                Some(name) => {
+                    Err(Stop::failed(format!("device '{name}' shows no other certificate than the pinned one")))
+                }
                 None => Ok(Exit::Done),
             }
         }

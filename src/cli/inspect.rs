@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::{Exit, Listing, Stop};
+use super::{Exit, Listing, Stop, output};
+use crate::inspect::{self as inspection, Format};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -14,6 +15,15 @@ pub(super) struct Args {
     listing: Listing,
 }
 
-pub(super) fn run(_args: &Args, _out: &mut dyn Write) -> Result<Exit, Stop> {
-    Err(Stop::failed("later"))
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Stop> {
+    let format = match args.listing.format {
+        output::Format::Table => Format::Table,
+        output::Format::Json | output::Format::Ndjson => Format::Json,
+        output::Format::Csv => Format::Csv,
+    };
+    Ok(match inspection::run(&args.files, format, out)? {
+        0 => Exit::Done,
+        1 => Exit::Failed,
+        _ => Exit::Partly,
+    })
 }

@@ -94,8 +94,14 @@ const AFTER: &str = "Exit codes: 0 done; 1 failed; 2 partly done, what worked is
 #[command(name = "slp-collector", version, after_help = AFTER, arg_required_else_help = true)]
 pub struct Args {
     /// The configuration file.
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/slp-collector/slp-collector.toml",
-          env = "SLP_CONFIG", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/slp-collector/slp-collector.toml",
+        env = "SLP_CONFIG",
+        hide_env = true
+    )]
     config: PathBuf,
     #[command(subcommand)]
     verb: Verb,
@@ -218,7 +224,8 @@ fn render_verb(verb: &clap::Command, out: &mut dyn Write) -> std::io::Result<()>
 /// Plain text as it is, in roff.
 fn roff(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('-', "\\-");
-    let lines = escaped.lines().map(|line| if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line.into() });
+    let lines =
+        escaped.lines().map(|line| if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line.into() });
     format!(".nf\n{}\n.fi\n", lines.collect::<Vec<String>>().join("\n"))
 }
 

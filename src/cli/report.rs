@@ -108,7 +108,9 @@ fn show(out: &mut dyn Write, life: &ReportLife) -> std::io::Result<()> {
 fn export(out: &mut dyn Write, dir: &std::path::Path, report: &ReportBytes) -> Result<(), Stop> {
     let bytes = data_encoding::BASE64.decode(report.base64.as_bytes()).map_err(Stop::failed)?;
     let safe = |text: &str| {
-        text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '_' }).collect::<String>()
+        text.chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '_' })
+            .collect::<String>()
     };
     let name = format!("rum-{}-{}-{}.json", safe(&report.udi.pid), safe(&report.udi.sn), report.report_id);
     let path = dir.join(name);

@@ -33,8 +33,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
-    let query =
-        StatusQuery { at: args.at, site: args.site.map(Site), state: args.state, due_within: args.due_within };
+    let query = StatusQuery { at: args.at, site: args.site.map(Site), state: args.state, due_within: args.due_within };
     let rows = part!(ask(config, Request::Status(query), &mut |_| {})?, Answered::Rows(rows) => rows);
     output::list(out, args.listing.format, &rows, COLUMNS)?;
     Ok(Exit::Done)

@@ -194,13 +194,9 @@ fn collect_ids(value: &Value, depth: usize, into: &mut Vec<ListedReport>) {
         Value::Array(entries) => {
             for entry in entries {
                 match id(entry) {
-                    Some(report_id) => into.push(ListedReport {
-                        report_id,
-                        state: None,
-                        feature: None,
-                        start: None,
-                        end: None,
-                    }),
+                    Some(report_id) => {
+                        into.push(ListedReport { report_id, state: None, feature: None, start: None, end: None })
+                    }
                     None => collect_ids(entry, depth + 1, into),
                 }
             }

@@ -210,7 +210,8 @@ fn agrees(instance: &Instance, computed: Option<&Deadline>, due: Timestamp) -> O
         Classes::Any => {
             let last_ack = state?.usage_reporting.last_ack.as_ref()?.utc?;
             let policy = state?.policy.as_ref()?;
-            let frequencies = LicenceClass::ALL.iter().filter_map(|class| policy.class(*class)?.reporting_frequency_days);
+            let frequencies =
+                LicenceClass::ALL.iter().filter_map(|class| policy.class(*class)?.reporting_frequency_days);
             let any = frequencies.into_iter().any(|days| after(last_ack, i64::from(days)).is_some_and(near));
             if any { Some(true) } else { (due < computed.due).then_some(false) }
         }

@@ -85,7 +85,11 @@ pub fn plan(
         let mut later = false;
         for device in watched {
             let answered = fleet.contacts.get(&device.name).is_some_and(|last| *last >= run.due);
-            if !device.within_reach || answered || run.tried.contains(&device.name) || hold(fleet, device, settings).is_some() {
+            if !device.within_reach
+                || answered
+                || run.tried.contains(&device.name)
+                || hold(fleet, device, settings).is_some()
+            {
                 continue;
             }
             let at = run.due.checked_add(device.offset).unwrap_or(run.due);
@@ -136,9 +140,9 @@ pub fn may_close(fleet: &Fleet, device: &Watched, settings: &Settings, now: Time
     }
     let last_close = fleet.devices.get(&device.name).and_then(|known: &Device| known.last_close);
     let Some(last_close) = last_close else { return true };
-    let all_acknowledged = fleet.of_device(&device.name).is_some_and(|instance| {
-        !instance.waiting().any(|owed| owed.report_type == ReportType::Entitlement)
-    });
+    let all_acknowledged = fleet
+        .of_device(&device.name)
+        .is_some_and(|instance| !instance.waiting().any(|owed| owed.report_type == ReportType::Entitlement));
     all_acknowledged || now.duration_since(last_close) >= SignedDuration::from_hours(30 * 24)
 }
 
@@ -201,7 +205,9 @@ fn wait(first: SignedDuration, attempts: u32) -> SignedDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::{AnswerReceived, CredentialRefused, DeviceIdentified, DeviceWritten, Event, Fact, Write};
+    use crate::domain::event::{
+        AnswerReceived, CredentialRefused, DeviceIdentified, DeviceWritten, Event, Fact, Write,
+    };
     use crate::domain::instance::Udi;
     use crate::domain::policy::Policy;
 
@@ -332,12 +338,8 @@ mod tests {
         assert!(!may_close(&fleet, &watched("a", Mode::Observe, 0), &settings(), now));
         let device = watched("a", Mode::Collect, 0);
         assert!(may_close(&fleet, &device, &settings(), now));
-        let closed = DeviceWritten {
-            device: "a".into(),
-            write: Write::CloseReports,
-            detail: String::new(),
-            refused: None,
-        };
+        let closed =
+            DeviceWritten { device: "a".into(), write: Write::CloseReports, detail: String::new(), refused: None };
         fleet.apply(&event("2026-01-05T00:00:00Z", Fact::DeviceWritten(closed)));
         // Nothing is owed, so all that was closed is acknowledged.
         assert!(may_close(&fleet, &device, &settings(), now));

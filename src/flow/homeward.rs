@@ -47,8 +47,11 @@ pub enum TakenAs {
 
 /// Takes one file that the portal gave: an archive, or a single answer.
 pub async fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken>, Error> {
-    let unreadable = |name: &str, reason: String| {
-        Taken { name: name.to_owned(), object: None, device: None, result: TakenAs::Unreadable(reason) }
+    let unreadable = |name: &str, reason: String| Taken {
+        name: name.to_owned(),
+        object: None,
+        device: None,
+        result: TakenAs::Unreadable(reason),
     };
     let items = match answer::open(name, bytes, &Limits::default()) {
         Ok(items) => items,
@@ -119,7 +122,11 @@ pub async fn assign(house: &House, object: Sha256, device: &DeviceName, note: &s
         {
             return Err(Error::Input(format!("the answer names {inside}, but '{device}' is {}", instance.udi)));
         }
-        let placed = Placed { udi: instance.udi.clone(), bundle_id: None, reports: acknowledged(&fleet, &instance.udi, None, &file) };
+        let placed = Placed {
+            udi: instance.udi.clone(),
+            bundle_id: None,
+            reports: acknowledged(&fleet, &instance.udi, None, &file),
+        };
         Fact::AnswerReceived(received(&name, object, &file, placed, Some(note.to_owned())))
     };
     Ok(house.ledger.append_async(house.clock.now(), vec![fact], Vec::new()).await?)

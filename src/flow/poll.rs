@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Error, House};
 use crate::config::Device;
 use crate::device::{self, Fetched, Identity, Session, Span};
+use crate::domain::digest::Sha256;
 use crate::domain::event::{
     Blame, DeviceIdentified, DeviceWritten, Fact, ReportCollected, ReportConflict, ReportStates, Source, StateRead,
     Write,
@@ -15,7 +16,6 @@ use crate::domain::event::{
 use crate::domain::fleet::{Fleet, Instance};
 use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::plan;
-use crate::domain::digest::Sha256;
 use crate::domain::report::ReportId;
 use crate::domain::report::read::{READER_VERSION, RawReport};
 use crate::domain::settings::{Mode, Reporter};
@@ -119,6 +119,10 @@ async fn talk<S: Session>(
     let listed = device!(session.list().await);
     let seen = Seen { identity, listed: merge(listed, &state.rum_ids), state };
     note(polled, &seen);
+    if polled.udi.is_none() {
+        // Nothing tells who it is today; what was told before is shown.
+        polled.udi = house.ledger.fleet().of_device(&device.name).map(|instance| instance.udi.clone());
+    }
     if seen.identity.is_none() && device.mode < Mode::Collect {
         return Ok(Err(device::Error::Unsupported {
             step: "identify",
@@ -293,9 +297,9 @@ fn wanted(house: &House, device: &Device, seen: &Seen) -> BTreeSet<ReportId> {
     };
     let finished = |state: Option<ReportState>| match state {
         None
-        | Some(
-            ReportState::Closed | ReportState::Pending | ReportState::Unacknowledged | ReportState::Acknowledged,
-        ) => true,
+        | Some(ReportState::Closed | ReportState::Pending | ReportState::Unacknowledged | ReportState::Acknowledged) => {
+            true
+        }
         Some(ReportState::Open | ReportState::Invalid | ReportState::Deleted) => false,
     };
     seen.listed.iter().filter(|(id, state)| finished(**state) && !held(**id)).map(|(id, _)| *id).collect()

@@ -109,8 +109,7 @@ pub(super) fn walk_sealed(sealed: &Sealed, visit: &mut Visit) -> Result<ControlF
     let path = sealed.events_path();
     let before = sealed.seal.first_seq.checked_sub(1).ok_or_else(|| bad_seal(&path))?;
     let mut link = Link { seq: before, head: sealed.seal.prev };
-    let walked =
-        chained(&mut link, visit, |visit| segment::each_batch(&mut sealed.batches()?, &path, visit))?;
+    let walked = chained(&mut link, visit, |visit| segment::each_batch(&mut sealed.batches()?, &path, visit))?;
     if walked.is_continue() && (link != Link { seq: sealed.seal.last_seq, head: sealed.seal.head }) {
         return Err(bad_seal(&path));
     }

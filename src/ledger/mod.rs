@@ -52,9 +52,9 @@ use tokio::sync::oneshot;
 pub use self::error::{Error, Place};
 
 use self::batch::{Link, limits};
+use self::history::Layout;
 use self::owner::{Message, Owner, Prepared, Reply};
 use self::pack::Header;
-use self::history::Layout;
 use self::seal::Steps;
 use self::start::Started;
 use self::writer::Handles;
