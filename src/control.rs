@@ -223,8 +223,8 @@ pub type Tell = mpsc::UnboundedSender<Reply>;
 pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Result<Answered, Error> {
     match request {
         Request::Poll { devices, ask } => poll_many(house, devices, ask, tell).await,
-        Request::Status(query) => Ok(Answered::Rows(rows(house, &query)?)),
-        Request::Devices => Ok(Answered::Rows(rows(house, &StatusQuery::default())?)),
+        Request::Status(query) => aside(house, move |house| rows(house, &query)).await.map(Answered::Rows),
+        Request::Devices => aside(house, |house| rows(house, &StatusQuery::default())).await.map(Answered::Rows),
         Request::Device { name } => sheet(house, &name).map(|sheet| Answered::Device(Box::new(sheet))),
         Request::Trust { devices, site, confirmed } => trust(house, devices, site, confirmed).await,
         Request::Credentials => Ok(Answered::Credentials(credentials(house))),
@@ -236,9 +236,13 @@ pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Resul
             house.ledger.append_async(house.clock.now(), vec![fact], Vec::new()).await?;
             Ok(Answered::Credentials(credentials(house)))
         }
-        Request::Reports { device, all } => Ok(Answered::Reports(reports(house, device.as_ref(), all)?)),
-        Request::Report { id } => lives(house, id).map(Answered::Report),
-        Request::ReportBytes { ids, device } => bytes_of(house, &ids, device.as_ref()).map(Answered::Bytes),
+        Request::Reports { device, all } => {
+            aside(house, move |house| reports(house, device.as_ref(), all)).await.map(Answered::Reports)
+        }
+        Request::Report { id } => aside(house, move |house| lives(house, id)).await.map(Answered::Report),
+        Request::ReportBytes { ids, device } => {
+            aside(house, move |house| bytes_of(house, &ids, device.as_ref())).await.map(Answered::Bytes)
+        }
         Request::CreateBundle { selection, close, tar, out, at } => {
             if close {
                 let devices = selected_devices(house, &selection);
@@ -269,6 +273,16 @@ pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Resul
             Ok(Answered::Answers(answers(house)))
         }
     }
+}
+
+/// Reads of the journal and folds of the whole fleet leave the async threads.
+async fn aside<T: Send + 'static>(
+    house: &Arc<House>,
+    work: impl FnOnce(&House) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let house = house.clone();
+    let work = tokio::task::spawn_blocking(move || work(&house));
+    work.await.unwrap_or_else(|panic| Err(Error::Input(format!("ended abnormally: {panic}"))))
 }
 
 async fn poll_many(house: &Arc<House>, names: Vec<DeviceName>, ask: Ask, tell: &Tell) -> Result<Answered, Error> {
