@@ -150,10 +150,6 @@ impl Index {
         self.raw_len
     }
 
-    pub(super) fn stored_len(&self) -> u64 {
-        self.stored_len
-    }
-
     /// Where a frame lies: its beginning and length in the compressed file, its beginning and length in the pack.
     pub(super) fn frame(&self, number: usize) -> Option<(Frame, u64, u64)> {
         let frame = *self.frames.get(number)?;
@@ -186,7 +182,11 @@ impl Index {
         let at = self.entries_at() + bytes.len() as u64;
         file.read_exact_at(&mut digest, at).map_err(Error::io("read", &self.path))?;
         if Sha256::of(&bytes).0 != digest {
-            return Err(Error::damaged(&self.path, Place::Offset(self.entries_at()), "its entries are not what they were"));
+            return Err(Error::damaged(
+                &self.path,
+                Place::Offset(self.entries_at()),
+                "its entries are not what they were",
+            ));
         }
         let entries: Vec<Entry> = bytes.chunks_exact(ENTRY).map(entry).collect();
         if !entries.is_sorted_by(|a, b| a.hash < b.hash) {

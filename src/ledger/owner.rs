@@ -232,7 +232,8 @@ impl Owner {
             Ok(done) => done,
             Err(SealError::TakenBack(cause)) => {
                 self.seal_again_at = events_len + pack_len + self.options.segment_bytes / 8;
-                self.shared.set_trouble(format!("a segment could not be sealed and goes on growing: {}", chain(&cause)));
+                self.shared
+                    .set_trouble(format!("a segment could not be sealed and goes on growing: {}", chain(&cause)));
                 return Err(cause);
             }
             Err(SealError::Unsure(cause)) => return Err(self.writer.poison(chain(&cause))),

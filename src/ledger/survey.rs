@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Healing;
 use super::checkpoint::CHECKPOINT;
 use super::disk;
 use super::error::{Error, Place};
@@ -9,7 +10,6 @@ use super::heads;
 use super::index::Index;
 use super::sealed::{SEALED_EVENTS, SEALED_PACK, Seal, Sealed};
 use super::segment::{self, EVENTS, PACK};
-use super::Healing;
 use crate::domain::digest::Sha256;
 
 /// The segments as found. Making one changes nothing.
@@ -41,14 +41,17 @@ impl Survey {
                 }
                 None => {
                     survey.open = number;
-                    survey.undo =
-                        present(&dir, &[SEALED_EVENTS, SEALED_PACK, Index::NAME, CHECKPOINT])?;
+                    survey.undo = present(&dir, &[SEALED_EVENTS, SEALED_PACK, Index::NAME, CHECKPOINT])?;
                     match numbers[index + 1..] {
                         [] => {}
                         [next] if is_spare(&segment::folder(root, next))? => survey.spare = Some(next),
                         _ => {
                             let file = dir.join(Seal::NAME);
-                            return Err(Error::damaged(&file, Place::Whole, "it is missing, and later segments are there"));
+                            return Err(Error::damaged(
+                                &file,
+                                Place::Whole,
+                                "it is missing, and later segments are there",
+                            ));
                         }
                     }
                     break;
