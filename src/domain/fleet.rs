@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Sha256;
 use super::event::{
     AnswerDelivered, AnswerReceived, Blame, BundleMade, DeviceIdentified, Event, Fact, ImportForm, Outcome,
-    ReportCollected, ReportStates, StateRead, Write,
+    ReportCollected, ReportReread, ReportStates, StateRead, Write,
 };
 use super::instance::{DeviceName, Member, Site, Udi};
 use super::report::{EntitlementTag, ReportId, ReportType};
@@ -32,9 +32,11 @@ pub enum RecordKey {
 }
 
 impl RecordKey {
-    /// `kind NUL name [NUL name]`: no part can hold a NUL, so no two keys are alike.
+    /// `kind NUL name [NUL name]`, so that keys of a kind stand together and in the order of their names.
+    ///
+    /// A name is foreign text and may hold anything: a NUL in it is written as 0x01 `0`, a 0x01 as 0x01 `1`.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let clean = |part: &str| part.replace('\0', "\u{fffd}");
+        let clean = |part: &str| part.replace('\u{1}', "\u{1}1").replace('\0', "\u{1}0");
         match self {
             RecordKey::Instance(udi) => format!("instance\0{}\0{}", clean(&udi.pid), clean(&udi.sn)),
             RecordKey::Alias(udi) => format!("alias\0{}\0{}", clean(&udi.pid), clean(&udi.sn)),
@@ -51,15 +53,16 @@ impl RecordKey {
     pub fn from_bytes(bytes: &[u8]) -> Option<RecordKey> {
         let text = std::str::from_utf8(bytes).ok()?;
         let (kind, name) = text.split_once('\0')?;
-        let udi = || name.split_once('\0').map(|(pid, sn)| Udi::new(pid, sn));
+        let dirty = |part: &str| part.replace("\u{1}0", "\0").replace("\u{1}1", "\u{1}");
+        let udi = || name.split_once('\0').map(|(pid, sn)| Udi::new(dirty(pid), dirty(sn)));
         match kind {
             "instance" => udi().map(RecordKey::Instance),
             "alias" => udi().map(RecordKey::Alias),
-            "device" => Some(RecordKey::Device(name.into())),
-            "bundle" => Some(RecordKey::Bundle(name.to_owned())),
+            "device" => Some(RecordKey::Device(DeviceName(dirty(name)))),
+            "bundle" => Some(RecordKey::Bundle(dirty(name))),
             "answer" => name.parse().ok().map(RecordKey::Answer),
-            "credential" => Some(RecordKey::Credential(name.to_owned())),
-            "schedule" => Some(RecordKey::Schedule(name.to_owned())),
+            "credential" => Some(RecordKey::Credential(dirty(name))),
+            "schedule" => Some(RecordKey::Schedule(dirty(name))),
             _ => None,
         }
     }
@@ -98,7 +101,7 @@ impl IdSet {
     }
 
     pub fn len(&self) -> u64 {
-        self.0.iter().fold(0u64, |sum, &(first, last)| sum.saturating_add((last - first).saturating_add(1)))
+        self.0.iter().fold(0u64, |sum, &(first, last)| sum.saturating_add(last.saturating_sub(first).saturating_add(1)))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -395,6 +398,7 @@ impl Fleet {
             Fact::StateRead(fact) => self.state_read(at, fact),
             Fact::ReportStates(fact) => self.report_states(at, fact),
             Fact::ReportCollected(fact) => self.collected(at, fact),
+            Fact::ReportReread(fact) => self.reread(fact),
             Fact::ReportConflict(fact) => {
                 let instance = self.instance_mut(&fact.udi, at);
                 instance.conflicts = instance.conflicts.saturating_add(1);
@@ -565,6 +569,27 @@ impl Fleet {
             }
         }
         vec![RecordKey::Instance(instance.udi.clone())]
+    }
+
+    /// Only what was read out of the bytes changes; what happened to the report since stays.
+    fn reread(&mut self, fact: &ReportReread) -> Vec<RecordKey> {
+        let report = &fact.report;
+        let primary = self.primary(&report.udi).clone();
+        let Some(instance) = self.instances.get_mut(&primary) else { return Vec::new() };
+        if !instance.collected.contains(&report.udi, report.report_id) {
+            return Vec::new();
+        }
+        if let Some(start) = report.start() {
+            instance.earliest_report = Some(instance.earliest_report.map_or(start, |known| known.min(start)));
+        }
+        if let Some(owed) = instance.owed_mut(&report.udi, report.report_id).filter(|owed| owed.object == fact.object) {
+            owed.payload_sha256 = report.payload_sha256;
+            owed.entitlement_tag = report.entitlement_tag.clone();
+            owed.report_type = report.report_type.clone();
+            owed.start = report.start();
+            owed.end = report.end();
+        }
+        vec![RecordKey::Instance(primary)]
     }
 
     fn bundle_made(&mut self, at: Timestamp, fact: &BundleMade) -> Vec<RecordKey> {

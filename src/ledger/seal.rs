@@ -133,6 +133,7 @@ fn prepare(
     step(Step::Renamed)?;
     let seal = Seal {
         format: Seal::FORMAT,
+        schema: head.schema,
         segment: open.number,
         first_seq: open.start.seq + 1,
         last_seq: closing.link.seq,

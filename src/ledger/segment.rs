@@ -152,11 +152,6 @@ impl Open {
         self.objects.read().unwrap_or_else(PoisonError::into_inner).get(hash).copied()
     }
 
-    pub(super) fn objects(&self) -> Vec<(Sha256, Extent)> {
-        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-        objects.iter().map(|(hash, extent)| (*hash, *extent)).collect()
-    }
-
     pub(super) fn object(&self, hash: &Sha256) -> Result<Option<Vec<u8>>, Error> {
         let Some(extent) = self.extent(hash) else { return Ok(None) };
         pack::read(&self.pack, &self.pack_path(), hash, extent).map(Some)
