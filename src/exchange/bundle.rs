@@ -135,6 +135,7 @@ pub fn compose(input: &BundleInput, signer: &Signer) -> Result<Bundle, BundleErr
 
     // One file an instance; what is of the same accounts goes into archives as well.
     let mut accounts: BTreeMap<&str, BTreeMap<&str, Vec<(String, Vec<u8>)>>> = BTreeMap::new();
+    let mut singles: BTreeMap<&Account, Vec<String>> = BTreeMap::new();
     for ((account, udi), own) in by_instance(&reports) {
         let text = rum_file::compose(own.iter().map(|report| &report.raw));
         let name = names.single(udi);
@@ -142,6 +143,7 @@ pub fn compose(input: &BundleInput, signer: &Signer) -> Result<Bundle, BundleErr
         match (account.smart_account.as_deref(), account.virtual_account.as_deref()) {
             (Some(smart), Some(of)) => {
                 files.push((format!("single/{name}"), text.clone()));
+                singles.entry(account).or_default().push(name);
                 let name = names.device(udi);
                 uploads.push(BundleUpload { name: name.clone(), udi: Some(udi.clone()) });
                 accounts.entry(smart).or_default().entry(of).or_default().push((name, text));
@@ -190,7 +192,8 @@ pub fn compose(input: &BundleInput, signer: &Signer) -> Result<Bundle, BundleErr
     manifest.accounts.sort();
     manifest.accounts.dedup();
     files.push((SIGNER.to_owned(), signer.certificate().pem.clone()));
-    files.push((READ_ME.to_owned(), readme::text(&manifest, &archives, signer.certificate()).into_bytes()));
+    let read_me = readme::text(&manifest, &singles, &archives, signer.certificate());
+    files.push((READ_ME.to_owned(), read_me.into_bytes()));
     files.sort_by(|a, b| a.0.cmp(&b.0));
     manifest.members = files.iter().map(|(path, bytes)| ManifestMember::of(path, bytes)).collect();
 
