@@ -92,7 +92,10 @@ pub(super) fn from_xml(document: &Document) -> Option<RumFile> {
     } else {
         let root = document.roots.first().filter(|root| root.name == "smartLicense")?;
         let reports: Vec<&Element> = root.children_named("RUMReport").collect();
-        if reports.is_empty() && root.child("smartLicenseSystemInfo").is_none() {
+        // A request for an authorization code has the same system information in it.
+        let only_info =
+            !root.children.is_empty() && root.children.iter().all(|one| one.name == "smartLicenseSystemInfo");
+        if reports.is_empty() && !only_info {
             return None;
         }
         (FileForm::SmartLicense, reports)
@@ -377,6 +380,8 @@ mod tests {
         assert_eq!(reason("  \n"), "the file is empty");
         assert!(reason("{}").contains("neither a RUM report"));
         assert!(reason("<html></html>").contains("<html>"));
+        let request = "<smartLicense><smartLicenseSystemInfo/><smartLicenseAuthRequest/></smartLicense>";
+        assert!(reason(request).contains("<smartLicense> and <smartLicenseAuthRequest> in it"));
         assert!(reason("router# show clock").contains("neither XML"));
         assert!(reason("<smartLicense><smartLicenseRumAck/></smartLicense>").contains("from Cisco"));
     }

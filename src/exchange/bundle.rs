@@ -23,7 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use self::manifest::{Manifest, ManifestMember, ManifestReport, SCHEMA};
 pub use self::store::{Opened, open, write_folder, write_tar};
 pub use self::verify::Verified;
-use super::archive::{AccountArchive, ArchiveError, VirtualAccountFiles, name_time};
+use super::archive::{AccountArchive, ArchiveError, NamedBytes, VirtualAccountFiles, name_time};
 use super::seal::{SealError, Signer};
 use crate::domain::digest::Sha256;
 use crate::domain::event::BundleUpload;
@@ -68,7 +68,7 @@ pub struct Bundle {
     /// Name of its folder.
     pub name: String,
     /// Paths within the folder, with `/`, and their bytes.
-    pub files: Vec<(String, Vec<u8>)>,
+    pub files: Vec<NamedBytes>,
     pub manifest: Manifest,
     pub manifest_sha256: Sha256,
     /// Every name under which an answer may come back (with `ACK_` before it).
@@ -130,11 +130,11 @@ impl BundleError {
 pub fn compose(input: &BundleInput, signer: &Signer) -> Result<Bundle, BundleError> {
     let reports = checked(&input.reports)?;
     let mut names = Names::new(input.created);
-    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut files: Vec<NamedBytes> = Vec::new();
     let mut uploads: Vec<BundleUpload> = Vec::new();
 
     // One file an instance; what is of the same accounts goes into archives as well.
-    let mut accounts: BTreeMap<&str, BTreeMap<&str, Vec<(String, Vec<u8>)>>> = BTreeMap::new();
+    let mut accounts: BTreeMap<&str, BTreeMap<&str, Vec<NamedBytes>>> = BTreeMap::new();
     let mut singles: BTreeMap<&Account, Vec<String>> = BTreeMap::new();
     for ((account, udi), own) in by_instance(&reports) {
         let text = rum_file::compose(own.iter().map(|report| &report.raw));
