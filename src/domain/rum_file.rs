@@ -182,10 +182,8 @@ pub(super) fn from_json(text: &str) -> Option<RumFile> {
 
 impl RumFile {
     /// Keeps one report and what is odd about it.
-    fn take(&mut self, mut report: RawReport, index: usize) {
-        let remarks = std::mem::take(&mut report.remarks);
-        report.remarks = remarks.clone();
-        self.problems.adopt(format!("report {} (id {})", index + 1, report.facts.report_id), remarks);
+    fn take(&mut self, report: RawReport, index: usize) {
+        self.problems.adopt(format!("report {} (id {})", index + 1, report.facts.report_id), report.remarks.clone());
         self.reports.push(report);
     }
 

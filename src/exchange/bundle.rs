@@ -73,15 +73,23 @@ pub struct Bundle {
     pub manifest_sha256: Sha256,
     /// Every name under which an answer may come back (with `ACK_` before it).
     pub uploads: Vec<BundleUpload>,
+    /// Reports that must not leave; the others are not held up by them.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A report whose bytes are not what its facts say, or that no device signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    pub udi: Udi,
+    pub report_id: ReportId,
+    pub cause: String,
 }
 
 /// Why a bundle cannot be made, written, read, or believed.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    #[error("there is no report to put into a bundle")]
-    Empty,
-    #[error("report {report_id} of {udi} is not what was kept: {cause}")]
-    Report { udi: Udi, report_id: ReportId, cause: String },
+    #[error("there is no report to put into a bundle ({left_out} left out)")]
+    Empty { left_out: usize },
     #[error("cannot {doing} {path}")]
     Io {
         doing: &'static str,
@@ -115,8 +123,7 @@ impl BundleError {
             | BundleError::Signer { .. }
             | BundleError::Manifest { .. }
             | BundleError::Contents { .. } => true,
-            BundleError::Empty
-            | BundleError::Report { .. }
+            BundleError::Empty { .. }
             | BundleError::Io { .. }
             | BundleError::AlreadyThere { .. }
             | BundleError::NotAFile { .. }
@@ -128,7 +135,7 @@ impl BundleError {
 
 /// Makes the bundle. Archives and the files in them are the same bytes for the same reports and time.
 pub fn compose(input: &BundleInput, signer: &Signer) -> Result<Bundle, BundleError> {
-    let reports = checked(&input.reports)?;
+    let (reports, left_out) = checked(&input.reports)?;
     let mut names = Names::new(input.created);
     let mut files: Vec<NamedBytes> = Vec::new();
     let mut uploads: Vec<BundleUpload> = Vec::new();
@@ -201,39 +208,45 @@ pub fn compose(input: &BundleInput, signer: &Signer) -> Result<Bundle, BundleErr
     files.push((SIGNATURE.to_owned(), signer.sign(&bytes)));
     let manifest_sha256 = Sha256::of(&bytes);
     files.push((MANIFEST.to_owned(), bytes));
-    Ok(Bundle { name: folder_name(input), files, manifest, manifest_sha256, uploads })
+    Ok(Bundle { name: folder_name(input), files, manifest, manifest_sha256, uploads, left_out })
 }
 
-/// The reports, each once, in the order of account, instance and id; bytes that are not what their
-/// facts say must not leave.
-fn checked(reports: &[BundleReport]) -> Result<Vec<&BundleReport>, BundleError> {
+/// The reports, each once, in the order of account, instance and id; and those that must not leave.
+fn checked(reports: &[BundleReport]) -> Result<(Vec<&BundleReport>, Vec<LeftOut>), BundleError> {
+    let mut sorted: Vec<&BundleReport> = Vec::with_capacity(reports.len());
+    let mut left_out = Vec::new();
     for report in reports {
-        let not = |cause: String| BundleError::Report {
-            udi: report.facts.udi.clone(),
-            report_id: report.facts.report_id,
-            cause,
-        };
-        let text = std::str::from_utf8(&report.raw).map_err(|error| not(error.to_string()))?;
-        let read = read::report(text).map_err(|error| not(error.to_string()))?;
-        if read.form != ReportForm::Signed {
-            return Err(not("it carries no signature".to_owned()));
-        }
-        let (expected, got) = (report.facts.payload_sha256, read.facts.payload_sha256);
-        if expected != got {
-            return Err(not(format!("expected a payload with SHA-256 {expected}, got {got}")));
+        match check(report) {
+            Ok(()) => sorted.push(report),
+            Err(cause) => {
+                let (udi, report_id) = (report.facts.udi.clone(), report.facts.report_id);
+                left_out.push(LeftOut { udi, report_id, cause });
+            }
         }
     }
-    let mut sorted: Vec<&BundleReport> = reports.iter().collect();
-    let key = |report: &BundleReport| {
-        let facts = &report.facts;
-        (report.account.clone(), facts.udi.clone(), facts.report_id, facts.payload_sha256)
-    };
-    sorted.sort_by_cached_key(|report| key(report));
+    if sorted.is_empty() {
+        return Err(BundleError::Empty { left_out: left_out.len() });
+    }
+    fn key(report: &BundleReport) -> (&Account, &Udi, ReportId, Sha256) {
+        (&report.account, &report.facts.udi, report.facts.report_id, report.facts.payload_sha256)
+    }
+    sorted.sort_by(|a, b| key(a).cmp(&key(b)));
     sorted.dedup_by(|a, b| key(a) == key(b));
-    match sorted.is_empty() {
-        true => Err(BundleError::Empty),
-        false => Ok(sorted),
+    Ok((sorted, left_out))
+}
+
+/// Are the bytes what was kept, and signed?
+fn check(report: &BundleReport) -> Result<(), String> {
+    let text = std::str::from_utf8(&report.raw).map_err(|error| error.to_string())?;
+    let read = read::report(text).map_err(|error| error.to_string())?;
+    if read.form != ReportForm::Signed {
+        return Err("it carries no signature".to_owned());
     }
+    let (expected, got) = (report.facts.payload_sha256, read.facts.payload_sha256);
+    if expected != got {
+        return Err(format!("expected a payload with SHA-256 {expected}, got {got}"));
+    }
+    Ok(())
 }
 
 fn by_instance<'a>(reports: &[&'a BundleReport]) -> BTreeMap<(&'a Account, &'a Udi), Vec<&'a BundleReport>> {

@@ -37,8 +37,9 @@ pub(super) fn text(
     let _ = write!(
         text,
         "   openssl pkeyutl -verify -rawin -certin -inkey {SIGNER} -in {MANIFEST} -sigfile {SIGNATURE}\n\n\
-         \x20  It answers \"Signature Verified Successfully\". The signer is the one your\n\
-         \x20  site knows when the next command prints this fingerprint:\n\n\
+         \x20  It answers \"Signature Verified Successfully\". Who signed it tells the\n\
+         \x20  fingerprint; compare it with the one that your site gave you, not with\n\
+         \x20  this file alone:\n\n\
          \x20  openssl x509 -in {SIGNER} -noout -fingerprint -sha256\n\
          \x20  {}\n\n\
          \x20  {MANIFEST} lists every other file with its size and SHA-256.\n\n",
