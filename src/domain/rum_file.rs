@@ -92,7 +92,10 @@ pub(super) fn from_xml(document: &Document) -> Option<RumFile> {
     } else {
         let root = document.roots.first().filter(|root| root.name == "smartLicense")?;
         let reports: Vec<&Element> = root.children_named("RUMReport").collect();
-        if reports.is_empty() && root.child("smartLicenseSystemInfo").is_none() {
+        // A request for an authorization code has the same system information in it.
+        let only_info =
+            !root.children.is_empty() && root.children.iter().all(|one| one.name == "smartLicenseSystemInfo");
+        if reports.is_empty() && !only_info {
             return None;
         }
         (FileForm::SmartLicense, reports)
@@ -179,10 +182,8 @@ pub(super) fn from_json(text: &str) -> Option<RumFile> {
 
 impl RumFile {
     /// Keeps one report and what is odd about it.
-    fn take(&mut self, mut report: RawReport, index: usize) {
-        let remarks = std::mem::take(&mut report.remarks);
-        report.remarks = remarks.clone();
-        self.problems.adopt(format!("report {} (id {})", index + 1, report.facts.report_id), remarks);
+    fn take(&mut self, report: RawReport, index: usize) {
+        self.problems.adopt(format!("report {} (id {})", index + 1, report.facts.report_id), report.remarks.clone());
         self.reports.push(report);
     }
 
@@ -377,6 +378,8 @@ mod tests {
         assert_eq!(reason("  \n"), "the file is empty");
         assert!(reason("{}").contains("neither a RUM report"));
         assert!(reason("<html></html>").contains("<html>"));
+        let request = "<smartLicense><smartLicenseSystemInfo/><smartLicenseAuthRequest/></smartLicense>";
+        assert!(reason(request).contains("<smartLicense> and <smartLicenseAuthRequest> in it"));
         assert!(reason("router# show clock").contains("neither XML"));
         assert!(reason("<smartLicense><smartLicenseRumAck/></smartLicense>").contains("from Cisco"));
     }

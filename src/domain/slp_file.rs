@@ -69,7 +69,11 @@ fn read_text(text: &str) -> SlpFile {
             }
             let mut problems = Problems::default();
             if let Some(root) = document.roots.first() {
-                problems.fault(format!("XML with <{}>, which is no licensing file we know", excerpt(&root.name)));
+                let mut name = format!("<{}>", root.name);
+                if let Some(child) = root.children.iter().find(|child| child.name != "smartLicenseSystemInfo") {
+                    name = format!("{name} and <{}> in it", child.name);
+                }
+                problems.fault(format!("XML with {}, which is no licensing file we know", excerpt(&name)));
             }
             if let Some(fault) = document.fault {
                 problems.fault(fault);

@@ -55,6 +55,9 @@ impl Limits {
     }
 }
 
+/// A file on its way into an archive or bundle: its name there, and its bytes.
+pub type NamedBytes = (String, Vec<u8>);
+
 /// A file out of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {

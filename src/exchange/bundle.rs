@@ -23,7 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use self::manifest::{Manifest, ManifestMember, ManifestReport, SCHEMA};
 pub use self::store::{Opened, open, write_folder, write_tar};
 pub use self::verify::Verified;
-use super::archive::{AccountArchive, ArchiveError, VirtualAccountFiles, name_time};
+use super::archive::{AccountArchive, ArchiveError, NamedBytes, VirtualAccountFiles, name_time};
 use super::seal::{SealError, Signer};
 use crate::domain::digest::Sha256;
 use crate::domain::event::BundleUpload;
@@ -68,20 +68,28 @@ pub struct Bundle {
     /// Name of its folder.
     pub name: String,
     /// Paths within the folder, with `/`, and their bytes.
-    pub files: Vec<(String, Vec<u8>)>,
+    pub files: Vec<NamedBytes>,
     pub manifest: Manifest,
     pub manifest_sha256: Sha256,
     /// Every name under which an answer may come back (with `ACK_` before it).
     pub uploads: Vec<BundleUpload>,
+    /// Reports that must not leave; the others are not held up by them.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A report whose bytes are not what its facts say, or that no device signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    pub udi: Udi,
+    pub report_id: ReportId,
+    pub cause: String,
 }
 
 /// Why a bundle cannot be made, written, read, or believed.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    #[error("there is no report to put into a bundle")]
-    Empty,
-    #[error("report {report_id} of {udi} is not what was kept: {cause}")]
-    Report { udi: Udi, report_id: ReportId, cause: String },
+    #[error("there is no report to put into a bundle ({left_out} left out)")]
+    Empty { left_out: usize },
     #[error("cannot {doing} {path}")]
     Io {
         doing: &'static str,
@@ -115,8 +123,7 @@ impl BundleError {
             | BundleError::Signer { .. }
             | BundleError::Manifest { .. }
             | BundleError::Contents { .. } => true,
-            BundleError::Empty
-            | BundleError::Report { .. }
+            BundleError::Empty { .. }
             | BundleError::Io { .. }
             | BundleError::AlreadyThere { .. }
             | BundleError::NotAFile { .. }
@@ -128,13 +135,14 @@ impl BundleError {
 
 /// Makes the bundle. Archives and the files in them are the same bytes for the same reports and time.
 pub fn compose(input: &BundleInput, signer: &Signer) -> Result<Bundle, BundleError> {
-    let reports = checked(&input.reports)?;
+    let (reports, left_out) = checked(&input.reports)?;
     let mut names = Names::new(input.created);
-    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut files: Vec<NamedBytes> = Vec::new();
     let mut uploads: Vec<BundleUpload> = Vec::new();
 
     // One file an instance; what is of the same accounts goes into archives as well.
-    let mut accounts: BTreeMap<&str, BTreeMap<&str, Vec<(String, Vec<u8>)>>> = BTreeMap::new();
+    let mut accounts: BTreeMap<&str, BTreeMap<&str, Vec<NamedBytes>>> = BTreeMap::new();
+    let mut singles: BTreeMap<&Account, Vec<String>> = BTreeMap::new();
     for ((account, udi), own) in by_instance(&reports) {
         let text = rum_file::compose(own.iter().map(|report| &report.raw));
         let name = names.single(udi);
@@ -142,6 +150,7 @@ pub fn compose(input: &BundleInput, signer: &Signer) -> Result<Bundle, BundleErr
         match (account.smart_account.as_deref(), account.virtual_account.as_deref()) {
             (Some(smart), Some(of)) => {
                 files.push((format!("single/{name}"), text.clone()));
+                singles.entry(account).or_default().push(name);
                 let name = names.device(udi);
                 uploads.push(BundleUpload { name: name.clone(), udi: Some(udi.clone()) });
                 accounts.entry(smart).or_default().entry(of).or_default().push((name, text));
@@ -190,7 +199,8 @@ pub fn compose(input: &BundleInput, signer: &Signer) -> Result<Bundle, BundleErr
     manifest.accounts.sort();
     manifest.accounts.dedup();
     files.push((SIGNER.to_owned(), signer.certificate().pem.clone()));
-    files.push((READ_ME.to_owned(), readme::text(&manifest, &archives, signer.certificate()).into_bytes()));
+    let read_me = readme::text(&manifest, &singles, &archives, signer.certificate());
+    files.push((READ_ME.to_owned(), read_me.into_bytes()));
     files.sort_by(|a, b| a.0.cmp(&b.0));
     manifest.members = files.iter().map(|(path, bytes)| ManifestMember::of(path, bytes)).collect();
 
@@ -198,39 +208,45 @@ pub fn compose(input: &BundleInput, signer: &Signer) -> Result<Bundle, BundleErr
     files.push((SIGNATURE.to_owned(), signer.sign(&bytes)));
     let manifest_sha256 = Sha256::of(&bytes);
     files.push((MANIFEST.to_owned(), bytes));
-    Ok(Bundle { name: folder_name(input), files, manifest, manifest_sha256, uploads })
+    Ok(Bundle { name: folder_name(input), files, manifest, manifest_sha256, uploads, left_out })
 }
 
-/// The reports, each once, in the order of account, instance and id; bytes that are not what their
-/// facts say must not leave.
-fn checked(reports: &[BundleReport]) -> Result<Vec<&BundleReport>, BundleError> {
+/// The reports, each once, in the order of account, instance and id; and those that must not leave.
+fn checked(reports: &[BundleReport]) -> Result<(Vec<&BundleReport>, Vec<LeftOut>), BundleError> {
+    let mut sorted: Vec<&BundleReport> = Vec::with_capacity(reports.len());
+    let mut left_out = Vec::new();
     for report in reports {
-        let not = |cause: String| BundleError::Report {
-            udi: report.facts.udi.clone(),
-            report_id: report.facts.report_id,
-            cause,
-        };
-        let text = std::str::from_utf8(&report.raw).map_err(|error| not(error.to_string()))?;
-        let read = read::report(text).map_err(|error| not(error.to_string()))?;
-        if read.form != ReportForm::Signed {
-            return Err(not("it carries no signature".to_owned()));
-        }
-        let (expected, got) = (report.facts.payload_sha256, read.facts.payload_sha256);
-        if expected != got {
-            return Err(not(format!("expected a payload with SHA-256 {expected}, got {got}")));
+        match check(report) {
+            Ok(()) => sorted.push(report),
+            Err(cause) => {
+                let (udi, report_id) = (report.facts.udi.clone(), report.facts.report_id);
+                left_out.push(LeftOut { udi, report_id, cause });
+            }
         }
     }
-    let mut sorted: Vec<&BundleReport> = reports.iter().collect();
-    let key = |report: &BundleReport| {
-        let facts = &report.facts;
-        (report.account.clone(), facts.udi.clone(), facts.report_id, facts.payload_sha256)
-    };
-    sorted.sort_by_cached_key(|report| key(report));
+    if sorted.is_empty() {
+        return Err(BundleError::Empty { left_out: left_out.len() });
+    }
+    fn key(report: &BundleReport) -> (&Account, &Udi, ReportId, Sha256) {
+        (&report.account, &report.facts.udi, report.facts.report_id, report.facts.payload_sha256)
+    }
+    sorted.sort_by(|a, b| key(a).cmp(&key(b)));
     sorted.dedup_by(|a, b| key(a) == key(b));
-    match sorted.is_empty() {
-        true => Err(BundleError::Empty),
-        false => Ok(sorted),
+    Ok((sorted, left_out))
+}
+
+/// Are the bytes what was kept, and signed?
+fn check(report: &BundleReport) -> Result<(), String> {
+    let text = std::str::from_utf8(&report.raw).map_err(|error| error.to_string())?;
+    let read = read::report(text).map_err(|error| error.to_string())?;
+    if read.form != ReportForm::Signed {
+        return Err("it carries no signature".to_owned());
     }
+    let (expected, got) = (report.facts.payload_sha256, read.facts.payload_sha256);
+    if expected != got {
+        return Err(format!("expected a payload with SHA-256 {expected}, got {got}"));
+    }
+    Ok(())
 }
 
 fn by_instance<'a>(reports: &[&'a BundleReport]) -> BTreeMap<(&'a Account, &'a Udi), Vec<&'a BundleReport>> {

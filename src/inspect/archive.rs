@@ -23,7 +23,7 @@ pub fn inspect(name: &str, bytes: &[u8], limits: &Limits) -> Inspection {
             return finished(name, kind_by_name(name), &problems, json!({ "members": [] }), Vec::new());
         }
     };
-    let ours = own_bundle(name, bytes, limits, &mut problems);
+    let ours = own_bundle(&members, &mut problems);
     let mut list = List { rows: Vec::new(), lines: Vec::new(), problems, ours: ours.is_some() };
     let found = list.add(&members, "");
     let kind = match found {
@@ -108,9 +108,12 @@ impl List {
 }
 
 /// A bundle of our own is checked, whoever signed it.
-fn own_bundle(name: &str, bytes: &[u8], limits: &Limits, problems: &mut Problems) -> Option<Value> {
-    let opened = Opened::from_archive(name, bytes, limits).ok()?;
-    if !["manifest.json", "manifest.sig", "signer.pem"].iter().all(|file| opened.files.contains_key(*file)) {
+fn own_bundle(members: &[Member], problems: &mut Problems) -> Option<Value> {
+    if !members.iter().any(|member| member.name.ends_with("manifest.sig")) {
+        return None;
+    }
+    let opened = Opened::from_members(members.to_vec());
+    if !opened.looks_like_a_bundle() {
         return None;
     }
     match opened.verify(None) {

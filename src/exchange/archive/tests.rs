@@ -74,6 +74,14 @@ fn what_is_written_is_read_back_and_always_the_same() {
 }
 
 #[test]
+fn long_names_come_back_whole() {
+    let name = format!("{}/{}.txt", "folder".repeat(15), "n".repeat(150));
+    let members = open("a", &tar(&[(name.clone(), b"x".to_vec())]).unwrap(), &Limits::default()).unwrap();
+    assert_eq!((members[0].name.as_str(), members[0].bytes.as_slice()), (name.as_str(), &b"x"[..]));
+    assert!(tar(&[("../x".to_owned(), Vec::new())]).is_err());
+}
+
+#[test]
 fn times_in_names_are_those_of_the_sample() {
     let at: Timestamp = "2021-04-20T20:56:13.123456Z".parse().unwrap();
     assert_eq!(name_time(at), "21Apr20_20_56_13_123");

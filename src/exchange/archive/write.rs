@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::NamedBytes;
+
 /// The files of one Virtual Account, one a product instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualAccountFiles {
@@ -12,7 +14,7 @@ pub struct VirtualAccountFiles {
     /// `UD_VA_….tar.gz`.
     pub archive_name: String,
     /// Name (`dev_….txt`) and bytes.
-    pub files: Vec<(String, Vec<u8>)>,
+    pub files: Vec<NamedBytes>,
 }
 
 /// What one `UD_SA_….tar.gz` holds.
@@ -64,7 +66,7 @@ fn line(text: &str) -> String {
 /// A tar of plain files in the order given, without owner and time.
 ///
 /// Fails on a name that no tar can hold (absolute, or with `..`).
-pub fn tar(files: &[(String, Vec<u8>)]) -> io::Result<Vec<u8>> {
+pub fn tar(files: &[NamedBytes]) -> io::Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();

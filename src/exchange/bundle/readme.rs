@@ -1,22 +1,28 @@
 //! `READ-ME.txt`: for the person who carries the bundle, who may never have seen this program.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::{MANIFEST, Manifest, SIGNATURE, SIGNER};
+use crate::domain::instance::Account;
 use crate::exchange::seal::Certificate;
 
-/// `archives`: Smart Account and the name of its archive.
-pub(super) fn text(manifest: &Manifest, archives: &[(String, String)], signer: &Certificate) -> String {
-    let singles = manifest.reports.iter().map(|report| &report.udi).collect::<std::collections::BTreeSet<_>>().len();
+/// `singles`: the files in `single/` of each account. `archives`: Smart Account and the name of its archive.
+pub(super) fn text(
+    manifest: &Manifest,
+    singles: &BTreeMap<&Account, Vec<String>>,
+    archives: &[(String, String)],
+    signer: &Certificate,
+) -> String {
+    let instances = manifest.reports.iter().map(|report| &report.udi).collect::<BTreeSet<_>>().len();
     let unassigned = manifest.accounts.iter().any(|account| !is_complete(account));
-    let assigned = manifest.accounts.iter().any(is_complete);
     let mut text = format!(
         "CISCO LICENCE USAGE REPORTS FOR UPLOAD\n\
          ======================================\n\n\
          Bundle    {}\n\
          Made      {} by {}\n\
          Site      {}\n\
-         Holds     {} usage reports of {singles} product instances\n\n\
+         Holds     {} usage reports of {instances} product instances\n\n\
          These are signed usage reports (RUM reports) of Cisco devices that cannot\n\
          reach Cisco themselves. Upload them, and bring back what the portal answers:\n\
          only the answer (ACK) ends the devices' reporting deadline, not the upload.\n\n",
@@ -31,8 +37,9 @@ pub(super) fn text(manifest: &Manifest, archives: &[(String, String)], signer: &
     let _ = write!(
         text,
         "   openssl pkeyutl -verify -rawin -certin -inkey {SIGNER} -in {MANIFEST} -sigfile {SIGNATURE}\n\n\
-         \x20  It answers \"Signature Verified Successfully\". The signer is the one your\n\
-         \x20  site knows when the next command prints this fingerprint:\n\n\
+         \x20  It answers \"Signature Verified Successfully\". Who signed it tells the\n\
+         \x20  fingerprint; compare it with the one that your site gave you, not with\n\
+         \x20  this file alone:\n\n\
          \x20  openssl x509 -in {SIGNER} -noout -fingerprint -sha256\n\
          \x20  {}\n\n\
          \x20  {MANIFEST} lists every other file with its size and SHA-256.\n\n",
@@ -46,18 +53,21 @@ pub(super) fn text(manifest: &Manifest, archives: &[(String, String)], signer: &
          \x20  Do not open, edit or rename the files: the portal refuses changed ones,\n\
          \x20  and the answer carries the name of the file it belongs to.\n\n",
     );
-    if assigned {
+    if !singles.is_empty() {
         text.push_str(
             "   a) The documented way: the files in single/, one for each device. Choose the\n\
-             \x20     Virtual Account that the device belongs to:\n\n",
+             \x20     Virtual Account under which each is named here:\n\n",
         );
-        for account in manifest.accounts.iter().filter(|account| is_complete(account)) {
+        for (account, names) in singles {
             let _ = writeln!(
                 text,
-                "         Smart Account {}, Virtual Account {}",
+                "      Smart Account {}, Virtual Account {}",
                 line(account.smart_account.as_deref().unwrap_or_default()),
                 line(account.virtual_account.as_deref().unwrap_or_default())
             );
+            for name in names {
+                let _ = writeln!(text, "         single/{name}");
+            }
         }
         text.push_str(
             "\n   b) All at once: one archive for each Smart Account. This form is known only\n\
@@ -94,7 +104,7 @@ pub(super) fn text(manifest: &Manifest, archives: &[(String, String)], signer: &
     text
 }
 
-fn is_complete(account: &crate::domain::instance::Account) -> bool {
+fn is_complete(account: &Account) -> bool {
     account.smart_account.is_some() && account.virtual_account.is_some()
 }
 

@@ -5,8 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Bundle, BundleError};
-use crate::exchange::archive::{self, Limits};
+use super::{Bundle, BundleError, MANIFEST, SIGNATURE, SIGNER};
+use crate::exchange::archive::{self, Limits, Member, NamedBytes};
 
 /// Writes the bundle as a folder under `parent` and returns its path.
 pub fn write_folder(bundle: &Bundle, parent: &Path) -> Result<PathBuf, BundleError> {
@@ -45,7 +45,7 @@ pub fn write_tar(bundle: &Bundle, parent: &Path) -> Result<PathBuf, BundleError>
     if aside.exists() {
         at("remove", &aside, fs::remove_file(&aside))?;
     }
-    let mut files: Vec<(String, Vec<u8>)> =
+    let mut files: Vec<NamedBytes> =
         bundle.files.iter().map(|(path, bytes)| (format!("{}/{path}", bundle.name), bytes.clone())).collect();
     files.sort_by(|a, b| a.0.cmp(&b.0));
     let bytes = at("compose", &place, archive::tar(&files))?;
@@ -79,12 +79,21 @@ pub fn open(path: &Path, limits: &Limits) -> Result<Opened, BundleError> {
 impl Opened {
     /// Out of the bytes of one tar. A folder that everything is in is taken off.
     pub fn from_archive(name: &str, bytes: &[u8], limits: &Limits) -> Result<Opened, BundleError> {
-        let members = archive::open(name, bytes, limits)?;
+        Ok(Opened::from_members(archive::open(name, bytes, limits)?))
+    }
+
+    /// Out of what an archive holds.
+    pub fn from_members(members: Vec<Member>) -> Opened {
         let top = members.first().and_then(|first| first.name.split_once('/')).map(|(top, _)| format!("{top}/"));
         let top = top.filter(|top| members.iter().all(|member| member.name.starts_with(top.as_str())));
         let cut = top.map_or(0, |top| top.len());
         let files = members.into_iter().map(|member| (member.name[cut..].to_owned(), member.bytes)).collect();
-        Ok(Opened { files })
+        Opened { files }
+    }
+
+    /// Has it what every bundle has?
+    pub fn looks_like_a_bundle(&self) -> bool {
+        [MANIFEST, SIGNATURE, SIGNER].iter().all(|name| self.files.contains_key(*name))
     }
 }
 

@@ -189,3 +189,22 @@ fn the_read_me_is_the_one_we_know() {
         .collect();
     golden("bundle-read-me.txt", &hidden);
 }
+
+/// **signed** format, version 1: a bundle made when the format was fixed must verify for ever.
+#[test]
+fn a_bundle_of_version_1_still_verifies() {
+    let path = data("bundle-v1.tar");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() && !path.exists() {
+        let signer = Signer::generate("collector-1", created()).expect("a key");
+        let files = ["rum-saved-v2.xml", "rum-rest-v1.json"].map(|name| fs::read(data(name)).expect("the fixture"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let tar = bundle::write_tar(&of_files(&files, &signer), folder.path()).expect("it is written");
+        fs::copy(tar, &path).expect("it is kept");
+    }
+    let verified = bundle::open(&path, &Limits::own()).expect("it is read").verify(None).expect("it verifies");
+    assert_eq!(verified.manifest.schema, "slp-collector/bundle-manifest/v1");
+    let ids: Vec<u64> = verified.manifest.reports.iter().map(|report| report.report_id.0).collect();
+    assert_eq!(ids, [1788000042, 1788000001, u64::MAX]);
+    assert_eq!(verified.manifest.previous_bundle_id.as_deref(), Some("earlier"));
+    assert_eq!(verified.signer.common_name.as_deref(), Some("collector-1"));
+}
