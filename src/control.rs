@@ -8,27 +8,23 @@ pub mod reports;
 mod socket;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::domain::bundle::Selection;
 use crate::domain::deadline::ObligationState;
 use crate::domain::digest::Sha256;
-use crate::domain::event::{BundleHandedOver, CredentialReleased, Decider, Event, Fact, ReportCollected, TrustPinned};
-use crate::domain::fleet::{Answer, Bundle, Credential, Fleet, Instance, OwedReport};
-use crate::domain::instance::{DeviceName, Site, Udi};
+use crate::domain::event::{BundleHandedOver, CredentialReleased, Decider, Fact, TrustPinned};
+use crate::domain::fleet::{Answer, Bundle, Credential, Fleet, Instance};
+use crate::domain::instance::{DeviceName, Site};
 use crate::domain::plan::{self, PollTask};
 use crate::domain::problem::with_causes;
-use crate::domain::report::{ReportFacts, ReportId};
-use crate::domain::state::ReportState;
+use crate::domain::report::ReportId;
 use crate::domain::status::{self, Row};
 use crate::flow::homeward::{self, Delivered, Taken, TakenAs};
 use crate::flow::outward::{self, Made};
@@ -298,7 +294,7 @@ fn rows(house: &House, query: &StatusQuery) -> Result<Vec<Row>, Error> {
     let now = house.clock.now();
     let at = query.at.unwrap_or(now);
     let mut rows = if at < now {
-        let mut fleet = house.ledger.fleet().clone();
+        let mut fleet = house.ledger.fleet_at(at)?;
         // The fold keeps no contacts; what was learned at an instant was learned by contact.
         let seen = fleet
             .instances

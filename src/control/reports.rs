@@ -180,7 +180,11 @@ pub(super) fn lives(house: &House, id: ReportId) -> Result<Vec<ReportLife>, Erro
     Ok(lives)
 }
 
-pub(super) fn bytes_of(house: &House, ids: &[ReportId], device: Option<&DeviceName>) -> Result<Vec<ReportBytes>, Error> {
+pub(super) fn bytes_of(
+    house: &House,
+    ids: &[ReportId],
+    device: Option<&DeviceName>,
+) -> Result<Vec<ReportBytes>, Error> {
     let mut lines = reports(house, device, true)?;
     lines.retain(|line| ids.is_empty() || ids.contains(&line.report_id));
     if let Some(missing) = ids.iter().find(|id| !lines.iter().any(|line| line.report_id == **id)) {
@@ -195,4 +199,3 @@ pub(super) fn bytes_of(house: &House, ids: &[ReportId], device: Option<&DeviceNa
     }
     Ok(all)
 }
-

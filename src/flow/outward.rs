@@ -25,6 +25,8 @@ pub struct Made {
     pub instances: usize,
     pub reports: usize,
     pub previous_bundle_id: Option<String>,
+    /// Kept reports that must not leave, each with the reason.
+    pub left_out: Vec<String>,
 }
 
 /// Makes a bundle of everything owed that the selection takes. `at` is the instant that names
@@ -66,6 +68,9 @@ pub async fn create(
         })
         .collect();
     let count = reports.len();
+    let left_out = &bundle.left_out;
+    let left_out =
+        left_out.iter().map(|left| format!("report {} of {}: {}", left.report_id, left.udi, left.cause)).collect();
     let made = BundleMade {
         bundle_id: input.bundle_id.clone(),
         nonce: input.nonce,
@@ -78,7 +83,7 @@ pub async fn create(
     };
     // Written first: a bundle on disk that the ledger does not know is only made again.
     house.ledger.append_async(now, vec![Fact::BundleMade(made)], Vec::new()).await?;
-    Ok(Made { bundle_id: input.bundle_id, path, instances, reports: count, previous_bundle_id })
+    Ok(Made { bundle_id: input.bundle_id, path, instances, reports: count, previous_bundle_id, left_out })
 }
 
 /// A report on its way, before its bytes are read.
@@ -120,7 +125,9 @@ fn read_objects(house: &House, owed: Vec<Owed>) -> Result<Vec<BundleReport>, Err
 fn refused(error: crate::exchange::bundle::BundleError) -> Error {
     use crate::exchange::bundle::BundleError;
     match error {
-        BundleError::Empty => Error::Input("nothing is owed that this selection takes; see `report list`".to_owned()),
+        BundleError::Empty { .. } => {
+            Error::Input("nothing is owed that this selection takes; see `report list`".to_owned())
+        }
         other => Error::Exchange(with_causes(&other)),
     }
 }
