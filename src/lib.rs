@@ -15,6 +15,14 @@
 
 pub mod cli;
 pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod device;
 pub mod domain;
+pub mod exchange;
+pub mod flow;
+pub mod inspect;
+pub mod ledger;
 pub mod schedule;
 pub mod secret;
+pub mod tls;
