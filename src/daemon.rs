@@ -58,7 +58,7 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
     let mut work = Work::new(house.clone());
     let mut watchdog = tokio::time::interval(watchdog_interval());
     let ended = loop {
-        work.start()?;
+        work.start().await?;
         let pause = work.pause();
         tokio::select! {
             _ = terminate.recv() => break "SIGTERM",
@@ -151,10 +151,10 @@ impl Work {
     }
 
     /// Plans when there is reason to, and fills the free places.
-    fn start(&mut self) -> Result<(), Error> {
+    async fn start(&mut self) -> Result<(), Error> {
         if self.look && self.polls.is_empty() && self.deliveries.is_empty() {
             self.look = false;
-            self.plan()?;
+            self.plan().await?;
         }
         while self.running.len() < self.house.config.poll.concurrency {
             if let Some(object) = self.deliveries.pop_front() {
@@ -175,7 +175,7 @@ impl Work {
         Ok(())
     }
 
-    fn plan(&mut self) -> Result<(), Error> {
+    async fn plan(&mut self) -> Result<(), Error> {
         let now = self.house.clock.now();
         if self.run.is_none() {
             let last = self.house.ledger.fleet().schedules.get(POLL).map(|ran| ran.due);
@@ -200,7 +200,7 @@ impl Work {
             if plan.run_ended && self.running.is_empty() {
                 let (polled, failed, due) = (self.polled, self.failed, run.due);
                 let fact = ScheduleRan { schedule: POLL.to_owned(), due, polled, failed };
-                self.house.ledger.append(now, vec![Fact::ScheduleRan(fact)], Vec::new())?;
+                self.house.ledger.append_async(now, vec![Fact::ScheduleRan(fact)], Vec::new()).await?;
                 tracing::info!(polled, failed, next = ?self.wake.map(|wake| wake.to_string()), "run over the fleet ended");
                 self.run = None;
             }

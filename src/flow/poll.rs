@@ -93,7 +93,7 @@ pub async fn poll(house: &House, device: &Device, ask: Ask) -> Result<Polled, Er
             house.ledger.append_async(now, facts, Vec::new()).await?;
         }
         if polled.udi.is_some() || ended.is_ok() {
-            house.ledger.note_contacts(&[(device.name.clone(), now)])?;
+            house.ledger.note_contacts_async(vec![(device.name.clone(), now)]).await?;
         }
     }
     Ok(polled)
