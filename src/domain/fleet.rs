@@ -365,3 +365,6 @@ impl Fleet {
         touched
     }
 }
+
+#[cfg(test)]
+mod tests;
