@@ -5,4 +5,5 @@ mod ledger;
 mod reading;
 mod supply_chain;
 mod support;
+mod tls;
 mod unit_file;
