@@ -1,5 +1,7 @@
 //! RUM reports: the signed record of one licence's use over time.
 
+pub mod read;
+
 use std::fmt;
 
 use jiff::Timestamp;

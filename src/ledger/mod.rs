@@ -290,6 +290,19 @@ impl Ledger {
         self.ask(|reply| Message::Contacts(contacts, reply))
     }
 
+    /// As [`note_contacts`](Self::note_contacts), for async callers.
+    pub fn note_contacts_async(
+        &self,
+        contacts: Vec<(DeviceName, Timestamp)>,
+    ) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        let (answer, waiting) = oneshot::channel();
+        let sent = self.send(Message::Contacts(contacts, Reply::Task(answer)));
+        async move {
+            sent?;
+            waiting.await.unwrap_or(Err(Error::Closed))
+        }
+    }
+
     /// The bytes of an object, checked against its name; `None` if it is not, or no longer, kept.
     pub fn object(&self, hash: &Sha256) -> Result<Option<Vec<u8>>, Error> {
         self.inner.shared.layout().object(hash)

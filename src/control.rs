@@ -1,0 +1,460 @@
+//! What a person can ask for, and how the question reaches the running daemon.
+//!
+//! [`Request`] is the one list of questions. [`execute`] answers them over a [`House`]; the
+//! command line calls it directly when no daemon runs, and over the Unix socket when one does.
+//! On the socket a question and each part of the answer are one line of JSON.
+
+pub mod reports;
+mod socket;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::domain::bundle::Selection;
+use crate::domain::deadline::ObligationState;
+use crate::domain::digest::Sha256;
+use crate::domain::event::{BundleHandedOver, CredentialReleased, Decider, Fact, TrustPinned};
+use crate::domain::fleet::{Answer, Bundle, Credential, Fleet, Instance};
+use crate::domain::instance::{DeviceName, Site};
+use crate::domain::plan::{self, PollTask};
+use crate::domain::problem::with_causes;
+use crate::domain::report::ReportId;
+use crate::domain::status::{self, Row};
+use crate::flow::homeward::{self, Delivered, Taken, TakenAs};
+use crate::flow::outward::{self, Made};
+use crate::flow::poll::{self, Ask, Polled};
+use crate::flow::{Error, House};
+
+pub use reports::{ReportBytes, ReportLife, ReportLine};
+pub use socket::{call, serve};
+
+/// One question.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// Poll these devices; none named: all.
+    Poll {
+        devices: Vec<DeviceName>,
+        ask: Ask,
+    },
+    Status(StatusQuery),
+    Devices,
+    Device {
+        name: DeviceName,
+    },
+    /// Trust the certificate that was refused.
+    Trust {
+        devices: Vec<DeviceName>,
+        site: Option<Site>,
+        confirmed: bool,
+    },
+    Credentials,
+    ReleaseCredential {
+        name: String,
+        note: Option<String>,
+    },
+    Reports {
+        device: Option<DeviceName>,
+        all: bool,
+    },
+    Report {
+        id: ReportId,
+    },
+    /// The signed bytes of reports.
+    ReportBytes {
+        ids: Vec<ReportId>,
+        device: Option<DeviceName>,
+    },
+    CreateBundle {
+        selection: Selection,
+        close: bool,
+        tar: bool,
+        out: Option<PathBuf>,
+        at: Option<Timestamp>,
+    },
+    Bundles,
+    Bundle {
+        id: String,
+    },
+    HandOver {
+        id: String,
+        at: Option<Timestamp>,
+        note: String,
+    },
+    /// Files from the portal: name and base64 of the bytes.
+    ImportAnswers {
+        files: Vec<(String, String)>,
+        deliver: bool,
+    },
+    Answers,
+    AssignAnswer {
+        object: Sha256,
+        device: DeviceName,
+        note: String,
+    },
+}
+
+/// Which rows of the register, and as of when.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StatusQuery {
+    pub at: Option<Timestamp>,
+    pub site: Option<Site>,
+    pub state: Option<ObligationState>,
+    pub due_within: Option<SignedDuration>,
+}
+
+/// One part of an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// So many things are to be done.
+    Total(usize),
+    Polled(Polled),
+    Taken(Taken),
+    Delivered(Delivered),
+    /// The answer is complete.
+    Done(Answered),
+    /// It cannot be given; whose mistake it is.
+    Failed {
+        input: bool,
+        reason: String,
+    },
+}
+
+/// The last part of an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answered {
+    /// Everything was said on the way.
+    Nothing,
+    Rows(Vec<Row>),
+    Device(Box<DeviceSheet>),
+    Trust(Vec<TrustLine>),
+    Credentials(BTreeMap<String, CredentialLine>),
+    Reports(Vec<ReportLine>),
+    Report(Vec<ReportLife>),
+    Bytes(Vec<ReportBytes>),
+    Made(Made),
+    Bundles(BTreeMap<String, Bundle>),
+    Answers(Vec<AnswerLine>),
+}
+
+/// All that is known of one device.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeviceSheet {
+    pub row: Row,
+    /// `host:port`; `null` for a device that a person visits.
+    pub address: Option<String>,
+    pub credential: Option<String>,
+    pub trust: String,
+    pub known: crate::domain::fleet::Device,
+    pub instance: Option<Instance>,
+}
+
+/// One certificate waiting for a person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrustLine {
+    pub device: DeviceName,
+    pub pinned: Option<Sha256>,
+    /// `None`: the device showed no other certificate.
+    pub presented: Option<Sha256>,
+    pub accepted: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CredentialLine {
+    pub username: String,
+    pub held: bool,
+    #[serde(flatten)]
+    pub known: Credential,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AnswerLine {
+    pub object: Sha256,
+    pub device: Option<DeviceName>,
+    /// What keeps it from being delivered.
+    pub waits_for: Option<String>,
+    #[serde(flatten)]
+    pub answer: Answer,
+}
+
+/// Where the parts of an answer go while they come.
+pub type Tell = mpsc::UnboundedSender<Reply>;
+
+/// Answers one question; what comes on the way is told at once.
+pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Result<Answered, Error> {
+    match request {
+        Request::Poll { devices, ask } => poll_many(house, devices, ask, tell).await,
+        Request::Status(query) => aside(house, move |house| rows(house, &query)).await.map(Answered::Rows),
+        Request::Devices => aside(house, |house| rows(house, &StatusQuery::default())).await.map(Answered::Rows),
+        Request::Device { name } => sheet(house, &name).map(|sheet| Answered::Device(Box::new(sheet))),
+        Request::Trust { devices, site, confirmed } => trust(house, devices, site, confirmed).await,
+        Request::Credentials => Ok(Answered::Credentials(credentials(house))),
+        Request::ReleaseCredential { name, note } => {
+            if !house.config.credentials.contains_key(&name) {
+                return Err(Error::Input(format!("no credential '{name}' in the configuration")));
+            }
+            let fact = Fact::CredentialReleased(CredentialReleased { credential: name, note });
+            house.ledger.append_async(house.clock.now(), vec![fact], Vec::new()).await?;
+            Ok(Answered::Credentials(credentials(house)))
+        }
+        Request::Reports { device, all } => {
+            aside(house, move |house| reports::reports(house, device.as_ref(), all)).await.map(Answered::Reports)
+        }
+        Request::Report { id } => aside(house, move |house| reports::lives(house, id)).await.map(Answered::Report),
+        Request::ReportBytes { ids, device } => {
+            aside(house, move |house| reports::bytes_of(house, &ids, device.as_ref())).await.map(Answered::Bytes)
+        }
+        Request::CreateBundle { selection, close, tar, out, at } => {
+            if close {
+                let devices = selected_devices(house, &selection);
+                poll_many(house, devices, Ask { close: true, dry_run: false }, tell).await?;
+            }
+            outward::create(house, &selection, tar, out, at).await.map(Answered::Made)
+        }
+        Request::Bundles => Ok(Answered::Bundles(house.ledger.fleet().bundles.clone())),
+        Request::Bundle { id } => {
+            let fleet = house.ledger.fleet();
+            let bundle = find_bundle(&fleet, &id)?;
+            Ok(Answered::Bundles(BTreeMap::from([(bundle.facts.bundle_id.clone(), bundle.clone())])))
+        }
+        Request::HandOver { id, at, note } => {
+            let now = house.clock.now();
+            let bundle_id = find_bundle(&house.ledger.fleet(), &id)?.facts.bundle_id.clone();
+            let handed_over = at.unwrap_or(now);
+            let fact = BundleHandedOver { bundle_id: bundle_id.clone(), handed_over, note };
+            house.ledger.append_async(now, vec![Fact::BundleHandedOver(fact)], Vec::new()).await?;
+            let bundle = find_bundle(&house.ledger.fleet(), &bundle_id)?.clone();
+            Ok(Answered::Bundles(BTreeMap::from([(bundle_id, bundle)])))
+        }
+        Request::ImportAnswers { files, deliver } => import(house, files, deliver, tell).await,
+        Request::Answers => Ok(Answered::Answers(answers(house))),
+        Request::AssignAnswer { object, device, note } => {
+            homeward::assign(house, object, &device, &note).await?;
+            deliver_waiting(house, &[object], tell).await?;
+            Ok(Answered::Answers(answers(house)))
+        }
+    }
+}
+
+/// Reads of the journal and folds of the whole fleet leave the async threads.
+async fn aside<T: Send + 'static>(
+    house: &Arc<House>,
+    work: impl FnOnce(&House) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let house = house.clone();
+    let work = tokio::task::spawn_blocking(move || work(&house));
+    work.await.unwrap_or_else(|panic| Err(Error::Input(format!("ended abnormally: {panic}"))))
+}
+
+async fn poll_many(house: &Arc<House>, names: Vec<DeviceName>, ask: Ask, tell: &Tell) -> Result<Answered, Error> {
+    let names = if names.is_empty() {
+        house.watched.iter().filter(|watched| watched.within_reach).map(|watched| watched.name.clone()).collect()
+    } else {
+        names
+    };
+    if let Some(unknown) = names.iter().find(|name| house.device(name).is_none()) {
+        return Err(Error::Input(format!("no device '{unknown}' in the inventory")));
+    }
+    drop(tell.send(Reply::Total(names.len())));
+    let mut names = names.into_iter();
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < house.config.poll.concurrency
+            && let Some(name) = names.next()
+        {
+            let house = house.clone();
+            running.spawn(async move {
+                let device = house.device(&name).expect("checked above");
+                poll::poll(&house, device, ask).await
+            });
+        }
+        match running.join_next().await {
+            None => return Ok(Answered::Nothing),
+            Some(Ok(polled)) => drop(tell.send(Reply::Polled(polled?))),
+            Some(Err(panic)) => return Err(Error::Input(format!("a poll ended abnormally: {panic}"))),
+        }
+    }
+}
+
+/// Polls what a plan says; used by the daemon.
+pub async fn poll_task(house: &House, task: &PollTask) -> Result<Option<Polled>, Error> {
+    let Some(device) = house.device(&task.device) else { return Ok(None) };
+    poll::poll(house, device, Ask { close: task.close, dry_run: false }).await.map(Some)
+}
+
+fn rows(house: &House, query: &StatusQuery) -> Result<Vec<Row>, Error> {
+    let now = house.clock.now();
+    let at = query.at.unwrap_or(now);
+    let mut rows = if at < now {
+        let mut fleet = house.ledger.fleet_at(at)?;
+        // The fold keeps no contacts; what was learned at an instant was learned by contact.
+        let seen = fleet
+            .instances
+            .values()
+            .filter_map(|instance| Some((instance.device.clone()?, instance.state_read.max(instance.last_collected)?)));
+        fleet.contacts = seen.collect();
+        status::rows(&fleet, &house.watched, &house.settings, at, at)
+    } else {
+        status::rows(&house.ledger.fleet(), &house.watched, &house.settings, at, now)
+    };
+    let within = query.due_within.and_then(|within| at.checked_add(within).ok());
+    rows.retain(|row| {
+        query.site.as_ref().is_none_or(|site| *site == row.site)
+            && query.state.is_none_or(|state| state == row.state)
+            && within.is_none_or(|within| row.due.is_some_and(|due| due <= within))
+    });
+    Ok(rows)
+}
+
+fn sheet(house: &House, name: &DeviceName) -> Result<DeviceSheet, Error> {
+    let device = house.device(name).ok_or_else(|| Error::Input(format!("no device '{name}' in the inventory")))?;
+    let now = house.clock.now();
+    let fleet = house.ledger.fleet();
+    let instance = fleet.of_device(name);
+    Ok(DeviceSheet {
+        row: status::row(&fleet, instance, house.watched(name), &house.settings, now, now),
+        address: device.authority(),
+        credential: device.credential.clone(),
+        trust: device.trust.to_string(),
+        known: fleet.devices.get(name).cloned().unwrap_or_default(),
+        instance: instance.cloned(),
+    })
+}
+
+async fn trust(house: &House, names: Vec<DeviceName>, site: Option<Site>, confirmed: bool) -> Result<Answered, Error> {
+    let mut lines = Vec::new();
+    {
+        let fleet = house.ledger.fleet();
+        let in_site = |name: &DeviceName| house.device(name).is_some_and(|device| Some(&device.site) == site.as_ref());
+        for (name, known) in &fleet.devices {
+            let wanted = names.contains(name) || (known.refused_pin.is_some() && in_site(name));
+            if wanted {
+                let (pinned, presented) = (known.pin, known.refused_pin);
+                lines.push(TrustLine { device: name.clone(), pinned, presented, accepted: false });
+            }
+        }
+    }
+    if confirmed {
+        let mut facts = Vec::new();
+        for line in &mut lines {
+            if let Some(fingerprint) = line.presented {
+                line.accepted = true;
+                let device = line.device.clone();
+                facts.push(Fact::TrustPinned(TrustPinned { device, fingerprint, by: Decider::Operator }));
+            }
+        }
+        if !facts.is_empty() {
+            house.ledger.append_async(house.clock.now(), facts, Vec::new()).await?;
+        }
+    }
+    Ok(Answered::Trust(lines))
+}
+
+fn credentials(house: &House) -> BTreeMap<String, CredentialLine> {
+    let fleet = house.ledger.fleet();
+    let line = |(name, credential): (&String, &crate::secret::Credential)| {
+        let known = fleet.credentials.get(name).cloned().unwrap_or_default();
+        let held = known.refused_by.len() >= house.settings.credential_hold_after;
+        (name.clone(), CredentialLine { username: credential.username.clone(), held, known })
+    };
+    house.config.credentials.iter().map(line).collect()
+}
+
+/// The devices whose reports a selection would take.
+fn selected_devices(house: &House, selection: &Selection) -> Vec<DeviceName> {
+    let taken = house.watched.iter().filter(|watched| {
+        watched.reporter == crate::domain::settings::Reporter::Collector
+            && watched.mode >= crate::domain::settings::Mode::Collect
+            && selection.site.as_ref().is_none_or(|site| *site == watched.site)
+    });
+    taken.map(|watched| watched.name.clone()).collect()
+}
+
+/// A bundle by its id or the start of it.
+fn find_bundle<'a>(fleet: &'a Fleet, id: &str) -> Result<&'a Bundle, Error> {
+    let mut found = fleet
+        .bundles
+        .values()
+        .filter(|bundle| !id.is_empty() && (bundle.facts.bundle_id.starts_with(id) || bundle.facts.name == id));
+    match (found.next(), found.next()) {
+        (Some(bundle), None) => Ok(bundle),
+        (Some(_), Some(_)) => Err(Error::Input(format!("more than one bundle starts with '{id}'; see `bundle list`"))),
+        (None, _) => Err(Error::Input(format!("no bundle '{id}'; see `bundle list`"))),
+    }
+}
+
+async fn import(
+    house: &Arc<House>,
+    files: Vec<(String, String)>,
+    deliver: bool,
+    tell: &Tell,
+) -> Result<Answered, Error> {
+    let mut accepted = Vec::new();
+    for (name, base64) in files {
+        let bytes = data_encoding::BASE64
+            .decode(base64.as_bytes())
+            .map_err(|error| Error::Input(format!("{name}: not base64 on the control socket: {error}")))?;
+        for taken in homeward::import(house, &name, &bytes).await? {
+            if let (TakenAs::Accepted | TakenAs::Known, Some(object)) = (&taken.result, taken.object) {
+                accepted.push(object);
+            }
+            drop(tell.send(Reply::Taken(taken)));
+        }
+    }
+    if deliver {
+        deliver_waiting(house, &accepted, tell).await?;
+    }
+    Ok(Answered::Nothing)
+}
+
+/// Delivers those of `objects` that the plan would deliver now.
+async fn deliver_waiting(house: &Arc<House>, objects: &[Sha256], tell: &Tell) -> Result<(), Error> {
+    let now = house.clock.now();
+    let due = plan::plan(&house.ledger.fleet(), &house.watched, &house.settings, None, None, now).deliver;
+    let mut due = due.into_iter().filter(|object| objects.contains(object));
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < house.config.poll.concurrency
+            && let Some(object) = due.next()
+        {
+            let house = house.clone();
+            running.spawn(async move { homeward::deliver(&house, object).await });
+        }
+        match running.join_next().await {
+            None => return Ok(()),
+            Some(Ok(delivered)) => drop(tell.send(Reply::Delivered(delivered?))),
+            Some(Err(panic)) => return Err(Error::Input(format!("a delivery ended abnormally: {panic}"))),
+        }
+    }
+}
+
+fn answers(house: &House) -> Vec<AnswerLine> {
+    let fleet = house.ledger.fleet();
+    let mut lines: Vec<AnswerLine> = fleet
+        .answers
+        .iter()
+        .map(|(object, answer)| {
+            let instance = answer.udi.as_ref().and_then(|udi| fleet.resolve(udi));
+            let device = instance.and_then(|instance| instance.device.clone());
+            let watched = device.as_ref().and_then(|device| house.watched(device));
+            let waits_for = plan::waits_for(&fleet, watched, answer, &house.settings);
+            AnswerLine { object: *object, device, waits_for, answer: answer.clone() }
+        })
+        .collect();
+    lines.sort_by(|a, b| (b.answer.received, &a.answer.name).cmp(&(a.answer.received, &b.answer.name)));
+    lines
+}
+
+/// An error as the asker sees it.
+pub fn failed(error: &Error) -> Reply {
+    let input = matches!(error, Error::Input(_));
+    Reply::Failed { input, reason: with_causes(error) }
+}

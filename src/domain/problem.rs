@@ -1,0 +1,163 @@
+//! What was wrong with something read, as sentences for a person.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// More sentences than this about one file help nobody.
+const MOST: usize = 200;
+
+/// Does a problem mean that something was not read?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// Something could not be read: the file was not read whole.
+    Fault,
+    /// Everything was read; this is worth knowing.
+    Remark,
+}
+
+/// One sentence about something read; written as its text alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub weight: Weight,
+    pub text: String,
+}
+
+impl Problem {
+    pub fn fault(text: impl Into<String>) -> Problem {
+        Problem { weight: Weight::Fault, text: text.into() }
+    }
+
+    pub fn remark(text: impl Into<String>) -> Problem {
+        Problem { weight: Weight::Remark, text: text.into() }
+    }
+
+    pub fn is_fault(&self) -> bool {
+        self.weight == Weight::Fault
+    }
+
+    /// The same problem with a word before it that says where.
+    pub fn of(self, place: impl fmt::Display) -> Problem {
+        Problem { weight: self.weight, text: format!("{place}: {}", self.text) }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+/// The problems of one file: faults are always kept in sight, the number is bounded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    kept: Vec<Problem>,
+    more: usize,
+    faults: bool,
+}
+
+impl Problems {
+    pub fn push(&mut self, problem: Problem) {
+        self.faults |= problem.is_fault();
+        if self.kept.len() < MOST {
+            self.kept.push(problem);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub fn fault(&mut self, text: impl Into<String>) {
+        self.push(Problem::fault(text));
+    }
+
+    pub fn remark(&mut self, text: impl Into<String>) {
+        self.push(Problem::remark(text));
+    }
+
+    /// Takes over the problems of a part, each with the part's name before it.
+    pub fn adopt(&mut self, place: impl fmt::Display, part: Problems) {
+        self.faults |= part.faults;
+        self.more += part.more;
+        for problem in part.kept {
+            self.push(problem.of(&place));
+        }
+    }
+
+    /// Was everything read?
+    pub fn is_whole(&self) -> bool {
+        !self.faults
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.kept.iter()
+    }
+
+    /// The sentences, with a last one that counts those left out.
+    pub fn sentences(&self) -> Vec<String> {
+        let mut sentences: Vec<String> = self.kept.iter().map(|problem| problem.text.clone()).collect();
+        if self.more > 0 {
+            sentences.push(format!("and {} more problems", self.more));
+        }
+        sentences
+    }
+}
+
+/// Foreign text cut to a length that fits into a sentence.
+pub fn excerpt(text: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 160;
+    match text.char_indices().nth(LONGEST) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+    }
+}
+
+/// An error with everything that caused it, in one line for a person.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let own = error.to_string();
+        // Some errors repeat their cause in their own words.
+        if !text.ends_with(&own) {
+            text = format!("{text}: {own}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_problems_is_counted_not_kept() {
+        let mut problems = Problems::default();
+        for n in 0..MOST + 7 {
+            problems.remark(format!("remark {n}"));
+        }
+        assert!(problems.is_whole());
+        problems.fault("the last one");
+        assert!(!problems.is_whole());
+        assert_eq!(problems.sentences().len(), MOST + 1);
+        assert_eq!(problems.sentences().last().unwrap(), "and 8 more problems");
+    }
+
+    #[test]
+    fn excerpts_end_between_characters() {
+        let long = "é".repeat(400);
+        assert_eq!(excerpt(&long).chars().count(), 161);
+        assert_eq!(excerpt("short"), "short");
+    }
+}

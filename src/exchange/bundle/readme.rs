@@ -1,0 +1,137 @@
+//! `READ-ME.txt`: for the person who carries the bundle, who may never have seen this program.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use super::{MANIFEST, Manifest, SIGNATURE, SIGNER};
+use crate::domain::instance::Account;
+use crate::exchange::seal::Certificate;
+
+/// `singles`: the files in `single/` of each account. `archives`: Smart Account and the name of its archive.
+pub(super) fn text(
+    manifest: &Manifest,
+    singles: &BTreeMap<&Account, Vec<String>>,
+    archives: &[(String, String)],
+    signer: &Certificate,
+) -> String {
+    let instances = manifest.reports.iter().map(|report| &report.udi).collect::<BTreeSet<_>>().len();
+    let unassigned = manifest.accounts.iter().any(|account| !is_complete(account));
+    let mut text = format!(
+        "CISCO LICENCE USAGE REPORTS FOR UPLOAD\n\
+         ======================================\n\n\
+         Bundle    {}\n\
+         Made      {} by {}\n\
+         Site      {}\n\
+         Holds     {} usage reports of {instances} product instances\n\n\
+         These are signed usage reports (RUM reports) of Cisco devices that cannot\n\
+         reach Cisco themselves. Upload them, and bring back what the portal answers:\n\
+         only the answer (ACK) ends the devices' reporting deadline, not the upload.\n\n",
+        line(&manifest.bundle_id),
+        manifest.created,
+        line(&manifest.collector),
+        manifest.site.as_ref().map_or("all".to_owned(), |site| line(&site.0)),
+        manifest.reports.len(),
+    );
+
+    text.push_str("1. CHECK THE BUNDLE (optional, needs OpenSSL 3; in this folder)\n\n");
+    let _ = write!(
+        text,
+        "   openssl pkeyutl -verify -rawin -certin -inkey {SIGNER} -in {MANIFEST} -sigfile {SIGNATURE}\n\n\
+         \x20  It answers \"Signature Verified Successfully\". Who signed it tells the\n\
+         \x20  fingerprint; compare it with the one that your site gave you, not with\n\
+         \x20  this file alone:\n\n\
+         \x20  openssl x509 -in {SIGNER} -noout -fingerprint -sha256\n\
+         \x20  {}\n\n\
+         \x20  {MANIFEST} lists every other file with its size and SHA-256.\n\n",
+        colons(&signer.fingerprint.0),
+    );
+
+    text.push_str(
+        "2. UPLOAD\n\n\
+         \x20  Sign in at https://software.cisco.com, open Smart Software Manager, choose\n\
+         \x20  the Smart Account, then Reports > Usage Data Files > Upload Usage Data.\n\
+         \x20  Do not open, edit or rename the files: the portal refuses changed ones,\n\
+         \x20  and the answer carries the name of the file it belongs to.\n\n",
+    );
+    if !singles.is_empty() {
+        text.push_str(
+            "   a) The documented way: the files in single/, one for each device. Choose the\n\
+             \x20     Virtual Account under which each is named here:\n\n",
+        );
+        for (account, names) in singles {
+            let _ = writeln!(
+                text,
+                "      Smart Account {}, Virtual Account {}",
+                line(account.smart_account.as_deref().unwrap_or_default()),
+                line(account.virtual_account.as_deref().unwrap_or_default())
+            );
+            for name in names {
+                let _ = writeln!(text, "         single/{name}");
+            }
+        }
+        text.push_str(
+            "\n   b) All at once: one archive for each Smart Account. This form is known only\n\
+             \x20     from Cisco's own sample code, not from its documentation; if the portal\n\
+             \x20     refuses it, nothing is lost: use a). Never upload both a) and b).\n\n",
+        );
+        for (account, name) in archives {
+            let _ = writeln!(text, "         {name}   Smart Account {}", line(account));
+        }
+        text.push('\n');
+    }
+    if unassigned {
+        text.push_str(
+            "   !  The files in unassigned/ are of devices whose Smart Account or Virtual\n\
+             \x20     Account is not known to the collector. A person who knows where they\n\
+             \x20     belong must choose the account when uploading them.\n\n",
+        );
+    }
+
+    text.push_str(
+        "3. WAIT, AND BRING BACK THE ANSWERS\n\n\
+         \x20  The portal takes minutes to hours. When a file's reporting status is no\n\
+         \x20  longer pending, download its acknowledgement. Bring back every file it\n\
+         \x20  gives, under the name it has (ACK_ and the name of the uploaded file); do\n\
+         \x20  not unpack and do not rename. At the site it is read by:\n\n\
+         \x20  slp-collector ack import FILE...\n\n\
+         \x20  If the portal reports an error for a file, note the file and the message.\n\n",
+    );
+    text.push_str("4. WHAT LEAVES THE SITE WITH THIS BUNDLE\n\n");
+    for kind in &manifest.contains {
+        let _ = writeln!(text, "   - {}", sentence(kind));
+    }
+    text.push_str("\n   Of this folder only the files named in 2. go to Cisco.\n");
+    text
+}
+
+fn is_complete(account: &Account) -> bool {
+    account.smart_account.is_some() && account.virtual_account.is_some()
+}
+
+fn sentence(kind: &str) -> &str {
+    match kind {
+        "product-ids-and-serial-numbers" => "product ids and serial numbers of the devices",
+        "licence-names-and-counts" => "which licences were used, and how many",
+        "times-of-use" => "when they were used",
+        "software-versions" => "software versions",
+        "serial-numbers-of-members" => "serial numbers of stack members, standby units or access points",
+        "product-instance-identifiers" => "the ids that Cisco gave the devices",
+        "telemetry" => "telemetry that the devices themselves add: inventory and feature counters",
+        "host-names" => "host names, put into the reports by the devices themselves",
+        "account-names" => "names of Smart Accounts and Virtual Accounts",
+        "device-names-in-manifest-only" => {
+            "your own names of the devices (in manifest.json only, which is not uploaded)"
+        }
+        other => other,
+    }
+}
+
+/// Foreign text on a line of its own, without what a terminal would obey.
+fn line(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
+
+/// `AB:CD:…`, as OpenSSL prints fingerprints.
+fn colons(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
+}

@@ -1,0 +1,50 @@
+//! What tests share: where recorded files are, which programs are there, golden files.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder of recorded files that `SLP_CAPTURES` names. Without it the caller returns early.
+#[allow(clippy::print_stdout)]
+pub fn captures() -> Option<PathBuf> {
+    match std::env::var_os("SLP_CAPTURES") {
+        Some(folder) => Some(PathBuf::from(folder)),
+        None => {
+            assert!(!required("captures"), "SLP_REQUIRE asks for captures, but SLP_CAPTURES is not set");
+            println!("skipped: SLP_CAPTURES is not set");
+            None
+        }
+    }
+}
+
+/// A program of the system that a test runs against. Without it the caller returns early.
+#[allow(clippy::print_stdout)]
+pub fn peer(program: &str, probe: &[&str]) -> Option<Command> {
+    match Command::new(program).args(probe).output() {
+        Ok(output) if output.status.success() => Some(Command::new(program)),
+        _ => {
+            assert!(!required("peers"), "SLP_REQUIRE asks for peers, but {program} cannot be run");
+            println!("skipped: {program} cannot be run");
+            None
+        }
+    }
+}
+
+fn required(what: &str) -> bool {
+    std::env::var("SLP_REQUIRE").is_ok_and(|words| words.split([',', ' ']).any(|word| word == what))
+}
+
+/// A file of the project's own fixtures.
+pub fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// Compares with a golden file; `UPDATE_GOLDEN=1` writes it instead.
+pub fn golden(name: &str, got: &str) {
+    let path = data(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, got).expect("the golden file can be written");
+        return;
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == got, "{name} differs from what is printed now (UPDATE_GOLDEN=1 accepts it):\n{got}");
+}
