@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::error::Error;
 use super::history::FoldFrom;
+use super::identity::Identity;
 use super::owner::records;
 use super::start::{self, From, Started};
 use super::{Healing, Hooks, Ledger, Options};
@@ -30,6 +31,10 @@ pub struct Rebuilt {
 ///
 /// The ledger must not be open elsewhere. The journal is not changed.
 pub fn rebuild(dir: &Path, options: Options, from: FoldFrom) -> Result<Rebuilt, Error> {
+    if Identity::read(dir)?.is_none() {
+        let what = format!("there is no {}", Identity::NAME);
+        return Err(Error::NotALedger { dir: dir.to_owned(), what });
+    }
     let hooks = Hooks::default();
     let started = start::start(dir, &options, &*hooks.handles, From::Journal(from), Timestamp::now())?;
     let Started { fleet, mut register, writer, mut healings, lock, .. } = started;
