@@ -13,6 +13,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod device;
 pub mod domain;
 pub mod exchange;
+pub mod flow;
 pub mod inspect;
+pub mod ledger;
+pub mod schedule;
+pub mod secret;
+pub mod tls;

@@ -1,1 +1,77 @@
-//! A simulated Cisco fleet.
+//! A simulated Cisco fleet on loopback, for tests, benches and the demo.
+//!
+//! The lab knows nothing of what is tested with it and shares no code with it: both sides exchange bytes. It runs the
+//! whole loop of usage reporting in memory: devices measure, close and sign reports; a face serves them over HTTPS; a
+//! portal takes uploads and answers with acknowledgements; devices import those. No second of it waits for a real one:
+//! time is a [`Clock`] that the test moves.
+//!
+//! **The lab encodes our reading of public sources. A green loop proves our code, not the device.**
+//!
+//! # Where to begin
+//!
+//! * [`Spec`] says what a device is; [`specs`] has ready-made ones and a varied fleet.
+//! * [`Fleet::start`] makes them listen; [`Handle`] is one of them: address, truth, faults, counts.
+//! * [`Device`] is the same device without a socket: [`Device::apply`] takes the time and an [`Operation`].
+//! * [`Portal::upload`] turns usage into acknowledgements.
+//! * [`Fault`] is everything that can go wrong on the way.
+//!
+//! # What is documented, inferred, invented
+//!
+//! *Documented by Cisco or seen in public captures:* the payload's two schemas, their members and order; the signed
+//! object around; one chain of reports a licence with ids from one counter near a Unix time; counts as strings;
+//! `CurrentUsageRequested` and `ProductReload`; `clock_change_delta`; members with roles; the states of a report; the
+//! default policy's numbers; that an acknowledgement and not a report moves the deadline, by the smallest number that
+//! is not 0 over the classes in use; paths, methods, logins and the keys `usage` and `usage_list` of the licensing
+//! service; the model behind RESTCONF; 25 requests a connection and 180 s idle and life; self-signed certificates
+//! that may have expired; the elements of an answer file; the nesting and names of the bundle; error names and numbers.
+//!
+//! *Inferred:* that a fetch over REST counts as requested; that an acknowledged report's body is dropped; the
+//! first-report rule counted from the first use or the policy's installation; spellings of some enumeration values;
+//! that a policy alone moves "last acknowledgement received"; that the second schema names a close reason at every
+//! close; the order of elements in a saved usage file; that the answer bundle holds no manifest.
+//!
+//! *Invented by the lab:* the JSON inside `smartLicenseRumAck`; every signature's making; the elements of
+//! `/list` (four shapes to choose from); error bodies and statuses of the licensing service; the text of report
+//! keys; which body form an import takes (three to choose from); that a chain whose count is 0 sleeps after a
+//! close; that no deadline is stated where no acknowledgement is required; that a device with an account's id
+//! has a trust code; reports that close by themselves; the telemetry rows; the portal's strictness and the
+//! wording of its refusals.
+
+pub mod account;
+pub mod answer;
+pub mod clock;
+pub mod console;
+pub mod device;
+pub mod face;
+pub mod fault;
+pub mod fleet;
+pub mod licence;
+pub mod measurement;
+pub mod operation;
+mod payload;
+pub mod policy;
+pub mod portal;
+pub mod report;
+mod saved;
+mod shelf;
+mod sign;
+pub mod spec;
+pub mod specs;
+pub mod state;
+pub mod udi;
+mod xml;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use clock::Clock;
+pub use device::Device;
+pub use fault::{Fault, Scope};
+pub use fleet::{Fleet, Handle};
+pub use operation::{Operation, Reply};
+pub use portal::Portal;
+pub use spec::Spec;
+
+/// A test that panicked while it looked inside a device must not take the others with it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

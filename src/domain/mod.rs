@@ -5,14 +5,19 @@
 //! planning what is to be done.
 
 pub mod ack;
+pub mod bundle;
+pub mod deadline;
 pub mod digest;
 pub mod event;
 pub mod fleet;
 pub mod instance;
+pub mod plan;
 pub mod policy;
 pub mod problem;
 pub mod report;
 pub mod rum_file;
+pub mod settings;
 pub mod slp_file;
 pub mod state;
+pub mod status;
 pub mod xml;

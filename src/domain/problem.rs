@@ -122,6 +122,21 @@ pub fn excerpt(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// An error with everything that caused it, in one line for a person.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let own = error.to_string();
+        // Some errors repeat their cause in their own words.
+        if !text.ends_with(&own) {
+            text = format!("{text}: {own}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -79,6 +79,7 @@ impl Signer {
             Some(key) => key,
             None => {
                 let key = new_key()?;
+                make_private(folder)?;
                 store(&key_path, &key, 0o600)?;
                 key
             }
@@ -117,6 +118,13 @@ impl Signer {
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
+}
+
+/// Makes the signer's folder, for its owner alone.
+fn make_private(folder: &Path) -> Result<(), SealError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| SealError::Io { doing: "create", path: folder.to_owned(), source })
 }
 
 /// A signer's certificate.

@@ -1,0 +1,9 @@
+//! The ways a device can be reached. Today one: HTTPS, with Cisco's licensing service and RESTCONF on it.
+
+pub mod certificate;
+pub mod counters;
+pub mod http;
+mod page;
+mod restconf;
+mod smartlic;
+pub mod station;

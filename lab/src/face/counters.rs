@@ -1,0 +1,124 @@
+//! What a device's face counts, so that a test can ask how gently it was treated.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use serde::Serialize;
+
+use crate::lock;
+
+/// The counts at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// By method and path, such as `GET /smartlic-service/list`. Queries are left out.
+    pub requests: BTreeMap<String, u64>,
+    pub logins_refused: u64,
+    /// Connections accepted, whatever became of them.
+    pub connections: u64,
+    /// Accepted connections whose TLS handshake did not succeed.
+    pub handshakes_failed: u64,
+    /// Plaintext bytes of requests and of responses.
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// The most requests under way at once.
+    pub max_in_flight: usize,
+    /// The most connections open at once.
+    pub max_open: usize,
+}
+
+impl Counters {
+    /// Requests of this path, by any method.
+    pub fn of(&self, path: &str) -> u64 {
+        let same = |key: &str| key.split_once(' ').is_some_and(|(_, of)| of == path);
+        self.requests.iter().filter(|(key, _)| same(key)).map(|(_, count)| count).sum()
+    }
+
+    pub fn total(&self) -> u64 {
+        self.requests.values().sum()
+    }
+}
+
+/// Where the counting is done.
+#[derive(Debug, Default)]
+pub struct Meter {
+    requests: Mutex<BTreeMap<String, u64>>,
+    logins_refused: AtomicU64,
+    connections: AtomicU64,
+    handshakes_failed: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    pub in_flight: Level,
+    pub open: Level,
+}
+
+impl Meter {
+    pub fn request(&self, method: &str, path: &str) {
+        *lock(&self.requests).entry(format!("{method} {path}")).or_default() += 1;
+    }
+
+    pub fn login_refused(&self) {
+        self.logins_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn connection(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn handshake_failed(&self) {
+        self.handshakes_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn read(&self, bytes: usize) {
+        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub fn wrote(&self, bytes: usize) {
+        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub fn counters(&self) -> Counters {
+        Counters {
+            requests: lock(&self.requests).clone(),
+            logins_refused: self.logins_refused.load(Ordering::Relaxed),
+            connections: self.connections.load(Ordering::Relaxed),
+            handshakes_failed: self.handshakes_failed.load(Ordering::Relaxed),
+            bytes_in: self.bytes_in.load(Ordering::Relaxed),
+            bytes_out: self.bytes_out.load(Ordering::Relaxed),
+            max_in_flight: self.in_flight.highest(),
+            max_open: self.open.highest(),
+        }
+    }
+}
+
+/// How many there are now, and the most there were.
+#[derive(Debug, Default)]
+pub struct Level {
+    now: AtomicUsize,
+    highest: AtomicUsize,
+}
+
+impl Level {
+    /// One more, until the guard is dropped.
+    pub fn enter(&self) -> Inside<'_> {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.highest.fetch_max(now, Ordering::SeqCst);
+        Inside { level: self, now }
+    }
+
+    pub fn highest(&self) -> usize {
+        self.highest.load(Ordering::SeqCst)
+    }
+}
+
+pub struct Inside<'a> {
+    level: &'a Level,
+    /// How many there were with this one.
+    pub now: usize,
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.level.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}

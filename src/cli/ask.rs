@@ -1,0 +1,71 @@
+//! Asking: the running daemon over its socket, or the ledger itself when no daemon runs.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{Exit, Stop};
+use crate::config::Config;
+use crate::control::{self, Answered, Reply, Request};
+use crate::flow::{self, Clock, House};
+use crate::ledger::{self, Ledger};
+
+/// Asks, hands each part of the answer to `told`, and returns the last one.
+pub(super) fn ask(config: Config, request: Request, told: &mut dyn FnMut(Reply)) -> Result<Answered, Stop> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::failed(format!("cannot start: {error}")))?;
+    let (tell, mut parts) = mpsc::unbounded_channel();
+    let answering = runtime.spawn(answer(config, request, tell));
+    let mut last = None;
+    while let Some(reply) = parts.blocking_recv() {
+        match reply {
+            Reply::Done(answered) => last = Some(Ok(answered)),
+            Reply::Failed { input, reason } => {
+                let exit = if input { Exit::Usage } else { Exit::Failed };
+                last = Some(Err(Stop { exit, reason }));
+            }
+            part @ (Reply::Total(_) | Reply::Polled(_) | Reply::Taken(_) | Reply::Delivered(_)) => told(part),
+        }
+    }
+    runtime.block_on(answering).map_err(|panic| Stop::failed(format!("ended abnormally: {panic}")))??;
+    last.unwrap_or_else(|| Err(Stop::failed("no answer came")))
+}
+
+async fn answer(config: Config, request: Request, tell: control::Tell) -> Result<(), Stop> {
+    let socket = config.collector.socket.clone();
+    let called = control::call(&socket, &request, &tell).await;
+    if called.map_err(|error| Stop::failed(format!("{}: {error}", socket.display())))?.is_some() {
+        return Ok(());
+    }
+    let ledger = open(&config)?;
+    let house = Arc::new(House::new(config, ledger, Clock::system()));
+    let last = match control::execute(&house, request, &tell).await {
+        Ok(answered) => Reply::Done(answered),
+        Err(error) => control::failed(&error),
+    };
+    drop(tell.send(last));
+    Ok(())
+}
+
+fn open(config: &Config) -> Result<Ledger, Stop> {
+    flow::open_ledger(config).map_err(|error| stop(&error))
+}
+
+/// A fault of the ledger as the command line ends on it.
+pub(super) fn stop(error: &ledger::Error) -> Stop {
+    let exit = if matches!(error, ledger::Error::Held { .. }) { Exit::LedgerHeld } else { Exit::Failed };
+    Stop { exit, reason: crate::domain::problem::with_causes(error) }
+}
+
+/// The part of an answer that a verb expects; anything else is a mistake of ours.
+macro_rules! part {
+    ($answered:expr, $pattern:pat => $value:expr) => {
+        match $answered {
+            $pattern => $value,
+            other => return Err($crate::cli::Stop::failed(format!("the daemon answered something else: {other:?}"))),
+        }
+    };
+}
+pub(super) use part;

@@ -1,0 +1,144 @@
+//! `device`: the inventory and what is known of it.
+
+use std::io::Write;
+
+use super::ask::{ask, part};
+use super::output::{self, Column, minute, or_dash, printable, word};
+use super::{Exit, Listing, Stop, status};
+use crate::config::Config;
+use crate::control::{Answered, DeviceSheet, Request, TrustLine};
+use crate::domain::instance::{DeviceName, Site};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// Every device, with its place in the register.
+    List(Listing),
+    /// All that is known of one device: identity, state, deadline, every write to it.
+    Show {
+        name: String,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Accept a changed certificate after showing it.
+    Trust {
+        /// Devices by name.
+        names: Vec<String>,
+        /// Every device of a site that shows another certificate.
+        #[arg(long, conflicts_with = "names")]
+        site: Option<String>,
+        /// Accept what is shown; without it the list is only printed.
+        #[arg(long)]
+        accept: bool,
+    },
+}
+
+pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
+    match verb {
+        Verb::List(listing) => {
+            let rows = part!(ask(config, Request::Devices, &mut |_| {})?, Answered::Rows(rows) => rows);
+            output::list(out, listing.format, &rows, LIST)?;
+            Ok(Exit::Done)
+        }
+        Verb::Show { name, listing } => {
+            let request = Request::Device { name: DeviceName(name) };
+            let sheet = part!(ask(config, request, &mut |_| {})?, Answered::Device(sheet) => sheet);
+            match listing.format {
+                output::Format::Table => show(out, &sheet)?,
+                output::Format::Json | output::Format::Ndjson => {
+                    serde_json::to_writer_pretty(&mut *out, &sheet).map_err(Stop::failed)?;
+                    writeln!(out)?;
+                }
+                output::Format::Csv => output::list(out, listing.format, &[sheet.row], status::COLUMNS)?,
+            }
+            Ok(Exit::Done)
+        }
+        Verb::Trust { names, site, accept } => {
+            if names.is_empty() && site.is_none() {
+                return Err(Stop::usage("name devices, or say --site SITE"));
+            }
+            let devices: Vec<DeviceName> = names.into_iter().map(DeviceName).collect();
+            let request = Request::Trust { devices: devices.clone(), site: site.map(Site), confirmed: accept };
+            let lines = part!(ask(config, request, &mut |_| {})?, Answered::Trust(lines) => lines);
+            output::list(out, output::Format::Table, &lines, TRUST)?;
+            if !accept && lines.iter().any(|line| line.presented.is_some()) {
+                writeln!(out, "\nnothing is accepted yet: compare with the device, then add --accept")?;
+            }
+            let found = |name: &DeviceName| lines.iter().any(|line| line.device == *name && line.presented.is_some());
+            match devices.iter().find(|name| !found(name)) {
+                Some(name) => {
+                    Err(Stop::failed(format!("device '{name}' shows no other certificate than the pinned one")))
+                }
+                None => Ok(Exit::Done),
+            }
+        }
+    }
+}
+
+const LIST: &[Column<crate::domain::status::Row>] = &[
+    ("device", |row| or_dash(row.device.as_ref())),
+    ("site", |row| row.site.to_string()),
+    ("instance", |row| row.instance.as_ref().map_or("-".to_owned(), |udi| format!("{} {}", udi.pid, udi.sn))),
+    ("os", |row| or_dash(row.os.as_ref())),
+    ("software", |row| or_dash(row.software.as_ref())),
+    ("mode", |row| row.mode.as_ref().map(word).unwrap_or_default()),
+    ("reporter", |row| row.reporter.as_ref().map(word).unwrap_or_default()),
+    ("contact", |row| row.contact.to_string()),
+    ("last contact", |row| minute(row.last_contact)),
+    ("trouble", |row| row.trouble.clone().unwrap_or_default()),
+];
+
+const TRUST: &[Column<TrustLine>] = &[
+    ("device", |line| line.device.to_string()),
+    ("pinned", |line| or_dash(line.pinned.as_ref())),
+    ("shown", |line| or_dash(line.presented.as_ref())),
+    ("accepted", |line| line.accepted.to_string()),
+];
+
+fn show(out: &mut dyn Write, sheet: &DeviceSheet) -> std::io::Result<()> {
+    let row = &sheet.row;
+    let mut line = |name: &str, value: String| writeln!(out, "{name:<16} {}", printable(&value));
+    line("device", or_dash(row.device.as_ref()))?;
+    line("address", or_dash(sheet.address.as_ref()))?;
+    line("site", row.site.to_string())?;
+    line("mode", row.mode.as_ref().map(word).unwrap_or_default())?;
+    line("reporter", row.reporter.as_ref().map(word).unwrap_or_default())?;
+    line("credential", or_dash(sheet.credential.as_ref()))?;
+    line("trust", sheet.trust.clone())?;
+    line("pin", or_dash(sheet.known.pin.as_ref()))?;
+    if let Some(instance) = &row.instance {
+        line("instance", format!("PID:{},SN:{}", instance.pid, instance.sn))?;
+    }
+    for member in sheet.instance.iter().flat_map(|instance| &instance.members) {
+        line("member", format!("{} {}", word(&member.role), member.udi))?;
+    }
+    line("software", format!("{} {}", or_dash(row.os.as_ref()), or_dash(row.software.as_ref())))?;
+    line("accounts", format!("{} / {}", or_dash(row.smart_account.as_ref()), or_dash(row.virtual_account.as_ref())))?;
+    line("transport", or_dash(row.transport.as_ref()))?;
+    line("policy", or_dash(row.policy.as_ref()))?;
+    line("state", format!("{} ({})", row.state, row.reason))?;
+    line("due", minute(row.due))?;
+    line("leave by", minute(row.leave_by))?;
+    if row.agrees == Some(false) {
+        line("cross-check", format!("our own rule gives {}: more than a day apart", minute(row.computed)))?;
+    }
+    line("last ACK", minute(row.last_ack))?;
+    line("contact", format!("{}, last {}", row.contact, minute(row.last_contact)))?;
+    if let Some(trouble) = &row.trouble {
+        line("trouble", trouble.clone())?;
+    }
+    if let Some(instance) = &sheet.instance {
+        let (kept, acknowledged) = (instance.collected.len(), instance.acknowledged.len());
+        line("reports", format!("{kept} kept, {} waiting, {acknowledged} acknowledged", row.reports_waiting))?;
+        for license in instance.state.iter().flat_map(|state| &state.licenses) {
+            line("licence", format!("{} x {}", or_dash(license.name.as_ref()), or_dash(license.count.as_ref())))?;
+        }
+    }
+    if sheet.known.writes.is_empty() {
+        line("writes", "none: nothing was ever written to it".to_owned())?;
+    }
+    for write in &sheet.known.writes {
+        let refused = write.refused.as_ref().map_or(String::new(), |cause| format!(" — refused: {cause}"));
+        line("write", format!("{} {} {}{refused}", minute(Some(write.at)), word(&write.write), write.detail))?;
+    }
+    Ok(())
+}

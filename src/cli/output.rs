@@ -1,0 +1,133 @@
+//! How lists are printed: one place for tables, JSON, NDJSON and CSV.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use serde::Serialize;
+
+/// The forms of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Columns for a person.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Comma-separated values with a header.
+    Csv,
+}
+
+/// A column: its heading, and its cell for one item.
+pub type Column<T> = (&'static str, fn(&T) -> String);
+
+/// Prints `items`: JSON in full, tables and CSV by `columns`.
+pub fn list<T: Serialize>(
+    out: &mut dyn Write,
+    format: Format,
+    items: &[T],
+    columns: &[Column<T>],
+) -> std::io::Result<()> {
+    match format {
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut *out, items)?;
+            writeln!(out)
+        }
+        Format::Ndjson => items.iter().try_for_each(|item| {
+            serde_json::to_writer(&mut *out, item)?;
+            writeln!(out)
+        }),
+        Format::Csv => {
+            let mut csv = csv::Writer::from_writer(out);
+            csv.write_record(columns.iter().map(|(heading, _)| *heading))?;
+            for item in items {
+                csv.write_record(columns.iter().map(|(_, cell)| spreadsheet(&cell(item))))?;
+            }
+            csv.flush()
+        }
+        Format::Table => table(out, items, columns),
+    }
+}
+
+fn table<T>(out: &mut dyn Write, items: &[T], columns: &[Column<T>]) -> std::io::Result<()> {
+    let cells: Vec<Vec<String>> =
+        items.iter().map(|item| columns.iter().map(|(_, cell)| printable(&cell(item))).collect()).collect();
+    let widths: Vec<usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(at, (heading, _))| {
+            cells.iter().map(|row| row[at].chars().count()).chain([heading.len()]).max().unwrap_or(0)
+        })
+        .collect();
+    let line = |row: &mut dyn Iterator<Item = &str>| {
+        let mut line = String::new();
+        for (cell, width) in row.zip(&widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        line.trim_end().to_owned()
+    };
+    writeln!(out, "{}", line(&mut columns.iter().map(|(heading, _)| *heading)))?;
+    cells.iter().try_for_each(|row| writeln!(out, "{}", line(&mut row.iter().map(String::as_str))))
+}
+
+/// Foreign text without anything that a terminal would obey.
+pub fn printable(text: &str) -> String {
+    if !text.chars().any(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars()
+        .flat_map(|c| if c.is_control() && c != '\n' { c.escape_default().collect() } else { vec![c] })
+        .collect()
+}
+
+/// A cell that no spreadsheet takes for a formula; numbers stay numbers.
+fn spreadsheet(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
+    if formula { format!("'{text}") } else { text.to_owned() }
+}
+
+/// A value or a dash.
+pub fn or_dash<T: ToString>(value: Option<&T>) -> String {
+    value.map_or_else(|| "-".to_owned(), ToString::to_string)
+}
+
+/// An instant, to the minute.
+pub fn minute(at: Option<jiff::Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%MZ").to_string())
+}
+
+/// The word by which an enum is written in JSON.
+pub fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(serde_json::Value::Object(members)) => members.keys().next().cloned().unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_device_reaches_the_terminal_raw() {
+        assert_eq!(printable("edge\u{1b}[2J-1"), "edge\\u{1b}[2J-1");
+        assert_eq!(printable("Zürich"), "Zürich");
+    }
+
+    #[test]
+    fn a_spreadsheet_sees_text_and_numbers_but_no_formula() {
+        assert_eq!(spreadsheet("=1+1"), "'=1+1");
+        assert_eq!(spreadsheet("@x"), "'@x");
+        assert_eq!(spreadsheet("-1.2"), "-1.2");
+        assert_eq!(spreadsheet("-"), "'-");
+    }
+
+    #[test]
+    fn a_table_is_as_wide_as_its_cells() {
+        let mut out = Vec::new();
+        let columns: &[Column<(&str, u32)>] = &[("name", |row| row.0.to_owned()), ("n", |row| row.1.to_string())];
+        list(&mut out, Format::Table, &[("edge-01", 3)], columns).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "name     n\nedge-01  3\n");
+    }
+}

@@ -1,0 +1,119 @@
+//! `report`: RUM reports, what is kept of them and what happened to them.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::ask::{ask, part};
+use super::output::{self, Column, minute, or_dash, printable};
+use super::{Exit, Listing, Stop};
+use crate::config::Config;
+use crate::control::{Answered, ReportBytes, ReportLife, ReportLine, Request};
+use crate::domain::instance::DeviceName;
+use crate::domain::report::ReportId;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// Kept reports that are not acknowledged; with --all every kept report.
+    List {
+        #[arg(long)]
+        device: Option<String>,
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// One report: what it says, and its life from device to acknowledgement.
+    Show {
+        id: u64,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Write the signed bytes, exactly as collected, a file a report.
+    Export {
+        /// Report ids; none: every kept report.
+        ids: Vec<u64>,
+        #[arg(long)]
+        device: Option<String>,
+        /// The folder to write to; made if missing.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
+    match verb {
+        Verb::List { device, all, listing } => {
+            let request = Request::Reports { device: device.map(DeviceName), all };
+            let lines = part!(ask(config, request, &mut |_| {})?, Answered::Reports(lines) => lines);
+            output::list(out, listing.format, &lines, COLUMNS)?;
+            Ok(Exit::Done)
+        }
+        Verb::Show { id, listing } => {
+            let request = Request::Report { id: ReportId(id) };
+            let lives = part!(ask(config, request, &mut |_| {})?, Answered::Report(lives) => lives);
+            match listing.format {
+                output::Format::Table => lives.iter().try_for_each(|life| show(out, life))?,
+                format => {
+                    let columns: &[Column<ReportLife>] = &[
+                        ("report", |life| life.line.report_id.to_string()),
+                        ("instance", |life| life.line.udi.to_string()),
+                        ("events", |life| life.events.len().to_string()),
+                    ];
+                    output::list(out, format, &lives, columns)?;
+                }
+            }
+            Ok(Exit::Done)
+        }
+        Verb::Export { ids, device, out: dir } => {
+            let ids = ids.into_iter().map(ReportId).collect();
+            let request = Request::ReportBytes { ids, device: device.map(DeviceName) };
+            let reports = part!(ask(config, request, &mut |_| {})?, Answered::Bytes(reports) => reports);
+            std::fs::create_dir_all(&dir).map_err(|error| Stop::failed(format!("{}: {error}", dir.display())))?;
+            reports.iter().try_for_each(|report| export(out, &dir, report))?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+const COLUMNS: &[Column<ReportLine>] = &[
+    ("device", |line| or_dash(line.device.as_ref())),
+    ("instance", |line| format!("{} {}", line.udi.pid, line.udi.sn)),
+    ("report", |line| line.report_id.to_string()),
+    ("start", |line| minute(line.start)),
+    ("end", |line| minute(line.end)),
+    ("collected", |line| minute(Some(line.collected))),
+    ("state", |line| or_dash(line.state.as_ref())),
+    ("bundle", |line| or_dash(line.bundle.as_ref())),
+    ("entitlement", |line| or_dash(line.entitlement_tag.as_ref())),
+    ("payload sha256", |line| line.payload_sha256.to_string()),
+];
+
+fn show(out: &mut dyn Write, life: &ReportLife) -> std::io::Result<()> {
+    let (line, facts) = (&life.line, &life.facts);
+    writeln!(out, "report {} of {}", line.report_id, printable(&line.udi.to_string()))?;
+    writeln!(out, "  entitlement     {}", printable(&or_dash(line.entitlement_tag.as_ref())))?;
+    writeln!(out, "  payload sha256  {}", line.payload_sha256)?;
+    writeln!(out, "  object          {}", line.object)?;
+    writeln!(out, "  state           {}", or_dash(line.state.as_ref()))?;
+    for measured in &facts.measurements {
+        let value = or_dash(measured.value.as_ref());
+        let reason = measured.termination_reason.as_deref().unwrap_or_default();
+        let clock = measured.clock_change_seconds.map_or(String::new(), |s| format!(" clock moved by {s} s"));
+        let (start, end) = (minute(measured.start), minute(measured.end));
+        writeln!(out, "  measured        {start} to {end}: {value} {}{clock}", printable(reason))?;
+    }
+    life.events.iter().try_for_each(|(at, event)| writeln!(out, "  {at}  {}", printable(event)))
+}
+
+fn export(out: &mut dyn Write, dir: &std::path::Path, report: &ReportBytes) -> Result<(), Stop> {
+    let bytes = data_encoding::BASE64.decode(report.base64.as_bytes()).map_err(Stop::failed)?;
+    let safe = |text: &str| {
+        text.chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '_' })
+            .collect::<String>()
+    };
+    let name = format!("rum-{}-{}-{}.json", safe(&report.udi.pid), safe(&report.udi.sn), report.report_id);
+    let path = dir.join(name);
+    std::fs::write(&path, bytes).map_err(|error| Stop::failed(format!("{}: {error}", path.display())))?;
+    Ok(writeln!(out, "{}", path.display())?)
+}

@@ -1,0 +1,112 @@
+//! `status`: the deadline register.
+
+use std::io::Write;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::ask::{ask, part};
+use super::output::{self, Column, minute, or_dash, word};
+use super::{Exit, Listing, Stop};
+use crate::config::Config;
+use crate::control::{Answered, Request, StatusQuery};
+use crate::domain::deadline::ObligationState;
+use crate::domain::instance::Site;
+use crate::domain::status::Row;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only this site.
+    #[arg(long)]
+    site: Option<String>,
+    /// Only this state: overdue, due-soon, never-reported, ok, not-required, nothing-to-report, not-slp, unknown.
+    #[arg(long, value_parser = state)]
+    state: Option<ObligationState>,
+    /// Only what is due within this time, as "30d".
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    due_within: Option<SignedDuration>,
+    /// As of this instant (RFC 3339, a date, or "+100d"): later than now asks how it will stand if
+    /// nothing is done, earlier how it stood.
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+    at: Option<Timestamp>,
+    #[command(flatten)]
+    listing: Listing,
+}
+
+pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
+    let query = StatusQuery { at: args.at, site: args.site.map(Site), state: args.state, due_within: args.due_within };
+    let rows = part!(ask(config, Request::Status(query), &mut |_| {})?, Answered::Rows(rows) => rows);
+    output::list(out, args.listing.format, &rows, COLUMNS)?;
+    Ok(Exit::Done)
+}
+
+/// The columns of the register; the device list shows the same.
+pub(super) const COLUMNS: &[Column<Row>] = &[
+    ("device", |row| or_dash(row.device.as_ref())),
+    ("site", |row| row.site.to_string()),
+    ("state", |row| row.state.to_string()),
+    ("contact", |row| row.contact.to_string()),
+    ("due", |row| minute(row.due)),
+    ("leave by", |row| minute(row.leave_by)),
+    ("days left", |row| row.days_left.map_or_else(|| "-".to_owned(), |days| format!("{days:.1}"))),
+    ("last ACK", |row| minute(row.last_ack)),
+    ("waiting", |row| row.reports_waiting.to_string()),
+    ("basis", |row| row.basis.to_string()),
+    ("mode", |row| row.mode.as_ref().map(word).unwrap_or_default()),
+    ("trouble", |row| row.trouble.clone().unwrap_or_default()),
+];
+
+/// A state by its word.
+fn state(text: &str) -> Result<ObligationState, String> {
+    text.parse().map_err(|error: crate::domain::settings::UnknownWord| error.to_string())
+}
+
+/// A length of time: "30d", "6h", "90m".
+pub(super) fn span(text: &str) -> Result<SignedDuration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: i64 = number.parse().map_err(|_| format!("expected a time like 30d, got {text:?}"))?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return Err(format!("expected s, m, h, d or w after the number, got {unit:?}")),
+    };
+    number.checked_mul(seconds).map(SignedDuration::from_secs).ok_or_else(|| "too long a time".to_owned())
+}
+
+/// An instant: RFC 3339, a date (its midnight, UTC), or "+30d" / "-30d" from now.
+pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
+    if let Some(later) = text.strip_prefix('+') {
+        return Timestamp::now().checked_add(span(later)?).map_err(|error| error.to_string());
+    }
+    if let Some(earlier) = text.strip_prefix('-') {
+        return Timestamp::now().checked_sub(span(earlier)?).map_err(|error| error.to_string());
+    }
+    if let Ok(date) = text.parse::<jiff::civil::Date>()
+        && text.len() == 10
+    {
+        return date
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .map(|midnight| midnight.timestamp())
+            .map_err(|error| error.to_string());
+    }
+    text.parse().map_err(|_| format!("expected a time like 2026-03-01T12:00:00Z, 2026-03-01 or +30d, got {text:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        assert_eq!(span("30d"), Ok(SignedDuration::from_hours(720)));
+        assert!(span("30").is_err() && span("d").is_err() && span("30 parsecs").is_err());
+        assert_eq!(instant("2026-03-01").unwrap().to_string(), "2026-03-01T00:00:00Z");
+        assert_eq!(instant("2026-03-01T12:00:00+02:00").unwrap().to_string(), "2026-03-01T10:00:00Z");
+        assert!(instant("+100d").unwrap() > Timestamp::now());
+        assert!(instant("-100d").unwrap() < Timestamp::now());
+        assert!(instant("soon").is_err());
+    }
+}

@@ -1,0 +1,332 @@
+//! `devices.csv`: the devices there are, each a row.
+//!
+//! The first row names the columns, in any order; lines that start with `#` are comments.
+//! An empty field means what the device's site says, else what `[defaults]` says.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::Config;
+use super::device::{Address, Device};
+use super::mistake::{Mistakes, did_you_mean, one_of};
+use super::place::{self, Place};
+use super::raw::printable;
+use super::rows::{Column, Row, Rows};
+use crate::domain::digest::Sha256;
+use crate::domain::instance::{Account, DeviceName, Site};
+use crate::domain::settings::{Access, Trust, Word};
+
+/// The devices, in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inventory {
+    devices: Vec<Device>,
+    by_name: HashMap<DeviceName, usize>,
+}
+
+impl Inventory {
+    pub fn device(&self, name: &DeviceName) -> Option<&Device> {
+        self.by_name.get(name).map(|at| &self.devices[*at])
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Device> {
+        self.devices.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.devices.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+}
+
+impl<'i> IntoIterator for &'i Inventory {
+    type Item = &'i Device;
+    type IntoIter = std::slice::Iter<'i, Device>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.devices.iter()
+    }
+}
+
+impl FromIterator<Device> for Inventory {
+    /// Of two devices of one name, [`Inventory::device`] finds the first.
+    fn from_iter<I: IntoIterator<Item = Device>>(devices: I) -> Self {
+        let mut inventory = Inventory::default();
+        for device in devices {
+            inventory.by_name.entry(device.name.clone()).or_insert(inventory.devices.len());
+            inventory.devices.push(device);
+        }
+        inventory
+    }
+}
+
+/// Reads the inventory that `config` names, against its sites and credentials.
+pub(super) fn read(config: &Config, mistakes: &mut Mistakes) -> Inventory {
+    let file = &config.collector.inventory;
+    if file.as_os_str().is_empty() {
+        return Inventory::default(); // its name is a mistake already
+    }
+    let unreadable = |cause: &dyn std::fmt::Display| {
+        format!("cannot be read: {cause}; write a first line such as name,address,site, then a line for each device")
+    };
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(cause) => {
+            mistakes.add(file, 1, unreadable(&cause));
+            return Inventory::default();
+        }
+    };
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+            mistakes.add(file, line, "is not UTF-8 text; write the file as UTF-8");
+            return Inventory::default();
+        }
+    };
+    let mut reader = Reader {
+        config,
+        file,
+        mistakes,
+        names: HashMap::new(),
+        addresses: HashMap::new(),
+        lacks: [Vec::new(), Vec::new()],
+    };
+    let Some(mut rows) = Rows::open(&text, file, reader.mistakes) else { return Inventory::default() };
+    let mut devices = Vec::new();
+    while let Some(row) = rows.next(reader.mistakes) {
+        devices.extend(reader.device(&row));
+    }
+    reader.finish();
+    devices.into_iter().collect()
+}
+
+/// What a device has no use without and what often lacks for many at once.
+#[derive(Clone, Copy)]
+enum Lack {
+    Credential,
+    CaFile,
+}
+
+/// Rows into devices, and what must be unlike between them.
+struct Reader<'r> {
+    config: &'r Config,
+    file: &'r Path,
+    mistakes: &'r mut Mistakes,
+    names: HashMap<String, usize>,
+    addresses: HashMap<(Address, u16), usize>,
+    /// Line and name of each device that lacks something.
+    lacks: [Vec<(usize, String)>; 2],
+}
+
+impl Reader<'_> {
+    /// The device of a row; `None` when it has no usable name.
+    fn device(&mut self, row: &Row<'_>) -> Option<Device> {
+        let name = self.name(row);
+        let site = self.site(row);
+        let place = site.as_ref().map_or(&self.config.defaults, |site| self.config.place(site));
+
+        let access = self.word(row, Column::Access, place.access);
+        let address = self.address(row, access);
+        let port = self.port(row);
+        if let Some(address) = &address {
+            self.unlike(row.line, address, port);
+        }
+        let trust = self.word(row, Column::Trust, place.trust);
+        let mut device = Device {
+            name: DeviceName(String::new()),
+            address,
+            port,
+            os: self.value(row, Column::Os, place.os, place::os),
+            access,
+            credential: self.credential(row, place, access),
+            mode: self.word(row, Column::Mode, place.mode),
+            reporter: self.word(row, Column::Reporter, place.reporter),
+            trust,
+            pin: self.pin(row, trust),
+            ca_file: place.ca_file.clone(),
+            account: Account {
+                smart_account: row.text(Column::SmartAccount).or(place.account.smart_account.clone()),
+                virtual_account: row.text(Column::VirtualAccount).or(place.account.virtual_account.clone()),
+            },
+            exchange_lead: place.exchange_lead,
+            timezone: self.timezone(row, place),
+            environment: row.text(Column::Environment),
+            tags: tags(row.field(Column::Tags).unwrap_or_default()),
+            site: site.unwrap_or_default(),
+            line: row.line,
+        };
+        if device.trust == Trust::Ca && device.ca_file.is_none() {
+            let name = row.text(Column::Name).unwrap_or_default();
+            self.lacks[Lack::CaFile as usize].push((row.line, name));
+        }
+        // Last, so that a device without a name is told of its other mistakes, too.
+        device.name = name?;
+        Some(device)
+    }
+
+    fn name(&mut self, row: &Row<'_>) -> Option<DeviceName> {
+        let Some(name) = row.field(Column::Name) else {
+            self.mistake(row.line, "has no name; write a name for the device".to_owned());
+            return None;
+        };
+        let known = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
+        if !name.chars().all(known) || name.starts_with(['-', '.']) || name.len() > 128 {
+            let instead = "write up to 128 letters, digits, '-', '_' and '.', a letter or digit first";
+            self.mistake(row.line, format!("name is {:?}; {instead}", printable(name)));
+            return None;
+        }
+        if let Some(first) = self.names.get(name) {
+            let message = format!("name {name:?} is the name of the device at line {first}, too; write another");
+            self.mistake(row.line, message);
+            return None;
+        }
+        self.names.insert(name.to_owned(), row.line);
+        Some(DeviceName(name.to_owned()))
+    }
+
+    fn site(&mut self, row: &Row<'_>) -> Option<Site> {
+        let site = Site(row.text(Column::Site)?);
+        if self.config.sites.contains_key(&site) {
+            return Some(site);
+        }
+        let mean = did_you_mean(&site.0, self.config.sites.keys().map(|known| known.0.as_str()));
+        let message =
+            format!("site is {:?}, which is not configured; write the name of a [sites.NAME] table{mean}", site.0);
+        self.mistake(row.line, message);
+        None
+    }
+
+    fn address(&mut self, row: &Row<'_>, access: Access) -> Option<Address> {
+        let Some(text) = row.field(Column::Address) else {
+            if access != Access::ByHand {
+                let message = "has no address; write its IP address or host name, or access by-hand".to_owned();
+                self.mistake(row.line, message);
+            }
+            return None;
+        };
+        let address = Address::parse(text);
+        if address.is_none() {
+            let instead = "write an IP address or a host name, and the port in its own column";
+            self.mistake(row.line, format!("address is {:?}; {instead}", printable(text)));
+        }
+        address
+    }
+
+    fn port(&mut self, row: &Row<'_>) -> u16 {
+        self.value(row, Column::Port, 443, |text| {
+            let number = text.parse().ok().filter(|port| *port > 0);
+            number.ok_or_else(|| "write a number from 1 to 65535".to_owned())
+        })
+    }
+
+    fn unlike(&mut self, line: usize, address: &Address, port: u16) {
+        let first = *self.addresses.entry((address.clone(), port)).or_insert(line);
+        if first != line {
+            let message =
+                format!("address {address} with port {port} is at line {first}, too; write one row for one device");
+            self.mistake(line, message);
+        }
+    }
+
+    fn credential(&mut self, row: &Row<'_>, place: &Place, access: Access) -> Option<String> {
+        let config = self.config;
+        let found = self.value(row, Column::Credential, place.credential.clone(), |name| {
+            place::known_credential(name, &config.credentials).map(|()| Some(name.to_owned()))
+        });
+        if found.is_none() && access != Access::ByHand && row.field(Column::Credential).is_none() {
+            let name = row.field(Column::Name).unwrap_or_default();
+            self.lacks[Lack::Credential as usize].push((row.line, name.to_owned()));
+        }
+        found
+    }
+
+    fn pin(&mut self, row: &Row<'_>, trust: Trust) -> Option<Sha256> {
+        let pin = self.value(row, Column::Pin, None, |text| {
+            let hex: String = text.chars().filter(|char| *char != ':').collect();
+            let instead = "write the SHA-256 of its certificate, 64 hex digits, with colons or without";
+            hex.parse().map(Some).map_err(|_| instead.to_owned())
+        });
+        match (trust, row.field(Column::Pin)) {
+            (Trust::Pinned, None) => {
+                let message = "trust is pinned, but there is no pin; write the SHA-256 of its certificate as pin";
+                self.mistake(row.line, message.to_owned());
+            }
+            (Trust::Learn | Trust::Ca, Some(_)) => {
+                let message = format!("has a pin, but trust is {trust}; write trust pinned, or leave the pin out");
+                self.mistake(row.line, message);
+            }
+            (Trust::Pinned, Some(_)) | (Trust::Learn | Trust::Ca, None) => {}
+        }
+        pin
+    }
+
+    fn timezone(&mut self, row: &Row<'_>, place: &Place) -> Option<jiff::tz::TimeZone> {
+        self.value(row, Column::Timezone, place.timezone.clone(), |name| place::timezone(name).map(Some))
+    }
+
+    fn word<T: Word>(&mut self, row: &Row<'_>, column: Column, otherwise: T) -> T {
+        self.value(row, column, otherwise, |text| {
+            T::of_word(text).map_err(|unknown| format!("write {}", one_of(unknown.expected)))
+        })
+    }
+
+    /// The field read, or `otherwise` where it is empty or a mistake.
+    fn value<T>(
+        &mut self,
+        row: &Row<'_>,
+        column: Column,
+        otherwise: T,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> T {
+        let Some(text) = row.field(column) else { return otherwise };
+        match read(text) {
+            Ok(value) => value,
+            Err(instead) => {
+                self.mistake(row.line, format!("{} is {:?}; {instead}", column.word(), printable(text)));
+                otherwise
+            }
+        }
+    }
+
+    fn mistake(&mut self, line: usize, message: String) {
+        self.mistakes.add(self.file, line, message);
+    }
+
+    /// What lacks for many is told once: it is one line of configuration that mends it.
+    fn finish(self) {
+        for (lack, devices) in [Lack::Credential, Lack::CaFile].into_iter().zip(self.lacks) {
+            let Some((line, first)) = devices.first() else { continue };
+            let others = match devices.len() - 1 {
+                0 => format!("device {first} has"),
+                1 => format!("device {first} and one more have"),
+                more => format!("device {first} and {more} more have"),
+            };
+            let message = match lack {
+                Lack::Credential => format!(
+                    "{others} no credential; write one here, as credential of [sites.NAME] or of [defaults], \
+                     or access by-hand"
+                ),
+                Lack::CaFile => {
+                    format!(
+                        "{others} trust ca, but no ca_file to verify with; write ca_file in [sites.NAME] or [defaults]"
+                    )
+                }
+            };
+            self.mistakes.add(self.file, *line, message);
+        }
+    }
+}
+
+fn tags(text: &str) -> Vec<String> {
+    let mut tags: Vec<String> = Vec::new();
+    for tag in text.split([' ', ';', '\t']).filter(|tag| !tag.is_empty()) {
+        if !tags.iter().any(|known| known == tag) {
+            tags.push(tag.to_owned());
+        }
+    }
+    tags
+}

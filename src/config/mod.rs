@@ -1,0 +1,85 @@
+//! Configuration and inventory: the operator's files into [`Config`], or every mistake in them.
+//!
+//! An unknown key is a mistake, and so is a value out of bounds; all are told at once, each with
+//! its file and line and what to write instead. Paths are relative to the configuration file.
+//! Only a file that is not TOML at all stops the reading early: its tables cannot be told apart.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::domain::instance::Site;
+use crate::secret::Credential;
+
+mod credential;
+mod device;
+pub mod duration;
+pub mod inventory;
+mod mistake;
+mod place;
+mod raw;
+mod read;
+mod rows;
+mod settings;
+
+pub use device::{Address, Device};
+pub use inventory::Inventory;
+pub use mistake::{Mistake, Mistakes};
+pub use place::Place;
+pub use settings::{
+    CONFIGURED_DEFAULT, Collector, Deadline, DefaultPolicies, Delivery, Exchange, Log, LogFormat, LogLevel, Poll,
+};
+
+/// Where the configuration is when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/slp-collector/slp-collector.toml";
+
+/// Everything the operator said, complete and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: PathBuf,
+    pub collector: Collector,
+    pub poll: Poll,
+    pub deadline: Deadline,
+    pub exchange: Exchange,
+    pub delivery: Delivery,
+    pub log: Log,
+    pub credentials: BTreeMap<String, Credential>,
+    /// What holds for devices without a site.
+    pub defaults: Place,
+    /// What holds for the devices of each site, `[defaults]` included.
+    pub sites: BTreeMap<Site, Place>,
+    pub inventory: Inventory,
+}
+
+impl Config {
+    /// Reads the configuration and the inventory it names.
+    pub fn load(file: &Path) -> Result<Config, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(cause) => {
+                mistakes.add(file, 1, format!("cannot be read: {cause}; write --config FILE for another"));
+                return Err(mistakes);
+            }
+        };
+        let document = raw::Document::new(file, &text);
+        let Some(table) = document.parse() else { return Err(document.into_mistakes().sorted()) };
+        let mut config = read::config(&document, &table, file);
+        let mut mistakes = document.into_mistakes();
+        config.inventory = inventory::read(&config, &mut mistakes);
+        mistakes.or(config)
+    }
+
+    /// The settings of a site; those of `[defaults]` for a device without one.
+    pub fn place(&self, site: &Site) -> &Place {
+        self.sites.get(site).unwrap_or(&self.defaults)
+    }
+
+    /// What an operator should know although it is no mistake: password files that everybody can read.
+    pub fn warnings(&self) -> Vec<String> {
+        self.credentials.values().filter_map(Credential::exposure).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

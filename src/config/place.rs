@@ -1,0 +1,102 @@
+//! What holds for the devices of one place: `[defaults]`, and `[sites.NAME]` over it.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::mistake::{did_you_mean, one_of};
+use super::raw::{self, Section};
+use crate::domain::instance::Account;
+use crate::domain::settings::{Access, Mode, Os, Reporter, Trust, Word};
+use crate::secret::Credential;
+
+/// The settings that a device takes from its site, and a site from `[defaults]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Place {
+    pub mode: Mode,
+    pub reporter: Reporter,
+    pub trust: Trust,
+    /// `None`: found out at the first contact.
+    pub os: Option<Os>,
+    pub access: Access,
+    /// The certificates under which `trust = "ca"` verifies.
+    pub ca_file: Option<PathBuf>,
+    /// From `[exchange] lead`, unless the site has its own.
+    pub exchange_lead: Duration,
+    /// The name of a credential.
+    pub credential: Option<String>,
+    pub account: Account,
+    /// In which the devices print times that name no zone.
+    pub timezone: Option<TimeZone>,
+}
+
+impl Place {
+    /// Reads what a table says over what held before.
+    pub(super) fn read(
+        &mut self,
+        section: &mut Section<'_, '_>,
+        folder: &Path,
+        credentials: &BTreeMap<String, Credential>,
+    ) {
+        section.read("mode", &mut self.mode, raw::word);
+        section.read("reporter", &mut self.reporter, raw::word);
+        section.read("trust", &mut self.trust, raw::word);
+        section.read("os", &mut self.os, |value| os(value.as_str().unwrap_or_default()));
+        section.read("access", &mut self.access, raw::word);
+        // A name that leads nowhere is kept, so that the devices that have it are not told that they have none.
+        if let Some(path) = section.optional("ca_file", raw::path_in(folder)) {
+            section.check("ca_file", existing(&path));
+            self.ca_file = Some(path);
+        }
+        if let Some(name) = section.optional("credential", raw::text) {
+            section.check("credential", known_credential(&name, credentials));
+            self.credential = Some(name);
+        }
+        section.read("smart_account", &mut self.account.smart_account, |value| raw::text(value).map(Some));
+        section.read("virtual_account", &mut self.account.virtual_account, |value| raw::text(value).map(Some));
+        section.read("timezone", &mut self.timezone, |value| timezone(value.as_str().unwrap_or_default()).map(Some));
+    }
+}
+
+/// `auto` or a system; else what to write.
+pub(super) fn os(text: &str) -> Result<Option<Os>, String> {
+    if text == "auto" {
+        return Ok(None);
+    }
+    Os::of_word(text).map(Some).map_err(|_| {
+        let words: Vec<&str> = std::iter::once("auto").chain(Os::WORDS.iter().copied()).collect();
+        format!("write {}", one_of(&words))
+    })
+}
+
+/// A zone of the system's time zone database; else what to write.
+pub(super) fn timezone(name: &str) -> Result<TimeZone, String> {
+    let instead = || r#"write a name that this system's time zone database has, such as "Europe/Berlin" or "UTC""#;
+    if name.is_empty() {
+        return Err(instead().to_owned());
+    }
+    TimeZone::get(name).map_err(|_| instead().to_owned())
+}
+
+/// Is there a credential of that name? Else what to write.
+pub(super) fn known_credential(name: &str, credentials: &BTreeMap<String, Credential>) -> Result<(), String> {
+    if credentials.contains_key(name) {
+        return Ok(());
+    }
+    let mean = did_you_mean(name, credentials.keys().map(String::as_str));
+    Err(format!("write the name of a [credentials.NAME] table{mean}"))
+}
+
+/// Is there a file? One that we may not look at is taken to be there. Else what to write.
+pub(super) fn existing(path: &Path) -> Result<(), String> {
+    match std::fs::metadata(path) {
+        Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err("there is no such file; write the path of one, relative to this file or absolute".to_owned())
+        }
+        Ok(data) if data.is_dir() => Err("that is a folder; write the path of a file".to_owned()),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}

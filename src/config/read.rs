@@ -1,0 +1,197 @@
+//! The configuration file, table by table, into [`Config`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use super::place::Place;
+use super::raw::{self, Document, Section, duration_in, path_in, size, whole, word};
+use super::settings::{Collector, Deadline, Delivery, Exchange, Log, Poll};
+use super::{Config, credential, duration};
+use crate::domain::event::ImportForm;
+use crate::domain::instance::Site;
+use crate::domain::policy::{ClassPolicy, Policy};
+use crate::domain::settings::{Os, Word};
+
+/// Reads the whole file; the inventory comes after it.
+pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) -> Config {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let mut root = Section::root(document, table);
+
+    let collector = collector(root.section("collector"), folder);
+    let poll = poll(root.section("poll"));
+    let deadline = deadline(root.section("deadline"), &poll);
+    let exchange = exchange(root.section("exchange"), folder, &collector.state_dir);
+    let delivery = delivery(root.section("delivery"));
+    let log = log(root.section("log"));
+    let credentials = credential::read(&mut root, folder);
+
+    let mut defaults = Place { exchange_lead: exchange.lead, ..Place::default() };
+    let mut section = root.section("defaults");
+    defaults.read(&mut section, folder, &credentials);
+    section.refuse("exchange_lead", "is for a site; write the lead of everybody as lead in [exchange]");
+    section.finish(&["exchange_lead"]);
+
+    let mut sites = BTreeMap::new();
+    for (name, at, mut section) in root.named("sites") {
+        section.check_name(&name, at);
+        let mut site = defaults.clone();
+        site.read(&mut section, folder, &credentials);
+        section.read("exchange_lead", &mut site.exchange_lead, duration_in("0s", "365d"));
+        section.finish(&[]);
+        sites.insert(Site(name), site);
+    }
+    root.finish(&[]);
+
+    let file = file.to_owned();
+    let inventory = super::inventory::Inventory::default();
+    Config { file, collector, poll, deadline, exchange, delivery, log, credentials, defaults, sites, inventory }
+}
+
+fn collector(mut section: Section<'_, '_>, folder: &Path) -> Collector {
+    let mut collector = Collector::default();
+    section.read("name", &mut collector.name, raw::text);
+    section.read("state_dir", &mut collector.state_dir, path_in(folder));
+    // The one default that is relative, and so to the file as well.
+    collector.inventory = folder.join(&collector.inventory);
+    match section.optional("inventory", path_in(folder)) {
+        Some(inventory) => collector.inventory = inventory,
+        None if section.place("inventory").is_some() => collector.inventory = PathBuf::new(),
+        None => {}
+    }
+    section.read("socket", &mut collector.socket, path_in(folder));
+    section.read("credential_hold_after", &mut collector.credential_hold_after, small(1, 1000));
+    section.finish(&[]);
+    collector
+}
+
+fn poll(mut section: Section<'_, '_>) -> Poll {
+    let mut poll = Poll::default();
+    section.read("schedule", &mut poll.schedule, raw::schedule);
+    section.read("spread", &mut poll.spread, duration_in("0s", "7d"));
+    section.read("concurrency", &mut poll.concurrency, |value| whole(1, 4096)(value).map(|number| number as usize));
+    section.read("connect_timeout", &mut poll.connect_timeout, duration_in("100ms", "5m"));
+    section.read("read_timeout", &mut poll.read_timeout, duration_in("100ms", "1h"));
+    section.read("device_timeout", &mut poll.device_timeout, duration_in("1s", "6h"));
+    section.read("body_limit", &mut poll.body_limit, size);
+    section.read("in_flight_limit", &mut poll.in_flight_limit, size);
+    section.read("requests_per_connection", &mut poll.requests_per_connection, small(1, 1000));
+
+    let gap = poll.schedule.shortest();
+    if poll.spread >= gap {
+        let (spread, gap) = (duration::show(poll.spread), duration::show(gap));
+        section.mistake(
+            "spread",
+            format!("poll.spread is {spread}, but poll.schedule runs every {gap}, so that runs would overlap; write less than {gap}"),
+        );
+    }
+    for (key, timeout) in [("connect_timeout", poll.connect_timeout), ("read_timeout", poll.read_timeout)] {
+        if timeout > poll.device_timeout {
+            let (timeout, whole) = (duration::show(timeout), duration::show(poll.device_timeout));
+            section.mistake(
+                key,
+                format!("poll.{key} is {timeout}, longer than poll.device_timeout; write at most {whole}"),
+            );
+        }
+    }
+    if poll.body_limit > poll.in_flight_limit {
+        let (body, all) = (poll.body_limit, poll.in_flight_limit);
+        section.mistake(
+            "body_limit",
+            format!(
+                "poll.body_limit is {body}, more than poll.in_flight_limit leaves for all polls; write at most {all}"
+            ),
+        );
+    }
+    section.finish(&[]);
+    poll
+}
+
+fn deadline(mut section: Section<'_, '_>, poll: &Poll) -> Deadline {
+    let mut deadline = Deadline::under(&poll.schedule);
+    section.read("due_soon", &mut deadline.due_soon, duration_in("1d", "365d"));
+    section.read("stale_after", &mut deadline.stale_after, duration_in("1m", "365d"));
+    let mut policies = section.section("default_policy");
+    for (os, name) in Os::ALL.iter().zip(Os::WORDS) {
+        policy(policies.section(name), deadline.default_policy.of_mut(*os));
+    }
+    policies.finish(&[]);
+    section.finish(&[]);
+    deadline
+}
+
+fn policy(mut section: Section<'_, '_>, policy: &mut Policy) {
+    for (key, class) in [
+        ("perpetual", &mut policy.perpetual),
+        ("subscription", &mut policy.subscription),
+        ("enforced", &mut policy.enforced),
+        ("export", &mut policy.export),
+    ] {
+        let mut numbers = section.section(key);
+        let mut read = class.unwrap_or_default();
+        let ClassPolicy { first_report_days, reporting_frequency_days, report_on_change_days } = &mut read;
+        numbers.read("first_report_days", first_report_days, |value| days(value).map(Some));
+        numbers.read("reporting_frequency_days", reporting_frequency_days, |value| days(value).map(Some));
+        numbers.read("report_on_change_days", report_on_change_days, |value| days(value).map(Some));
+        numbers.finish(&[]);
+        *class = Some(read);
+    }
+    section.finish(&[]);
+}
+
+fn exchange(mut section: Section<'_, '_>, folder: &Path, state_dir: &Path) -> Exchange {
+    let mut exchange = Exchange::within(state_dir);
+    section.read("lead", &mut exchange.lead, duration_in("0s", "365d"));
+    section.read("folder", &mut exchange.folder, path_in(folder));
+    section.read("signer", &mut exchange.signer, path_in(folder));
+    section.read("close_within", &mut exchange.close_within, duration_in("0s", "365d"));
+    section.finish(&[]);
+    exchange
+}
+
+fn delivery(mut section: Section<'_, '_>) -> Delivery {
+    let mut delivery = Delivery::default();
+    section.read("retry_after", &mut delivery.retry_after, duration_in("1m", "30d"));
+    section.read("attempts", &mut delivery.attempts, small(1, 100));
+    section.read("import_forms", &mut delivery.import_forms, import_forms);
+    section.finish(&[]);
+    delivery
+}
+
+fn log(mut section: Section<'_, '_>) -> Log {
+    let mut log = Log::default();
+    section.read("level", &mut log.level, word);
+    section.read("format", &mut log.format, word);
+    section.finish(&[]);
+    log
+}
+
+fn days(value: &DeValue<'_>) -> Result<u32, String> {
+    small(0, 3650)(value)
+}
+
+fn small(least: u32, most: u32) -> impl Fn(&DeValue<'_>) -> Result<u32, String> {
+    let read = whole(least.into(), most.into());
+    move |value| read(value).map(|number| u32::try_from(number).unwrap_or(most))
+}
+
+fn import_forms(value: &DeValue<'_>) -> Result<Vec<ImportForm>, String> {
+    let instead = || r#"write a list of "raw", "base64" and "json:KEY", each once"#.to_owned();
+    let mut forms = Vec::new();
+    for form in raw::list(value).map_err(|_| instead())? {
+        let form = match form.as_str() {
+            "raw" => ImportForm::Raw,
+            "base64" => ImportForm::Base64,
+            other => match other.strip_prefix("json:").filter(|key| !key.is_empty()) {
+                Some(key) => ImportForm::Json(key.to_owned()),
+                None => return Err(format!("{:?} is no form; {}", raw::printable(other), instead())),
+            },
+        };
+        if forms.contains(&form) {
+            return Err(instead());
+        }
+        forms.push(form);
+    }
+    Ok(forms)
+}

@@ -1,0 +1,180 @@
+//! A CSV file as rows with named columns and the line that each starts at.
+
+use std::path::Path;
+
+use super::mistake::{Mistakes, rather};
+use super::raw::printable;
+use crate::domain::settings::{Word, words};
+
+/// A column of the inventory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    Name,
+    Address,
+    Port,
+    Os,
+    Access,
+    Site,
+    Credential,
+    Mode,
+    Reporter,
+    Trust,
+    Pin,
+    SmartAccount,
+    VirtualAccount,
+    Timezone,
+    Environment,
+    Tags,
+}
+words!(Column {
+    Name = "name",
+    Address = "address",
+    Port = "port",
+    Os = "os",
+    Access = "access",
+    Site = "site",
+    Credential = "credential",
+    Mode = "mode",
+    Reporter = "reporter",
+    Trust = "trust",
+    Pin = "pin",
+    SmartAccount = "smart_account",
+    VirtualAccount = "virtual_account",
+    Timezone = "timezone",
+    Environment = "environment",
+    Tags = "tags",
+});
+
+/// How many columns there are.
+const COLUMNS: usize = <Column as Word>::ALL.len();
+
+/// The rows of a file, after its header.
+pub(super) struct Rows<'t> {
+    file: &'t Path,
+    text: &'t str,
+    reader: csv::Reader<&'t [u8]>,
+    record: csv::StringRecord,
+    /// At which field of a record each column is.
+    at: [Option<usize>; COLUMNS],
+    width: usize,
+    /// A byte of the text and the line it is in; moves on with the rows.
+    counted: (usize, usize),
+}
+
+/// One row.
+pub(super) struct Row<'r> {
+    pub(super) line: usize,
+    record: &'r csv::StringRecord,
+    at: &'r [Option<usize>; COLUMNS],
+}
+
+impl Row<'_> {
+    /// The field of a column; `None` when it is empty or the file has no such column.
+    pub(super) fn field(&self, column: Column) -> Option<&str> {
+        self.record.get(self.at[column as usize]?).filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn text(&self, column: Column) -> Option<String> {
+        self.field(column).map(str::to_owned)
+    }
+}
+
+impl<'t> Rows<'t> {
+    /// Reads the header; `None` when rows cannot be understood without what it lacks.
+    pub(super) fn open(text: &'t str, file: &'t Path, mistakes: &mut Mistakes) -> Option<Rows<'t>> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .comment(Some(b'#'))
+            .trim(csv::Trim::All)
+            .from_reader(text.as_bytes());
+        let record = csv::StringRecord::new();
+        let mut rows = Rows { file, text, reader, record, at: [None; COLUMNS], width: 0, counted: (0, 1) };
+        let example = "write a first line such as name,address,site";
+        let Some(line) = rows.record(mistakes) else {
+            mistakes.add(file, 1, format!("names no columns; {example}"));
+            return None;
+        };
+        if rows.record.len() == 1 && rows.record[0].contains(';') {
+            mistakes.add(file, line, "separates its columns by ';'; write commas");
+            return None;
+        }
+        rows.width = rows.record.len();
+        for (at, name) in rows.record.iter().enumerate() {
+            match Column::of_word(name) {
+                Ok(column) if rows.at[column as usize].is_some() => {
+                    mistakes.add(file, line, format!("column {name} comes twice; write it once"));
+                }
+                Ok(column) => rows.at[column as usize] = Some(at),
+                Err(unknown) => {
+                    let message =
+                        format!("{:?} is not a known column; {}", printable(name), rather(name, unknown.expected));
+                    mistakes.add(file, line, message);
+                }
+            }
+        }
+        for column in [Column::Name, Column::Address] {
+            if rows.at[column as usize].is_none() {
+                mistakes.add(file, line, format!("has no column {column}; {example}"));
+            }
+        }
+        [Column::Name, Column::Address].iter().all(|column| rows.at[*column as usize].is_some()).then_some(rows)
+    }
+
+    /// The next row that is as wide as the header.
+    pub(super) fn next(&mut self, mistakes: &mut Mistakes) -> Option<Row<'_>> {
+        loop {
+            let line = self.record(mistakes)?;
+            let got = self.record.len();
+            if got == self.width {
+                return Some(Row { line, record: &self.record, at: &self.at });
+            }
+            let instead = "write each of them, empty ones between commas";
+            let message = format!("has {got} fields where the first line names {} columns; {instead}", self.width);
+            mistakes.add(self.file, line, message);
+        }
+    }
+
+    /// Reads the next record that is not blank, and tells its line.
+    fn record(&mut self, mistakes: &mut Mistakes) -> Option<usize> {
+        loop {
+            // The text is UTF-8 and any width will do, so nothing can fail but the end of the file.
+            if !self.reader.read_record(&mut self.record).unwrap_or(false) {
+                return None;
+            }
+            let line = self.line();
+            if self.record.iter().all(str::is_empty) {
+                continue;
+            }
+            if self.record.iter().any(|field| field.contains(['\n', '\r'])) {
+                mistakes.add(
+                    self.file,
+                    line,
+                    "has a quote that does not end on its line; write \"\" for a quote in a quoted field",
+                );
+                return None;
+            }
+            if self.record.iter().any(|field| field.contains(char::is_control)) {
+                mistakes.add(self.file, line, "has a control character; write plain text");
+                continue;
+            }
+            return Some(line);
+        }
+    }
+
+    /// The line at which the current record starts, after comments and blank lines.
+    fn line(&mut self) -> usize {
+        let start = self.record.position().map_or(0, |position| position.byte() as usize);
+        let mut start = start.min(self.text.len());
+        while let Some((line, _)) = self.text[start..].split_once('\n')
+            && (line.starts_with('#') || line.trim_end_matches('\r').is_empty())
+        {
+            start += line.len() + 1;
+        }
+        let (from, line) = self.counted;
+        let more = self.text.as_bytes()[from..start].iter().filter(|byte| **byte == b'\n').count();
+        self.counted = (start, line + more);
+        self.counted.1
+    }
+}

@@ -1,0 +1,273 @@
+//! The service: build, loop, stop. The loop is dull: plan, do, sleep until the plan's `wake`.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::control;
+use crate::domain::digest::Sha256;
+use crate::domain::event::{Fact, ScheduleRan};
+use crate::domain::plan::{self, PollTask, Run};
+use crate::flow::{self, Clock, Error, House, homeward};
+use crate::ledger::Ledger;
+use crate::schedule::Schedule;
+
+/// The wall clock is looked at this often even when nothing is due: it may have been set.
+const LOOK: Duration = Duration::from_secs(60);
+/// Instants closer together than this are planned as one: a big fleet has thousands a minute.
+const COALESCE: Duration = Duration::from_secs(1);
+/// How long dialogues under way may go on after a stop was asked for.
+const DRAIN: Duration = Duration::from_secs(20);
+/// The name under which the run over the fleet is remembered.
+const POLL: &str = "poll";
+
+/// Why the service could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error(transparent)]
+    Ledger(#[from] crate::ledger::Error),
+    #[error(transparent)]
+    Flow(#[from] Error),
+    #[error("{path}: {cause}")]
+    Socket { path: PathBuf, cause: std::io::Error },
+    #[error("signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Fault::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::Signals)?;
+    let socket = config.collector.socket.clone();
+    let ledger = open(&config).await?;
+    let house = Arc::new(House::new(config, ledger, clock));
+    let listener = listen(&socket)?;
+    let serving = tokio::spawn(control::serve(house.clone(), listener));
+    let devices = house.watched.len();
+    tracing::info!(devices, socket = %socket.display(), version = env!("CARGO_PKG_VERSION"), "ready");
+    notify(&[sd_notify::NotifyState::Ready]);
+
+    let mut work = Work::new(house.clone());
+    let mut watchdog = tokio::time::interval(watchdog_interval());
+    let ended = loop {
+        work.start()?;
+        let pause = work.pause();
+        tokio::select! {
+            _ = terminate.recv() => break "SIGTERM",
+            _ = interrupt.recv() => break "SIGINT",
+            Some(done) = work.running.join_next() => work.finish(done)?,
+            _ = watchdog.tick() => notify(&[sd_notify::NotifyState::Watchdog]),
+            () = tokio::time::sleep(pause) => work.look = true,
+        }
+    };
+    tracing::info!(signal = ended, under_way = work.running.len(), "stopping");
+    notify(&[sd_notify::NotifyState::Stopping]);
+    serving.abort();
+    drop(std::fs::remove_file(&socket));
+    work.drain().await;
+    Ok(())
+}
+
+/// Opens the ledger away from the async threads and tells systemd that this may take a while.
+async fn open(config: &Config) -> Result<Ledger, Fault> {
+    let config = config.clone();
+    let opening = tokio::task::spawn_blocking(move || flow::open_ledger(&config));
+    tokio::pin!(opening);
+    loop {
+        tokio::select! {
+            opened = &mut opening => {
+                return Ok(opened.map_err(|panic| Error::Input(format!("opening the ledger: {panic}")))??);
+            }
+            () = tokio::time::sleep(Duration::from_secs(10)) => {
+                notify(&[sd_notify::NotifyState::ExtendTimeoutUsec(30_000_000)]);
+            }
+        }
+    }
+}
+
+/// Binds the control socket, readable and writable for owner and group.
+fn listen(socket: &Path) -> Result<UnixListener, Fault> {
+    let fault = |cause| Fault::Socket { path: socket.to_owned(), cause };
+    if let Some(dir) = socket.parent() {
+        std::fs::create_dir_all(dir).map_err(fault)?;
+    }
+    // The ledger's lock is ours, so a socket that is still there belongs to nobody.
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fault(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket).map_err(fault)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o660)).map_err(fault)?;
+    Ok(listener)
+}
+
+/// Dialogues under way, and those that wait for a place.
+struct Work {
+    house: Arc<House>,
+    schedule: Schedule,
+    run: Option<Run>,
+    polled: u64,
+    failed: u64,
+    polls: VecDeque<PollTask>,
+    deliveries: VecDeque<Sha256>,
+    /// Answers on their way, so that no second delivery of them is started.
+    delivering: BTreeSet<Sha256>,
+    running: JoinSet<Result<Done, Error>>,
+    wake: Option<Timestamp>,
+    /// Something may have changed since the last plan.
+    look: bool,
+}
+
+/// What one piece of work came to.
+enum Done {
+    Poll { failed: bool },
+    Delivery(Sha256),
+}
+
+impl Work {
+    fn new(house: Arc<House>) -> Self {
+        let schedule = house.config.poll.schedule.clone();
+        Work {
+            house,
+            schedule,
+            run: None,
+            polled: 0,
+            failed: 0,
+            polls: VecDeque::new(),
+            deliveries: VecDeque::new(),
+            delivering: BTreeSet::new(),
+            running: JoinSet::new(),
+            wake: None,
+            look: true,
+        }
+    }
+
+    /// Plans when there is reason to, and fills the free places.
+    fn start(&mut self) -> Result<(), Error> {
+        if self.look && self.polls.is_empty() && self.deliveries.is_empty() {
+            self.look = false;
+            self.plan()?;
+        }
+        while self.running.len() < self.house.config.poll.concurrency {
+            if let Some(object) = self.deliveries.pop_front() {
+                let house = self.house.clone();
+                self.running.spawn(async move {
+                    let delivered = homeward::deliver(&house, object).await?;
+                    tracing::info!(device = %delivered.device, answer = %delivered.name,
+                        outcome = ?delivered.outcome, "answer delivered");
+                    Ok(Done::Delivery(object))
+                });
+            } else if let Some(task) = self.polls.pop_front() {
+                let house = self.house.clone();
+                self.running.spawn(async move { poll(&house, task).await });
+            } else {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self) -> Result<(), Error> {
+        let now = self.house.clock.now();
+        if self.run.is_none() {
+            let last = self.house.ledger.fleet().schedules.get(POLL).map(|ran| ran.due);
+            // A collector that never ran has everything before it.
+            let due = match last {
+                None => Some(now),
+                Some(last) => self.schedule.missed(Some(last), now),
+            };
+            self.run = due.map(|due| Run { due, ..Run::default() });
+            (self.polled, self.failed) = (0, 0);
+        }
+        let plan = {
+            let fleet = self.house.ledger.fleet();
+            let next = Some(self.schedule.next(now));
+            plan::plan(&fleet, &self.house.watched, &self.house.settings, self.run.as_ref(), next, now)
+        };
+        self.wake = plan.wake;
+        self.deliveries.extend(plan.deliver.into_iter().filter(|object| self.delivering.insert(*object)));
+        if let Some(run) = &mut self.run {
+            run.tried.extend(plan.poll.iter().map(|task| task.device.clone()));
+            self.polls.extend(plan.poll);
+            if plan.run_ended && self.running.is_empty() {
+                let (polled, failed, due) = (self.polled, self.failed, run.due);
+                let fact = ScheduleRan { schedule: POLL.to_owned(), due, polled, failed };
+                self.house.ledger.append(now, vec![Fact::ScheduleRan(fact)], Vec::new())?;
+                tracing::info!(polled, failed, next = ?self.wake.map(|wake| wake.to_string()), "run over the fleet ended");
+                self.run = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, done: Result<Result<Done, Error>, tokio::task::JoinError>) -> Result<(), Error> {
+        match done {
+            Ok(Ok(Done::Poll { failed })) => {
+                self.polled += 1;
+                self.failed += u64::from(failed);
+            }
+            Ok(Ok(Done::Delivery(object))) => {
+                self.delivering.remove(&object);
+            }
+            Ok(Err(error @ Error::Ledger(_))) => return Err(error),
+            Ok(Err(error)) => tracing::warn!(%error, "left for the next plan"),
+            Err(panic) => tracing::error!(%panic, "a dialogue ended abnormally; the next run tries again"),
+        }
+        if self.running.is_empty() {
+            // What failed half-way is planned again like everything else.
+            self.delivering.clear();
+            self.look = true;
+        }
+        Ok(())
+    }
+
+    /// Until the plan wants to be asked again, at most [`LOOK`].
+    fn pause(&self) -> Duration {
+        let Some(wake) = self.wake else { return LOOK };
+        let left = wake.duration_since(self.house.clock.now());
+        Duration::try_from(left).unwrap_or(Duration::ZERO).clamp(COALESCE, LOOK)
+    }
+
+    /// Lets dialogues under way come to their end, for a while.
+    async fn drain(mut self) {
+        let all = async { while self.running.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, all).await.is_err() {
+            tracing::warn!(after = ?DRAIN, "dialogues cut off; nothing half-read is kept");
+        }
+    }
+}
+
+async fn poll(house: &House, task: PollTask) -> Result<Done, Error> {
+    let Some(polled) = control::poll_task(house, &task).await? else { return Ok(Done::Poll { failed: false }) };
+    let device = &polled.device;
+    for problem in &polled.problems {
+        tracing::warn!(%device, problem, "told by the poll; the rest of the answer is kept");
+    }
+    match &polled.failure {
+        Some((blame, cause)) => {
+            let blame = serde_json::to_value(blame).unwrap_or_default();
+            tracing::warn!(%device, %blame, cause, "poll failed; the next run tries again");
+        }
+        None => tracing::debug!(%device, collected = polled.collected, missing = polled.missing, "polled"),
+    }
+    Ok(Done::Poll { failed: polled.failure.is_some() })
+}
+
+fn watchdog_interval() -> Duration {
+    sd_notify::watchdog_enabled().map_or(LOOK, |limit| limit / 2)
+}
+
+/// Without systemd there is nobody to tell.
+fn notify(state: &[sd_notify::NotifyState]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}

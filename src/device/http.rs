@@ -1,0 +1,149 @@
+//! HTTPS with one device: Basic login on every request, no redirects, no proxy, bounded bodies.
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, Method, StatusCode};
+
+use super::budget::{Budget, Share};
+use super::{Error, Target};
+use crate::domain::digest::Sha256;
+use crate::tls::{self, Shown, Trust};
+
+/// An answer that was read to its end.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Vec<u8>,
+    pub(super) share: Share,
+}
+
+/// A request's body and its type.
+pub(super) struct Body {
+    pub(super) content_type: &'static str,
+    pub(super) bytes: Vec<u8>,
+}
+
+pub(super) struct Http {
+    target: Target,
+    budget: Budget,
+    base: String,
+    client: Option<(Client, Shown)>,
+    /// Requests sent over the present connection.
+    sent: u32,
+    shown: Option<Sha256>,
+}
+
+impl Http {
+    pub(super) fn new(target: Target, budget: Budget) -> Self {
+        let base = format!("https://{}", target.authority);
+        Http { target, budget, base, client: None, sent: 0, shown: None }
+    }
+
+    pub(super) fn shown(&self) -> Option<Sha256> {
+        self.shown
+    }
+
+    /// One request. A refused login, a failing handshake, silence and an oversized body are
+    /// errors; any other status is for the caller to judge.
+    pub(super) async fn ask(
+        &mut self,
+        step: &'static str,
+        method: Method,
+        path: &str,
+        accept: &'static str,
+        body: Option<Body>,
+    ) -> Result<Answer, Error> {
+        if self.sent >= self.target.limits.requests_per_connection {
+            self.client = None;
+        }
+        let (client, shown) = self.client(step)?;
+        let mut request = client
+            .request(method, format!("{}{path}", self.base))
+            .basic_auth(&self.target.login.username, Some(&self.target.login.password))
+            .header(ACCEPT, HeaderValue::from_static(accept));
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static(body.content_type)).body(body.bytes);
+        }
+        self.sent += 1;
+        let answer = request.send().await;
+        self.shown = shown.fingerprint().or(self.shown);
+        let mut answer = answer.map_err(|error| self.failed(step, &error))?;
+        let status = answer.status();
+        if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+            return Err(Error::LoginRefused { step, status: status.as_u16() });
+        }
+        let html = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/html");
+        if status.is_success() && answer.headers().get(CONTENT_TYPE).is_some_and(html) {
+            // A proxy's or a portal's page, whatever stands in it.
+            let got = "a page of type text/html".to_owned();
+            return Err(Error::Misbehaved { step, expected: "JSON", got });
+        }
+        let limit = self.target.limits.body;
+        let announced = answer.content_length();
+        if announced.is_some_and(|length| length > limit) {
+            return Err(Error::TooLarge { step, limit });
+        }
+        let share = self.budget.share(announced.unwrap_or(limit)).await;
+        let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0)).unwrap_or(0));
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.failed(step, &error))? {
+            if (bytes.len() + chunk.len()) as u64 > limit {
+                self.client = None;
+                return Err(Error::TooLarge { step, limit });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, body: bytes, share })
+    }
+
+    fn client(&mut self, step: &'static str) -> Result<(Client, Shown), Error> {
+        if let Some((client, shown)) = &self.client {
+            return Ok((client.clone(), shown.clone()));
+        }
+        let ours = |cause: String| Error::Ours { step, cause };
+        let (config, shown) = tls::client(self.target.trust.clone()).map_err(|error| ours(error.to_string()))?;
+        let client = Client::builder()
+            .tls_backend_preconfigured(config)
+            .http1_only()
+            .https_only(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .tcp_nodelay(true)
+            .pool_max_idle_per_host(1)
+            .connect_timeout(self.target.limits.connect)
+            .read_timeout(self.target.limits.read)
+            .build()
+            .map_err(|error| ours(innermost(&error)))?;
+        self.sent = 0;
+        self.client = Some((client.clone(), shown.clone()));
+        Ok((client, shown))
+    }
+
+    fn failed(&mut self, step: &'static str, error: &reqwest::Error) -> Error {
+        self.client = None;
+        let address = self.base.clone();
+        if let Some(failure) = tls::failure(error) {
+            return match (&self.target.trust, self.shown) {
+                (Trust::Pin(pinned), Some(shown)) if *pinned != shown => {
+                    Error::ChangedCertificate { step, pinned: *pinned, shown }
+                }
+                _ if failure.certificate => Error::Untrusted { step, cause: failure.cause },
+                _ => Error::Unreachable { step, address, cause: format!("TLS: {}", failure.cause) },
+            };
+        }
+        if error.is_timeout() {
+            let limits = self.target.limits;
+            let limit = if error.is_connect() { limits.connect } else { limits.read };
+            return Error::Unreachable { step, address, cause: format!("nothing came for {limit:?}") };
+        }
+        Error::Unreachable { step, address, cause: innermost(error) }
+    }
+}
+
+/// The innermost cause, which says most; the outer ones name the URL again and again.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

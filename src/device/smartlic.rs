@@ -1,0 +1,269 @@
+//! IOS XE's own REST interface for licensing, `/smartlic-service`, with state through RESTCONF.
+//!
+//! Documented by Cisco: the paths, Basic login, the order close, fetch, import. Not published:
+//! the elements of `/list` and the body of `/import`; both are read and tried tolerantly, and
+//! nothing is believed before it is read back.
+
+use jiff::Timestamp;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use super::budget::Budget;
+use super::http::{Answer, Body, Http};
+use super::{Error, Fetched, Identity, Session, Span, Target, restconf};
+use crate::domain::digest::Sha256;
+use crate::domain::event::ImportForm;
+use crate::domain::report::ReportId;
+use crate::domain::report::read::{RawReport, ReportForm};
+use crate::domain::rum_file;
+use crate::domain::state::{DeviceState, ListedReport};
+
+const JSON: &str = "application/json";
+const YANG: &str = "application/yang-data+json";
+const STATE: &str = "/restconf/data/cisco-smart-license:licensing/state";
+const HOSTNAME: &str = "/restconf/data/Cisco-IOS-XE-native:native/hostname";
+const VERSION: &str = "/restconf/data/Cisco-IOS-XE-native:native/version";
+const NO_SERVICE: &str = "needs IOS XE 17.3.2 or later, `ip http secure-server` and the session module SL_HTTP";
+const NO_RESTCONF: &str = "needs `restconf` on the device";
+
+/// A session over HTTPS with one IOS XE device.
+pub struct Smartlic {
+    http: Http,
+}
+
+impl Smartlic {
+    /// Nothing is sent before the first question.
+    pub fn new(target: Target, budget: Budget) -> Self {
+        Smartlic { http: Http::new(target, budget) }
+    }
+
+    async fn get(&mut self, step: &'static str, path: &str, accept: &'static str) -> Result<Answer, Error> {
+        self.http.ask(step, Method::GET, path, accept, None).await
+    }
+
+    /// A leaf of RESTCONF that some images do not serve: then `None`.
+    async fn leaf(&mut self, step: &'static str, path: &str, name: &str) -> Result<Option<String>, Error> {
+        let answer = self.get(step, path, YANG).await?;
+        if !answer.status.is_success() {
+            return Ok(None);
+        }
+        Ok(serde_json::from_slice::<Value>(&answer.body).ok().and_then(|value| restconf::leaf(&value, name)))
+    }
+}
+
+impl Session for Smartlic {
+    async fn state(&mut self) -> Result<(Option<Identity>, DeviceState), Error> {
+        let step = "read state";
+        let answer = self.get(step, STATE, YANG).await?;
+        if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::NO_CONTENT | StatusCode::BAD_REQUEST) {
+            // Not served: reports will tell the identity, where the mode allows to fetch them.
+            return Ok((None, DeviceState::default()));
+        }
+        succeeded(step, &answer, NO_RESTCONF)?;
+        let value = json(step, "RESTCONF state as JSON", &answer.body)?;
+        let Some(state) = restconf::state(&value) else { return Ok((None, DeviceState::default())) };
+        let Some(udi) = state.udi.clone() else { return Ok((None, state)) };
+        let hostname = self.leaf("read host name", HOSTNAME, "hostname").await?;
+        let software = self.leaf("read software version", VERSION, "version").await?;
+        let identity = Identity {
+            udi,
+            uuid: state.uuid.clone(),
+            members: state.members.clone(),
+            os: "ios-xe",
+            software,
+            hostname,
+        };
+        Ok((Some(identity), state))
+    }
+
+    async fn list(&mut self) -> Result<Vec<ListedReport>, Error> {
+        let step = "list reports";
+        let answer = self.get(step, "/smartlic-service/list", JSON).await?;
+        succeeded(step, &answer, NO_SERVICE)?;
+        if answer.body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Vec::new());
+        }
+        let value = json(step, "a list of reports as JSON", &answer.body)?;
+        let mut listed = Vec::new();
+        collect_ids(&value, 0, &mut listed);
+        listed.sort_by_key(|listed| listed.report_id);
+        listed.dedup_by_key(|listed| listed.report_id);
+        Ok(listed)
+    }
+
+    async fn fetch(&mut self, span: Span) -> Result<Fetched, Error> {
+        let step = "fetch reports";
+        let path = match span {
+            Span::All => "/smartlic-service/all-reports".to_owned(),
+            Span::Days(days) => format!("/smartlic-service/days/{days}"),
+        };
+        let answer = self.get(step, &path, JSON).await?;
+        succeeded(step, &answer, NO_SERVICE)?;
+        let (reports, problems) = signed_reports(step, &answer.body)?;
+        Ok(Fetched { reports, problems, _share: answer.share })
+    }
+
+    async fn close_reports(&mut self) -> Result<(), Error> {
+        let step = "close reports";
+        let body = || Body { content_type: JSON, bytes: b"{}".to_vec() };
+        let mut answer =
+            self.http.ask(step, Method::POST, "/smartlic-service/close-reports", JSON, Some(body())).await?;
+        if answer.status == StatusCode::BAD_REQUEST {
+            // Cisco's sample sends a member of no meaning; a release may insist on one.
+            let body = Body { content_type: JSON, bytes: br#"{"test":""}"#.to_vec() };
+            answer = self.http.ask(step, Method::POST, "/smartlic-service/close-reports", JSON, Some(body)).await?;
+        }
+        succeeded(step, &answer, NO_SERVICE)
+    }
+
+    async fn import(&mut self, file: &[u8], form: &ImportForm) -> Result<(), Error> {
+        let step = "import";
+        let bytes = match form {
+            ImportForm::Raw => file.to_vec(),
+            ImportForm::Base64 => data_encoding::BASE64.encode(file).into_bytes(),
+            ImportForm::Json(key) => {
+                let wrapped = serde_json::json!({ key.as_str(): data_encoding::BASE64.encode(file) });
+                wrapped.to_string().into_bytes()
+            }
+        };
+        let body = Body { content_type: JSON, bytes };
+        let answer = self.http.ask(step, Method::POST, "/smartlic-service/import", JSON, Some(body)).await?;
+        succeeded(step, &answer, NO_SERVICE)
+    }
+
+    fn shown(&self) -> Option<Sha256> {
+        self.http.shown()
+    }
+}
+
+/// The signed reports of an answer, and what is wrong with single ones. An answer that is not
+/// whole is refused as a whole: the device still has everything.
+fn signed_reports(step: &'static str, body: &[u8]) -> Result<(Vec<RawReport>, Vec<String>), Error> {
+    let whole = || json(step, "signed reports as JSON", body);
+    let file = match rum_file::read(body) {
+        Ok(file) => file,
+        // Cisco's own sample takes an answer without `usage` for "there are none".
+        Err(error) => {
+            return match whole()? {
+                Value::Object(members) if !members.contains_key("usage") => Ok((Vec::new(), Vec::new())),
+                Value::Object(members) if members["usage"].as_array().is_some_and(Vec::is_empty) => {
+                    Ok((Vec::new(), Vec::new()))
+                }
+                _ => Err(Error::Misbehaved { step, expected: "signed reports as JSON", got: error.reason }),
+            };
+        }
+    };
+    if !file.problems.is_whole() {
+        whole()?;
+    }
+    let mut problems: Vec<String> = file.problems.iter().filter(|p| p.is_fault()).map(ToString::to_string).collect();
+    let (signed, unsigned): (Vec<_>, Vec<_>) =
+        file.reports.into_iter().partition(|report| report.form == ReportForm::Signed);
+    problems.extend(unsigned.iter().map(|report| format!("report {} carries no signature", report.facts.report_id)));
+    Ok((signed, problems))
+}
+
+fn succeeded(step: &'static str, answer: &Answer, remedy: &'static str) -> Result<(), Error> {
+    let status = answer.status.as_u16();
+    match answer.status {
+        ok if ok.is_success() => Ok(()),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+            Err(Error::Unsupported { step, status, remedy })
+        }
+        _ => Err(Error::Failed { step, status }),
+    }
+}
+
+fn json(step: &'static str, expected: &'static str, body: &[u8]) -> Result<Value, Error> {
+    serde_json::from_slice(body).map_err(|error| Error::Misbehaved { step, expected, got: excerpt(&error, body) })
+}
+
+/// What came instead, in a form that fits a log line: foreign bytes are shown escaped and cut.
+fn excerpt(error: &serde_json::Error, body: &[u8]) -> String {
+    let start: String = String::from_utf8_lossy(&body[..body.len().min(60)]).escape_debug().collect();
+    format!("{} bytes starting \"{start}\" ({error})", body.len())
+}
+
+/// The elements of `/list` are not published: any object that holds a report id counts, whatever
+/// its other members and wherever it stands; bare numbers in a list named so count too.
+fn collect_ids(value: &Value, depth: usize, into: &mut Vec<ListedReport>) {
+    if depth > 8 {
+        return;
+    }
+    match value {
+        Value::Array(entries) => {
+            for entry in entries {
+                match id(entry) {
+                    Some(report_id) => {
+                        into.push(ListedReport { report_id, state: None, feature: None, start: None, end: None })
+                    }
+                    None => collect_ids(entry, depth + 1, into),
+                }
+            }
+        }
+        Value::Object(members) => {
+            let member = |names: &[&str]| names.iter().find_map(|name| members.get(*name));
+            if let Some(report_id) = member(&["report_id", "report-id", "reportId", "rum_report_id", "id"]).and_then(id)
+            {
+                let time = |names: &[&str]| member(names).and_then(instant);
+                let state = member(&["state", "report_state", "report-state"]).and_then(Value::as_str);
+                into.push(ListedReport {
+                    report_id,
+                    state: state.and_then(|word| {
+                        restconf::report_state(word.strip_prefix("rum-report-state-").unwrap_or(word))
+                    }),
+                    feature: None,
+                    start: time(&["start_time", "report-start-time"]),
+                    end: time(&["end_time", "report-end-time"]),
+                });
+            } else {
+                members.values().for_each(|member| collect_ids(member, depth + 1, into));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// A report id as a number or a string of digits.
+fn id(value: &Value) -> Option<ReportId> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok()).map(ReportId)
+}
+
+/// Epoch seconds or RFC 3339.
+fn instant(value: &Value) -> Option<Timestamp> {
+    match value.as_i64() {
+        Some(seconds) => Timestamp::from_second(seconds).ok(),
+        None => value.as_str()?.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::state::ReportState;
+    use serde_json::json;
+
+    fn ids(value: &Value) -> Vec<u64> {
+        let mut listed = Vec::new();
+        collect_ids(value, 0, &mut listed);
+        listed.iter().map(|listed| listed.report_id.0).collect()
+    }
+
+    #[test]
+    fn reads_every_shape_a_list_may_have() {
+        assert_eq!(ids(&json!({"usage_list": [{"report_id": 7, "timestamp": 1700000000}]})), [7]);
+        assert_eq!(ids(&json!({"usage_list": [7, "8"]})), [7, 8]);
+        assert_eq!(ids(&json!({"usage_list": {"report-id": "18446744073709551615"}})), [u64::MAX]);
+        assert_eq!(ids(&json!({"a": {"b": [{"c": [{"reportId": 9}]}]}})), [9]);
+        assert!(ids(&json!({"usage_list": []})).is_empty());
+        assert!(ids(&json!("nothing")).is_empty());
+    }
+
+    #[test]
+    fn a_state_in_the_list_is_taken() {
+        let mut listed = Vec::new();
+        collect_ids(&json!([{"report_id": 1, "state": "ACK", "start_time": 1700000000}]), 0, &mut listed);
+        assert_eq!(listed[0].state, Some(ReportState::Acknowledged));
+        assert_eq!(listed[0].start, Timestamp::from_second(1_700_000_000).ok());
+    }
+}

@@ -1,0 +1,73 @@
+//! What goes into a bundle: the reports that are owed, by instance and account.
+
+use serde::{Deserialize, Serialize};
+
+use super::fleet::{Fleet, OwedReport};
+use super::instance::{Account, DeviceName, Site, Udi};
+use super::plan::Watched;
+use super::report::ReportType;
+use super::settings::Reporter;
+
+/// Which of the owed reports a bundle takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
+    /// `None`: every site.
+    pub site: Option<Site>,
+    /// Smart or Virtual Account by name; `None`: every account.
+    pub account: Option<String>,
+    /// Also reports that an earlier exchange of somebody else probably settled.
+    pub include_presumed: bool,
+    /// Also reports that are not licence counts.
+    pub include_telemetry: bool,
+}
+
+/// What one instance contributes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contribution<'a> {
+    pub udi: &'a Udi,
+    pub device: Option<&'a DeviceName>,
+    pub site: &'a Site,
+    pub account: Account,
+    /// In the order of their ids.
+    pub reports: Vec<&'a OwedReport>,
+}
+
+/// Everything owed that the selection takes, in the order of UDIs. Only where the collector is
+/// the one who reports; an instance whose device left the inventory still owes.
+pub fn owed<'a>(fleet: &'a Fleet, watched: &'a [Watched], selection: &Selection) -> Vec<Contribution<'a>> {
+    let mut contributions = Vec::new();
+    for instance in fleet.instances.values() {
+        let at = |name: &DeviceName| watched.binary_search_by(|device| device.name.cmp(name)).ok();
+        let device = instance.device.as_ref().and_then(at).map(|at| &watched[at]);
+        if device.is_some_and(|device| device.reporter != Reporter::Collector) {
+            continue;
+        }
+        let site = device.map_or(&instance.site, |device| &device.site);
+        let told = instance.state.as_ref().map(|state| state.account.clone()).unwrap_or_default();
+        let stated = device.map(|device| device.account.clone()).unwrap_or_default();
+        let account = Account {
+            smart_account: stated.smart_account.or(told.smart_account),
+            virtual_account: stated.virtual_account.or(told.virtual_account),
+        };
+        let named = |name: &String| {
+            account.smart_account.as_ref() == Some(name) || account.virtual_account.as_ref() == Some(name)
+        };
+        if selection.site.as_ref().is_some_and(|wanted| wanted != site)
+            || selection.account.as_ref().is_some_and(|wanted| !named(wanted))
+        {
+            continue;
+        }
+        let taken = |owed: &&OwedReport| {
+            (selection.include_presumed || !owed.presumed_acknowledged)
+                && (selection.include_telemetry || owed.report_type == ReportType::Entitlement)
+        };
+        let mut reports: Vec<&OwedReport> = instance.owed.iter().filter(taken).collect();
+        if reports.is_empty() {
+            continue;
+        }
+        reports.sort_by(|a, b| (a.report_id, &a.udi).cmp(&(b.report_id, &b.udi)));
+        let device = instance.device.as_ref();
+        contributions.push(Contribution { udi: &instance.udi, device, site, account, reports });
+    }
+    contributions
+}

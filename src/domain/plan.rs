@@ -1,0 +1,364 @@
+//! What is to be done now, and when to look again: one pure function.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::deadline::{self, Rules};
+use super::digest::Sha256;
+use super::event::Blame;
+use super::fleet::{Answer, AnswerStatus, Device, Fleet, Instance};
+use super::instance::{Account, DeviceName, Site};
+use super::report::ReportType;
+use super::settings::{Mode, Reporter};
+
+/// What the inventory says of one device, as far as decisions need it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watched {
+    pub name: DeviceName,
+    pub site: Site,
+    pub mode: Mode,
+    pub reporter: Reporter,
+    /// `false`: no way in; a person carries everything.
+    pub within_reach: bool,
+    pub credential: Option<String>,
+    pub exchange_lead: SignedDuration,
+    /// Where the operator states it; else the device's own word counts.
+    pub account: Account,
+    /// Its place within the time over which one run is spread; stable for its name.
+    pub offset: SignedDuration,
+}
+
+/// The numbers that decisions rest on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub rules: Rules,
+    pub stale_after: SignedDuration,
+    /// Closing by the plan starts this long before leave-by.
+    pub close_within: SignedDuration,
+    /// The wait after the first failed delivery; doubled after each further one.
+    pub retry_after: SignedDuration,
+    pub attempts: u32,
+    /// So many devices refusing one credential put all its users on hold.
+    pub credential_hold_after: usize,
+}
+
+/// A scheduled pass over the fleet that is due or under way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Run {
+    pub due: Timestamp,
+    /// Devices tried in this run, whatever came of it.
+    pub tried: BTreeSet<DeviceName>,
+}
+
+/// One device to poll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PollTask {
+    pub device: DeviceName,
+    /// Close its reports first: leave-by is near and the rules allow it.
+    pub close: bool,
+}
+
+/// What to do now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    pub poll: Vec<PollTask>,
+    pub deliver: Vec<Sha256>,
+    /// The run has nothing left to try.
+    pub run_ended: bool,
+    /// Look again at this instant at the latest, if anything is waiting.
+    pub wake: Option<Timestamp>,
+}
+
+/// Decides. `next_run` is the next instant of the schedule after `now`.
+pub fn plan(
+    fleet: &Fleet,
+    watched: &[Watched],
+    settings: &Settings,
+    run: Option<&Run>,
+    next_run: Option<Timestamp>,
+    now: Timestamp,
+) -> Plan {
+    let mut plan = Plan { wake: next_run, ..Plan::default() };
+    let mut wake = |at: Timestamp| plan.wake = Some(plan.wake.map_or(at, |known| known.min(at)));
+    if let Some(run) = run {
+        let mut later = false;
+        for device in watched {
+            let answered = fleet.contacts.get(&device.name).is_some_and(|last| *last >= run.due);
+            if !device.within_reach
+                || answered
+                || run.tried.contains(&device.name)
+                || hold(fleet, device, settings).is_some()
+            {
+                continue;
+            }
+            let at = run.due.checked_add(device.offset).unwrap_or(run.due);
+            if at > now {
+                later = true;
+                wake(at);
+                continue;
+            }
+            let close = may_close(fleet, device, settings, now) && leave_by_is_near(fleet, device, settings, now);
+            plan.poll.push(PollTask { device: device.name.clone(), close });
+        }
+        plan.run_ended = !later && plan.poll.is_empty();
+    }
+    for (object, answer) in &fleet.answers {
+        let Some(device) = deliverable(fleet, watched, answer) else { continue };
+        if answer.attempts >= settings.attempts || hold(fleet, device, settings).is_some() {
+            continue;
+        }
+        let at = match answer.last_attempt {
+            None => now,
+            Some(last) => last.checked_add(wait(settings.retry_after, answer.attempts)).unwrap_or(Timestamp::MAX),
+        };
+        if at <= now { plan.deliver.push(*object) } else { wake(at) }
+    }
+    plan
+}
+
+/// Why nothing is sent to a device, in one sentence; `None` when it may be polled.
+pub fn hold(fleet: &Fleet, device: &Watched, settings: &Settings) -> Option<String> {
+    let name = device.credential.as_ref()?;
+    if let Some(known) = fleet.devices.get(&device.name)
+        && known.refused_credential.as_ref() == Some(name)
+    {
+        return Some(format!("it refused credential '{name}'; `credential release {name}` lets it be tried again"));
+    }
+    let refusals = fleet.credentials.get(name).map_or(0, |credential| credential.refused_by.len());
+    (refusals >= settings.credential_hold_after).then(|| {
+        format!("{refusals} devices refused credential '{name}', so it is held; `credential release {name}` ends that")
+    })
+}
+
+/// May reports be closed on this device now? Not again before the last closed ones are
+/// acknowledged or 30 days have passed: every close makes one more report a licence.
+pub fn may_close(fleet: &Fleet, device: &Watched, settings: &Settings, now: Timestamp) -> bool {
+    if device.mode < Mode::Collect || device.reporter != Reporter::Collector || hold(fleet, device, settings).is_some()
+    {
+        return false;
+    }
+    let last_close = fleet.devices.get(&device.name).and_then(|known: &Device| known.last_close);
+    let Some(last_close) = last_close else { return true };
+    let all_acknowledged = fleet
+        .of_device(&device.name)
+        .is_some_and(|instance| !instance.waiting().any(|owed| owed.report_type == ReportType::Entitlement));
+    all_acknowledged || now.duration_since(last_close) >= SignedDuration::from_hours(30 * 24)
+}
+
+fn leave_by_is_near(fleet: &Fleet, device: &Watched, settings: &Settings, now: Timestamp) -> bool {
+    let Some(instance) = fleet.of_device(&device.name) else { return false };
+    let standing = deadline::standing(instance, device.exchange_lead, &settings.rules, now);
+    standing.leave_by.is_some_and(|leave_by| leave_by.duration_since(now) <= settings.close_within)
+}
+
+/// The device an answer goes to, when it waits and its device lets us in.
+fn deliverable<'a>(fleet: &Fleet, watched: &'a [Watched], answer: &Answer) -> Option<&'a Watched> {
+    match answer.status {
+        AnswerStatus::AwaitingDelivery | AnswerStatus::Unconfirmed => {}
+        AnswerStatus::Quarantined { .. }
+        | AnswerStatus::AwaitingHandImport
+        | AnswerStatus::Confirmed(_)
+        | AnswerStatus::Failed { .. } => return None,
+    }
+    let instance: &Instance = fleet.resolve(answer.udi.as_ref()?)?;
+    let name = instance.device.as_ref()?;
+    let at = watched.binary_search_by(|device| device.name.cmp(name)).ok()?;
+    let device = &watched[at];
+    let trouble = fleet.devices.get(name).and_then(|known| known.trouble.as_ref());
+    let closed = trouble.is_some_and(|trouble| matches!(trouble.blame, Blame::Refused | Blame::Untrusted));
+    (device.within_reach && device.mode == Mode::Deliver && !closed).then_some(device)
+}
+
+/// What an undelivered answer waits for, in one sentence; `None` when it is settled or due.
+pub fn waits_for(fleet: &Fleet, device: Option<&Watched>, answer: &Answer, settings: &Settings) -> Option<String> {
+    match &answer.status {
+        AnswerStatus::Quarantined { reason } => return Some(format!("a person: {reason}")),
+        AnswerStatus::AwaitingHandImport => return Some("a person who imports it on the device by hand".to_owned()),
+        AnswerStatus::Failed { cause } => return Some(format!("a person: {cause}")),
+        AnswerStatus::Confirmed(_) => return None,
+        AnswerStatus::AwaitingDelivery | AnswerStatus::Unconfirmed => {}
+    }
+    let Some(device) = device else { return Some("a device in the inventory that is this instance".to_owned()) };
+    if !device.within_reach {
+        return Some(format!("a person who imports it on '{}' by hand", device.name));
+    }
+    if device.mode != Mode::Deliver {
+        return Some(format!("mode `deliver` on '{}' (it is `{}`)", device.name, device.mode));
+    }
+    if let Some(reason) = hold(fleet, device, settings) {
+        return Some(reason);
+    }
+    if answer.attempts >= settings.attempts {
+        let cause = answer.last_cause.as_deref().unwrap_or("reading back shows no change");
+        return Some(format!("a person, after {} attempts: {cause}", answer.attempts));
+    }
+    let trouble = fleet.devices.get(&device.name).and_then(|known| known.trouble.as_ref());
+    trouble.map(|trouble| trouble.cause.clone())
+}
+
+fn wait(first: SignedDuration, attempts: u32) -> SignedDuration {
+    let factor = 1i32 << attempts.saturating_sub(1).min(6);
+    first.checked_mul(factor).unwrap_or(SignedDuration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::{
+        AnswerReceived, CredentialRefused, DeviceIdentified, DeviceWritten, Event, Fact, Write,
+    };
+    use crate::domain::instance::Udi;
+    use crate::domain::policy::Policy;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn watched(name: &str, mode: Mode, minutes: i64) -> Watched {
+        Watched {
+            name: name.into(),
+            site: Site::default(),
+            mode,
+            reporter: Reporter::Collector,
+            within_reach: true,
+            credential: Some("net".to_owned()),
+            exchange_lead: SignedDuration::from_hours(240),
+            account: Account::default(),
+            offset: SignedDuration::from_mins(minutes),
+        }
+    }
+
+    fn settings() -> Settings {
+        Settings {
+            rules: Rules {
+                due_soon: SignedDuration::from_hours(720),
+                ios_xe: Policy::cisco_default(),
+                ios_xr: Policy::cisco_default(),
+                nx_os: Policy::cisco_default(),
+            },
+            stale_after: SignedDuration::from_hours(72),
+            close_within: SignedDuration::from_hours(336),
+            retry_after: SignedDuration::from_hours(1),
+            attempts: 5,
+            credential_hold_after: 3,
+        }
+    }
+
+    fn event(when: &str, fact: Fact) -> Event {
+        Event { at: at(when), fact }
+    }
+
+    fn identified(name: &str) -> Fact {
+        Fact::DeviceIdentified(DeviceIdentified {
+            device: name.into(),
+            site: Site::default(),
+            udi: Udi::new("C9300-24T", format!("FOC-{name}")),
+            uuid: None,
+            members: Vec::new(),
+            os: "ios-xe".to_owned(),
+            software: None,
+            hostname: None,
+        })
+    }
+
+    #[test]
+    fn a_run_is_spread_and_ends_when_everybody_was_tried() {
+        let devices = [watched("a", Mode::Observe, 0), watched("b", Mode::Observe, 20)];
+        let mut run = Run { due: at("2026-01-01T03:00:00Z"), ..Run::default() };
+        let next = Some(at("2026-01-02T03:00:00Z"));
+        let fleet = Fleet::default();
+        let first = plan(&fleet, &devices, &settings(), Some(&run), next, at("2026-01-01T03:00:00Z"));
+        assert_eq!(first.poll, [PollTask { device: "a".into(), close: false }]);
+        assert_eq!(first.wake, Some(at("2026-01-01T03:20:00Z")));
+        run.tried.insert("a".into());
+        let second = plan(&fleet, &devices, &settings(), Some(&run), next, at("2026-01-01T03:21:00Z"));
+        assert_eq!(second.poll.len(), 1);
+        assert!(!second.run_ended);
+        run.tried.insert("b".into());
+        let third = plan(&fleet, &devices, &settings(), Some(&run), next, at("2026-01-01T03:22:00Z"));
+        assert!(third.run_ended && third.poll.is_empty());
+        assert_eq!(third.wake, next);
+    }
+
+    #[test]
+    fn three_refusals_hold_a_credential_for_everyone_and_one_for_the_device() {
+        let devices: Vec<_> = ["a", "b", "c", "d"].map(|name| watched(name, Mode::Observe, 0)).into();
+        let mut fleet = Fleet::default();
+        let refuse = |name: &str| {
+            let fact = CredentialRefused { credential: "net".to_owned(), device: name.into() };
+            event("2026-01-01T03:00:00Z", Fact::CredentialRefused(fact))
+        };
+        fleet.apply(&refuse("a"));
+        assert!(hold(&fleet, &devices[0], &settings()).unwrap().contains("it refused"));
+        assert!(hold(&fleet, &devices[3], &settings()).is_none());
+        fleet.apply(&refuse("b"));
+        fleet.apply(&refuse("c"));
+        assert!(hold(&fleet, &devices[3], &settings()).unwrap().contains("credential release net"));
+        let run = Run { due: at("2026-01-01T03:00:00Z"), ..Run::default() };
+        let plan = plan(&fleet, &devices, &settings(), Some(&run), None, at("2026-01-01T04:00:00Z"));
+        assert!(plan.poll.is_empty() && plan.run_ended);
+    }
+
+    #[test]
+    fn an_answer_is_delivered_only_where_the_mode_allows_and_retried_with_growing_waits() {
+        let mut fleet = Fleet::default();
+        fleet.apply(&event("2026-01-01T00:00:00Z", identified("a")));
+        let object = Sha256::of(b"ack");
+        let received = AnswerReceived {
+            object,
+            name: "ACK_a.txt".to_owned(),
+            udi: Udi::new("C9300-24T", "FOC-a"),
+            parts: vec!["rum-ack".to_owned()],
+            bundle_id: None,
+            reports: Vec::new(),
+            assigned: None,
+        };
+        fleet.apply(&event("2026-01-01T01:00:00Z", Fact::AnswerReceived(received)));
+        let now = at("2026-01-01T02:00:00Z");
+        let collect = [watched("a", Mode::Collect, 0)];
+        assert!(plan(&fleet, &collect, &settings(), None, None, now).deliver.is_empty());
+        let deliver = [watched("a", Mode::Deliver, 0)];
+        assert_eq!(plan(&fleet, &deliver, &settings(), None, None, now).deliver, [object]);
+        for hour in [2, 3] {
+            let outcome = crate::domain::event::Outcome::Failed { cause: "timeout".to_owned(), again: true };
+            let delivered = crate::domain::event::AnswerDelivered { object, device: "a".into(), outcome };
+            fleet.apply(&event(&format!("2026-01-01T0{hour}:00:00Z"), Fact::AnswerDelivered(delivered)));
+        }
+        let waiting = plan(&fleet, &deliver, &settings(), None, None, at("2026-01-01T04:00:00Z"));
+        assert!(waiting.deliver.is_empty());
+        assert_eq!(waiting.wake, Some(at("2026-01-01T05:00:00Z")));
+    }
+
+    #[test]
+    fn closing_is_for_collectors_and_not_again_within_thirty_days() {
+        let mut fleet = Fleet::default();
+        fleet.apply(&event("2026-01-01T00:00:00Z", identified("a")));
+        let now = at("2026-01-10T00:00:00Z");
+        assert!(!may_close(&fleet, &watched("a", Mode::Observe, 0), &settings(), now));
+        let device = watched("a", Mode::Collect, 0);
+        assert!(may_close(&fleet, &device, &settings(), now));
+        let closed =
+            DeviceWritten { device: "a".into(), write: Write::CloseReports, detail: String::new(), refused: None };
+        fleet.apply(&event("2026-01-05T00:00:00Z", Fact::DeviceWritten(closed)));
+        // Nothing is owed, so all that was closed is acknowledged.
+        assert!(may_close(&fleet, &device, &settings(), now));
+        let instance = fleet.instances.values_mut().next().unwrap();
+        instance.owed.push(crate::domain::fleet::OwedReport {
+            udi: instance.udi.clone(),
+            report_id: crate::domain::report::ReportId(1),
+            object: Sha256::ZERO,
+            payload_sha256: Sha256::ZERO,
+            entitlement_tag: None,
+            report_type: ReportType::Entitlement,
+            start: None,
+            end: None,
+            collected: now,
+            state: None,
+            presumed_acknowledged: false,
+            bundle: None,
+        });
+        assert!(!may_close(&fleet, &device, &settings(), now));
+        assert!(may_close(&fleet, &device, &settings(), at("2026-02-04T00:00:00Z")));
+    }
+}

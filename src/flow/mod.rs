@@ -1,0 +1,244 @@
+//! The way of a report, from the device to Cisco and back. Read top to bottom:
+//!
+//! * [`poll`] — inward: identify, read state, list, fetch, keep.
+//! * [`outward`] — what is owed goes into a bundle, sealed and written.
+//! * [`homeward`] — an answer is read, matched, kept, delivered and read back.
+//!
+//! Each step calls one room: the device, the domain, the ledger, the exchange. These never see
+//! each other; what they exchange passes through here.
+
+pub mod homeward;
+pub mod outward;
+pub mod poll;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::config::{Config, Device};
+use crate::device::budget::Budget;
+use crate::device::smartlic::Smartlic;
+use crate::device::{Limits, Login, Target};
+use crate::domain::deadline::Rules;
+use crate::domain::event::{ContactLost, ContactRestored, CredentialRefused, Decider, Fact, TrustPinned, TrustRefused};
+use crate::domain::instance::DeviceName;
+use crate::domain::plan::{Settings, Watched};
+use crate::domain::report::ReportId;
+use crate::domain::settings::Trust as TrustSetting;
+use crate::ledger::Ledger;
+use crate::schedule;
+use crate::tls::{Roots, Trust};
+
+/// Where the present comes from; a test hands in its own.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The system's clock.
+    pub fn system() -> Self {
+        Clock(Arc::new(Timestamp::now))
+    }
+
+    pub fn of(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Clock(Arc::new(now))
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+/// Everything a step needs: configuration, memory, clock and shared limits.
+pub struct House {
+    pub config: Config,
+    /// The inventory as decisions see it, in the order of names.
+    pub watched: Vec<Watched>,
+    pub settings: Settings,
+    pub ledger: Ledger,
+    pub clock: Clock,
+    budget: Budget,
+    /// Ids that a device lists and does not hand out, so that they are not asked for daily.
+    withheld: Mutex<BTreeMap<DeviceName, BTreeSet<ReportId>>>,
+    /// One dialogue a device at a time, whoever asked for it.
+    turns: Mutex<BTreeMap<DeviceName, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl House {
+    pub fn new(config: Config, ledger: Ledger, clock: Clock) -> Self {
+        let (watched, settings) = (watched(&config), settings(&config));
+        let budget = Budget::new(config.poll.in_flight_limit.0);
+        House { config, watched, settings, ledger, clock, budget, withheld: Mutex::default(), turns: Mutex::default() }
+    }
+
+    /// The inventory's entry of that name.
+    pub fn device(&self, name: &DeviceName) -> Option<&Device> {
+        self.config.inventory.device(name)
+    }
+
+    pub fn watched(&self, name: &DeviceName) -> Option<&Watched> {
+        let at = self.watched.binary_search_by(|watched| watched.name.cmp(name)).ok()?;
+        self.watched.get(at)
+    }
+
+    /// Waits until nobody else talks to the device.
+    async fn turn(&self, name: &DeviceName) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = self.turns.lock().expect("no panic while it is held").entry(name.clone()).or_default().clone();
+        turn.lock_owned().await
+    }
+
+    /// Where bundles are written.
+    pub fn exchange_dir(&self) -> PathBuf {
+        self.config.exchange.folder.clone()
+    }
+
+    /// Opens a session; nothing is sent yet.
+    async fn session(&self, device: &Device) -> Result<Smartlic, crate::device::Error> {
+        let step = "prepare";
+        let ours = |cause: String| crate::device::Error::Ours { step, cause };
+        let known = self.ledger.fleet().devices.get(&device.name).and_then(|known| known.pin);
+        let trust = match (known.or(device.pin), device.trust) {
+            (Some(pin), TrustSetting::Learn | TrustSetting::Pinned) => Trust::Pin(pin),
+            (None, TrustSetting::Learn) => Trust::Learn,
+            (None, TrustSetting::Pinned) => return Err(ours("trust is `pinned` but no pin is given".to_owned())),
+            (_, TrustSetting::Ca) => {
+                let file = device.ca_file.as_ref().ok_or_else(|| ours("trust is `ca` without ca_file".to_owned()))?;
+                let pem = std::fs::read(file).map_err(|error| ours(format!("{}: {error}", file.display())))?;
+                Trust::Ca(Roots::from_pem(&pem).map_err(|error| ours(format!("{}: {error}", file.display())))?)
+            }
+        };
+        let credential = device
+            .credential
+            .as_ref()
+            .and_then(|name| self.config.credentials.get(name))
+            .ok_or_else(|| ours("no credential is set for this device".to_owned()))?;
+        let secret = credential.resolve().await.map_err(|error| ours(error.to_string()))?;
+        let poll = &self.config.poll;
+        let authority = device.authority().ok_or_else(|| ours("no address is set for this device".to_owned()))?;
+        let target = Target {
+            authority,
+            trust,
+            login: Login { username: credential.username.clone(), password: secret.expose().to_owned() },
+            limits: Limits {
+                connect: poll.connect_timeout,
+                read: poll.read_timeout,
+                body: poll.body_limit.0,
+                requests_per_connection: poll.requests_per_connection,
+            },
+        };
+        Ok(Smartlic::new(target, self.budget.clone()))
+    }
+
+    /// The facts that follow from how talking to a device ended.
+    fn contact_facts(
+        &self,
+        device: &Device,
+        shown: Option<crate::domain::digest::Sha256>,
+        failure: Option<&crate::device::Error>,
+    ) -> Vec<Fact> {
+        let fleet = self.ledger.fleet();
+        let known = fleet.devices.get(&device.name);
+        let name = || device.name.clone();
+        let mut facts = Vec::new();
+        let pin = known.and_then(|known| known.pin).or(device.pin);
+        if let (None, Some(fingerprint), TrustSetting::Learn) = (pin, shown, device.trust) {
+            facts.push(Fact::TrustPinned(TrustPinned { device: name(), fingerprint, by: Decider::FirstContact }));
+        }
+        let trouble = known.and_then(|known| known.trouble.as_ref());
+        let Some(error) = failure else {
+            if trouble.is_some() {
+                facts.push(Fact::ContactRestored(ContactRestored { device: name() }));
+            }
+            return facts;
+        };
+        let (blame, cause) = (error.blame(), error.to_string());
+        if trouble.is_none_or(|trouble| trouble.blame != blame || trouble.cause != cause) {
+            facts.push(Fact::ContactLost(ContactLost { device: name(), blame, cause }));
+        }
+        match error {
+            crate::device::Error::LoginRefused { .. } => {
+                if let Some(credential) = device.credential.clone() {
+                    facts.push(Fact::CredentialRefused(CredentialRefused { credential, device: name() }));
+                }
+            }
+            crate::device::Error::ChangedCertificate { pinned, shown, .. } => {
+                let (pinned, presented) = (*pinned, *shown);
+                if known.and_then(|known| known.refused_pin) != Some(presented) {
+                    facts.push(Fact::TrustRefused(TrustRefused { device: name(), pinned, presented }));
+                }
+            }
+            crate::device::Error::Unreachable { .. }
+            | crate::device::Error::Untrusted { .. }
+            | crate::device::Error::Misbehaved { .. }
+            | crate::device::Error::TooLarge { .. }
+            | crate::device::Error::Unsupported { .. }
+            | crate::device::Error::Failed { .. }
+            | crate::device::Error::Ours { .. } => {}
+        }
+        facts
+    }
+}
+
+/// The inventory as decisions see it, in the order of names.
+fn watched(config: &Config) -> Vec<Watched> {
+    let mut watched: Vec<Watched> = config
+        .inventory
+        .iter()
+        .map(|device| Watched {
+            name: device.name.clone(),
+            site: device.site.clone(),
+            mode: device.mode,
+            reporter: device.reporter,
+            within_reach: device.within_reach(),
+            credential: device.credential.clone(),
+            exchange_lead: signed(device.exchange_lead),
+            account: device.account.clone(),
+            offset: signed(schedule::offset(&device.name.0, config.poll.spread)),
+        })
+        .collect();
+    watched.sort_by(|a, b| a.name.cmp(&b.name));
+    watched
+}
+
+fn settings(config: &Config) -> Settings {
+    let defaults = &config.deadline.default_policy;
+    Settings {
+        rules: Rules {
+            due_soon: signed(config.deadline.due_soon),
+            ios_xe: defaults.ios_xe.clone(),
+            ios_xr: defaults.ios_xr.clone(),
+            nx_os: defaults.nx_os.clone(),
+        },
+        stale_after: signed(config.deadline.stale_after),
+        close_within: signed(config.exchange.close_within),
+        retry_after: signed(config.delivery.retry_after),
+        attempts: config.delivery.attempts,
+        credential_hold_after: config.collector.credential_hold_after as usize,
+    }
+}
+
+fn signed(duration: std::time::Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+/// Opens the memory that the configuration names.
+pub fn open_ledger(config: &Config) -> Result<Ledger, crate::ledger::Error> {
+    Ledger::open(&ledger_dir(config), crate::ledger::Options::default())
+}
+
+/// Where the memory is.
+pub fn ledger_dir(config: &Config) -> PathBuf {
+    config.collector.state_dir.join("ledger")
+}
+
+/// Why a step could not be taken at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Ledger(#[from] crate::ledger::Error),
+    #[error("{0}")]
+    Exchange(String),
+    #[error("{0}")]
+    Input(String),
+}

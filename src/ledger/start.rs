@@ -1,0 +1,311 @@
+//! From a folder to a fold: checks, heals what a power cut may leave, refuses the rest.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::batch::{Batch, Link};
+use super::disk;
+use super::error::Error;
+use super::history::Layout;
+use super::identity::Identity;
+use super::lock::Lock;
+use super::owner::{Span, changes, records};
+use super::register::{Applied, MemoryRegister, Register, RegisterError};
+use super::sealed::Seal;
+use super::segment::{self, Open, Walked};
+use super::sled_register::SledRegister;
+use super::survey::Survey;
+use super::writer::{Handles, Writer};
+use super::{Healing, Options, RegisterKind};
+use crate::domain::fleet::{Fleet, RecordKey};
+
+/// Records that go into one commit while a register is made anew.
+const REBUILD_COMMIT: usize = 1000;
+/// Records that may wait for a commit while the tail is folded in.
+const TAIL_COMMIT: usize = 4000;
+
+/// Everything an owner needs to begin.
+pub(super) struct Started {
+    pub identity: Identity,
+    pub layout: Layout,
+    pub fleet: Fleet,
+    pub register: Box<dyn Register>,
+    pub writer: Writer,
+    pub span: Span,
+    pub healings: Vec<Healing>,
+    pub lock: Lock,
+}
+
+pub(super) fn start(root: &Path, options: &Options, handles: &Handles, now: Timestamp) -> Result<Started, Error> {
+    // Before anything is touched, the lock included: newer data is not ours to touch.
+    Identity::read(root)?;
+    disk::create_dirs(root)?;
+    let lock = Lock::take(root)?;
+    let identity = Identity::read_or_create(root, now)?;
+    let mut healings = Vec::new();
+    let mut survey = Survey::of(root)?;
+    survey.tidy(root, &mut healings)?;
+    let last = survey.sealed.last().map(|sealed| &sealed.seal);
+    let open = Open::open(root, survey.open, last.map_or(Link::START, Seal::next_link))?;
+    // A register at the end of the last segment knows that batch's digest, not the checkpoint's.
+    let before = last.map_or(Link::START, |seal| Link { seq: seal.last_seq, head: seal.head });
+    let newest_before = last.map(|seal| seal.newest_so_far);
+
+    let kept = KeptRegister::open(root, options.register, &identity, &mut healings)?;
+    let wanted = kept.applied.as_ref().map(|applied| applied.seq);
+    let (walked, witness, mut folded) = std::thread::scope(|scope| {
+        let scanning = scope.spawn(|| kept.scan());
+        let walked = walk_and_heal(&open, wanted, before, handles, &mut healings);
+        let folded = scanning.join().unwrap_or_else(|_| Err("reading it panicked".to_owned()));
+        walked.map(|(walked, witness)| (walked, witness, folded))
+    })?;
+    open.publish(&walked)?;
+
+    if let Ok(Some(_)) = &folded {
+        folded = kept.agrees(&open.start, &witness, &walked).and(folded);
+    }
+    let (register, fleet) = match folded {
+        Ok(Some(fleet)) => {
+            let mut register = kept.register;
+            let fleet = fold_tail(root, &open, witness.after, fleet, &mut *register, &identity)?;
+            (register, fleet)
+        }
+        cause => {
+            let mut register = kept.renew(root, options.register, cause.err(), &mut healings)?;
+            let fleet = match survey.sealed.last() {
+                Some(sealed) => {
+                    let fleet = sealed.checkpoint()?;
+                    let applied = Applied::at(&before, &identity.ledger_id, records(&fleet));
+                    fill(&mut *register, &fleet, &applied).map_err(register_failed(root))?;
+                    fleet
+                }
+                None => Fleet::default(),
+            };
+            let fleet = fold_tail(root, &open, 0, fleet, &mut *register, &identity)?;
+            (register, fleet)
+        }
+    };
+    let writer = Writer::new(handles, &open, walked.end, (walked.events_len, walked.objects_end))?;
+    let span = Span { first: walked.first_at, newest: walked.newest, newest_so_far: walked.newest.max(newest_before) };
+    let sealed = survey.sealed.into_iter().map(Arc::new).collect();
+    let layout = Layout { sealed: Arc::new(sealed), open: Arc::new(open) };
+    Ok(Started { identity, layout, fleet, register, writer, span, healings, lock })
+}
+
+/// What the journal says of the batch that the register claims to have folded last.
+#[derive(Clone, Copy, Debug)]
+struct Witness {
+    head: Option<crate::domain::digest::Sha256>,
+    /// Where the batch after it begins.
+    after: u64,
+}
+
+fn walk_and_heal(
+    open: &Open,
+    wanted: Option<u64>,
+    before: Link,
+    handles: &Handles,
+    healings: &mut Vec<Healing>,
+) -> Result<(Walked, Witness), Error> {
+    let mut witness = Witness { head: None, after: 0 };
+    if wanted == Some(before.seq) {
+        witness.head = Some(before.head);
+    }
+    let mut visit = |offset: u64, batch: &Batch| {
+        if wanted.is_some_and(|wanted| batch.seq == wanted) {
+            witness.head = Some(batch.hash);
+        } else if wanted.is_some_and(|wanted| wanted.checked_add(1) == Some(batch.seq)) {
+            witness.after = offset;
+        }
+        Ok(())
+    };
+    let walked = open.walk(&mut visit)?;
+    if wanted == Some(walked.end.seq) {
+        witness.after = walked.events_len;
+    }
+    let (events_len, pack_len) = open.file_lengths()?;
+    if events_len > walked.events_len || pack_len > walked.objects_end {
+        let (mut events, mut pack) = handles(open)?;
+        events.cut(walked.events_len).map_err(Error::io("cut back", &open.events_path()))?;
+        pack.cut(walked.objects_end).map_err(Error::io("cut back", &open.pack_path()))?;
+        healings.push(Healing::TornTail {
+            segment: open.number,
+            after_seq: walked.end.seq,
+            events_bytes: events_len - walked.events_len,
+            objects_bytes: pack_len - walked.objects_end,
+        });
+    }
+    Ok((walked, witness))
+}
+
+/// The register as it was found.
+struct KeptRegister {
+    register: Box<dyn Register>,
+    applied: Option<Applied>,
+    /// Why it cannot be used as it is.
+    unusable: Option<String>,
+}
+
+impl KeptRegister {
+    fn open(
+        root: &Path,
+        kind: RegisterKind,
+        identity: &Identity,
+        healings: &mut Vec<Healing>,
+    ) -> Result<KeptRegister, Error> {
+        let dir = root.join(SledRegister::NAME);
+        let (register, applied): (Box<dyn Register>, _) = match kind {
+            RegisterKind::Memory => (Box::new(MemoryRegister::default()), Ok(None)),
+            RegisterKind::Sled => match SledRegister::open(&dir) {
+                Ok((register, moved)) => {
+                    if moved {
+                        healings.push(Healing::SnapshotsMovedAway { dir });
+                    }
+                    let applied = register.applied();
+                    (Box::new(register), applied)
+                }
+                Err(RegisterError::Refused(what)) => return Err(Error::Register { dir, what }),
+                Err(RegisterError::Damaged(what)) => {
+                    let unusable = Some(what);
+                    return Ok(KeptRegister { register: Box::new(MemoryRegister::default()), applied: None, unusable });
+                }
+            },
+        };
+        let (applied, unusable) = match applied {
+            Ok(Some(applied)) if applied.schema != Applied::SCHEMA => {
+                (None, Some(format!("it has schema {}, this program's is {}", applied.schema, Applied::SCHEMA)))
+            }
+            Ok(Some(applied)) if applied.ledger_id != identity.ledger_id => {
+                (None, Some(format!("it belongs to the ledger {}", applied.ledger_id)))
+            }
+            Ok(applied) => (applied, None),
+            Err(e) => (None, Some(e.to_string())),
+        };
+        Ok(KeptRegister { register, applied, unusable })
+    }
+
+    /// The fold it holds; `Ok(None)` if it holds none, `Err` if that is not to be used.
+    fn scan(&self) -> Result<Option<Fleet>, String> {
+        if let Some(cause) = &self.unusable {
+            return Err(cause.clone());
+        }
+        let Some(applied) = &self.applied else { return Ok(None) };
+        read_fold(&*self.register, applied).map(Some)
+    }
+
+    /// Is it at a batch that the journal has?
+    fn agrees(&self, start: &Link, witness: &Witness, walked: &Walked) -> Result<(), String> {
+        let Some(applied) = &self.applied else { return Ok(()) };
+        if applied.seq > walked.end.seq {
+            return Err(format!("it is at batch {}, but the journal ends at batch {}", applied.seq, walked.end.seq));
+        }
+        if applied.seq < start.seq {
+            return Err(format!("it is at batch {}, before the last checkpoint at batch {}", applied.seq, start.seq));
+        }
+        if witness.head != Some(applied.head) {
+            return Err(format!("its batch {} is not the journal's", applied.seq));
+        }
+        Ok(())
+    }
+
+    /// An empty register in its place; the old one is set aside if it held anything.
+    fn renew(
+        self,
+        root: &Path,
+        kind: RegisterKind,
+        cause: Option<String>,
+        healings: &mut Vec<Healing>,
+    ) -> Result<Box<dyn Register>, Error> {
+        let Some(cause) = cause else { return Ok(self.register) };
+        drop(self.register);
+        let dir = root.join(SledRegister::NAME);
+        match kind {
+            RegisterKind::Memory => Ok(Box::new(MemoryRegister::default())),
+            RegisterKind::Sled => {
+                let to = SledRegister::set_aside(&dir).map_err(Error::io("set aside", &dir))?;
+                disk::sync_dir(root)?;
+                let (register, _) =
+                    SledRegister::open(&dir).map_err(|e| Error::Register { dir, what: e.to_string() })?;
+                healings.push(Healing::RegisterRebuilt { cause, set_aside: to });
+                Ok(Box::new(register))
+            }
+        }
+    }
+}
+
+/// Reads all records of a register back into a fleet.
+pub(super) fn read_fold(register: &dyn Register, applied: &Applied) -> Result<Fleet, String> {
+    let mut fleet = Fleet::default();
+    let mut count = 0;
+    register
+        .scan(&mut |key, value| {
+            let damaged = |what: &str| RegisterError::Damaged(format!("{:?}: {what}", String::from_utf8_lossy(key)));
+            let record = RecordKey::from_bytes(key).ok_or_else(|| damaged("no key of ours"))?;
+            fleet.decode(record, value).map_err(|e| damaged(&e.to_string()))?;
+            count += 1;
+            Ok(())
+        })
+        .map_err(|e| e.to_string())?;
+    if count != applied.records {
+        return Err(format!("it has {count} records and should have {}", applied.records));
+    }
+    fleet.contacts = register.contacts().map_err(|e| e.to_string())?;
+    Ok(fleet)
+}
+
+/// Folds in the batches from byte `from` of the open segment on.
+fn fold_tail(
+    root: &Path,
+    open: &Open,
+    from: u64,
+    mut fleet: Fleet,
+    register: &mut dyn Register,
+    identity: &Identity,
+) -> Result<Fleet, Error> {
+    let mut touched = BTreeSet::new();
+    let mut link = None;
+    let path = open.events_path();
+    let mut failure = None;
+    let _ = segment::each_batch(&mut open.batches_from(from), &path, &mut |batch| {
+        for event in batch.events()? {
+            touched.extend(fleet.apply(&event));
+        }
+        link = Some(batch.link());
+        if touched.len() >= TAIL_COMMIT {
+            let applied = Applied::at(&batch.link(), &identity.ledger_id, records(&fleet));
+            let committed = register.commit(changes(&fleet, std::mem::take(&mut touched)), Some(&applied));
+            failure = committed.err();
+        }
+        Ok(if failure.is_some() { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) })
+    })?;
+    if let Some(e) = failure {
+        return Err(register_failed(root)(e));
+    }
+    if let Some(link) = link {
+        let applied = Applied::at(&link, &identity.ledger_id, records(&fleet));
+        register.commit(changes(&fleet, touched), Some(&applied)).map_err(register_failed(root))?;
+        register.flush().map_err(register_failed(root))?;
+    }
+    Ok(fleet)
+}
+
+/// Puts a whole fold into an empty register; `applied` comes with the last records, so that half of it is nothing.
+pub(super) fn fill(register: &mut dyn Register, fleet: &Fleet, applied: &Applied) -> Result<(), RegisterError> {
+    let mut chunk = Vec::with_capacity(REBUILD_COMMIT);
+    for key in fleet.keys() {
+        chunk.push((key.to_bytes(), fleet.encode(&key)));
+        if chunk.len() == REBUILD_COMMIT {
+            register.commit(std::mem::take(&mut chunk), None)?;
+        }
+    }
+    register.commit(chunk, Some(applied))?;
+    register.flush()
+}
+
+fn register_failed(root: &Path) -> impl Fn(RegisterError) -> Error {
+    let dir = root.join(SledRegister::NAME);
+    move |e| Error::Register { dir: dir.clone(), what: e.to_string() }
+}

@@ -1,0 +1,160 @@
+//! TLS to devices: whom we trust, decided in one place. The only file that names rustls.
+//!
+//! Whatever the trust, the handshake's signature is verified, so the peer proves that it holds
+//! the key of the certificate it shows. There is no switch that turns this off.
+
+use std::sync::{Arc, Mutex};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::domain::digest::Sha256;
+
+/// Whom to believe at the other end.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// Nobody is known yet: take what is shown, and say what it was. The caller pins it.
+    Learn,
+    /// Only this certificate; its name and its expiry do not matter.
+    Pin(Sha256),
+    /// Chain and name must verify against these roots.
+    Ca(Roots),
+}
+
+/// Root certificates of an operator's own authority.
+#[derive(Clone, Debug)]
+pub struct Roots(Arc<RootCertStore>);
+
+impl Roots {
+    /// Reads PEM certificates; at least one must be there.
+    pub fn from_pem(pem: &[u8]) -> Result<Roots, NoRoots> {
+        let mut store = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| NoRoots(error.to_string()))?;
+            store.add(certificate).map_err(|error| NoRoots(error.to_string()))?;
+        }
+        if store.is_empty() {
+            return Err(NoRoots("no certificate in it".to_owned()));
+        }
+        Ok(Roots(Arc::new(store)))
+    }
+}
+
+/// A file that should hold root certificates does not.
+#[derive(Debug, thiserror::Error)]
+#[error("no usable CA certificate: {0}")]
+pub struct NoRoots(String);
+
+/// What the peer showed during the last handshake, for whoever must pin or report it.
+#[derive(Clone, Debug, Default)]
+pub struct Shown(Arc<Mutex<Option<Sha256>>>);
+
+impl Shown {
+    /// SHA-256 of the certificate (DER) that was shown; `None` before any handshake.
+    pub fn fingerprint(&self) -> Option<Sha256> {
+        *self.0.lock().expect("no panic while it is held")
+    }
+}
+
+/// Why a handshake failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The certificate was not accepted; else the two sides could not agree or talk.
+    pub certificate: bool,
+    pub cause: String,
+}
+
+/// Finds a failed handshake in an error's chain of causes.
+pub fn failure(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        // An I/O error hides what it wraps from `source`.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = wrapped.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(tls) = error.downcast_ref::<rustls::Error>().or(tls) {
+            let certificate = matches!(tls, rustls::Error::InvalidCertificate(_));
+            return Some(Failure { certificate, cause: tls.to_string() });
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// A client configuration for one peer, and the place where it notes what that peer showed.
+pub fn client(trust: Trust) -> Result<(ClientConfig, Shown), rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let shown = Shown::default();
+    let chain = match &trust {
+        Trust::Learn | Trust::Pin(_) => None,
+        Trust::Ca(roots) => Some(
+            WebPkiServerVerifier::builder_with_provider(roots.0.clone(), provider.clone())
+                .build()
+                .map_err(|error| rustls::Error::General(error.to_string()))?,
+        ),
+    };
+    let verifier = Verifier { trust, chain, provider: provider.clone(), shown: shown.clone() };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok((config, shown))
+}
+
+#[derive(Debug)]
+struct Verifier {
+    trust: Trust,
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+    shown: Shown,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let fingerprint = Sha256::of(end_entity);
+        *self.shown.0.lock().expect("no panic while it is held") = Some(fingerprint);
+        match (&self.trust, &self.chain) {
+            (Trust::Ca(_), Some(chain)) => {
+                chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            }
+            (Trust::Pin(pin), _) if *pin != fingerprint => {
+                Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            }
+            (Trust::Pin(_) | Trust::Learn, _) => Ok(ServerCertVerified::assertion()),
+            (Trust::Ca(_), None) => Err(rustls::Error::General("no roots to verify against".to_owned())),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
