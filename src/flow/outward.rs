@@ -125,7 +125,7 @@ fn read_objects(house: &House, owed: Vec<Owed>) -> Result<Vec<BundleReport>, Err
 fn refused(error: crate::exchange::bundle::BundleError) -> Error {
     use crate::exchange::bundle::BundleError;
     match error {
-        BundleError::Empty { .. } => {
+        BundleError::Empty { left_out: 0 } => {
             Error::Input("nothing is owed that this selection takes; see `report list`".to_owned())
         }
         other => Error::Exchange(with_causes(&other)),
