@@ -1,5 +1,6 @@
 //! The one integration binary; a module a subject.
 
+mod architecture;
 mod config;
 mod ledger;
 mod reading;
