@@ -398,7 +398,7 @@ async fn read_back<S: Session>(
         let instance = fleet.resolve(udi);
         let state = DeviceState { rum_ids: Vec::new(), ..after };
         if instance.and_then(|instance| instance.state.as_ref()) != Some(&state) {
-            facts.push(Fact::StateRead(StateRead { udi: udi.clone(), state }));
+            facts.push(Fact::StateRead(StateRead { udi: udi.clone(), state: Box::new(state) }));
         }
         facts.extend(states(instance, udi, &merged));
     }

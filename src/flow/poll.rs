@@ -218,7 +218,7 @@ async fn keep_state(house: &House, device: &Device, seen: &Seen) -> Result<(), E
         let instance = fleet.resolve(&identity.udi);
         let state = DeviceState { rum_ids: Vec::new(), ..seen.state.clone() };
         if instance.and_then(|instance| instance.state.as_ref()) != Some(&state) {
-            facts.push(Fact::StateRead(StateRead { udi: identity.udi.clone(), state }));
+            facts.push(Fact::StateRead(StateRead { udi: identity.udi.clone(), state: Box::new(state) }));
         }
         facts.extend(states(instance, &identity.udi, &seen.listed));
     }
@@ -347,7 +347,7 @@ async fn keep_reports(
 ) -> Result<(), Error> {
     polled.problems.extend(fetched.problems.iter().cloned());
     if seen.identity.is_none() {
-        seen.identity = fetched.reports.last().map(|report| told_by(report));
+        seen.identity = fetched.reports.last().map(told_by);
         note(polled, seen);
     }
     let Some(identity) = &mut seen.identity else { return Ok(()) };
@@ -411,7 +411,7 @@ async fn keep_reports(
         }
         if known.is_none() && seen.state != DeviceState::default() {
             let state = DeviceState { rum_ids: Vec::new(), ..seen.state.clone() };
-            facts.push(Fact::StateRead(StateRead { udi: identity.udi.clone(), state }));
+            facts.push(Fact::StateRead(StateRead { udi: identity.udi.clone(), state: Box::new(state) }));
         }
     }
     if facts.is_empty() {
