@@ -86,12 +86,16 @@ pub async fn poll(house: &House, device: &Device, ask: Ask) -> Result<Polled, Er
     if let Err(error) = &ended {
         polled.failure = Some((error.blame(), error.to_string()));
     }
+    let now = house.clock.now();
+    let mut facts = house.contact_facts(device, shown, ended.as_ref().err());
+    if ask.dry_run {
+        // Even then a refused password is remembered: it must not be tried again.
+        facts.retain(|fact| matches!(fact, Fact::CredentialRefused(_)));
+    }
+    if !facts.is_empty() {
+        house.ledger.append_async(now, facts, Vec::new()).await?;
+    }
     if !ask.dry_run {
-        let now = house.clock.now();
-        let facts = house.contact_facts(device, shown, ended.as_ref().err());
-        if !facts.is_empty() {
-            house.ledger.append_async(now, facts, Vec::new()).await?;
-        }
         if polled.udi.is_some() || ended.is_ok() {
             house.ledger.note_contacts_async(vec![(device.name.clone(), now)]).await?;
         }
