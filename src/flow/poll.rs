@@ -95,10 +95,8 @@ pub async fn poll(house: &House, device: &Device, ask: Ask) -> Result<Polled, Er
     if !facts.is_empty() {
         house.ledger.append_async(now, facts, Vec::new()).await?;
     }
-    if !ask.dry_run {
-        if polled.udi.is_some() || ended.is_ok() {
-            house.ledger.note_contacts_async(vec![(device.name.clone(), now)]).await?;
-        }
+    if !ask.dry_run && (polled.udi.is_some() || ended.is_ok()) {
+        house.ledger.note_contacts_async(vec![(device.name.clone(), now)]).await?;
     }
     Ok(polled)
 }
