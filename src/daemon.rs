@@ -48,6 +48,9 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::Signals)?;
     let socket = config.collector.socket.clone();
     let ledger = open(&config).await?;
+    for healing in ledger.healings() {
+        tracing::warn!(%healing, "mended while opening the ledger");
+    }
     let house = Arc::new(House::new(config, ledger, clock));
     let listener = listen(&socket)?;
     let serving = tokio::spawn(control::serve(house.clone(), listener));
@@ -73,6 +76,9 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
     serving.abort();
     drop(std::fs::remove_file(&socket));
     work.drain().await;
+    let ledger = house.ledger.clone();
+    let closed = tokio::task::spawn_blocking(move || ledger.close()).await;
+    closed.map_err(|panic| Error::Input(format!("closing the ledger: {panic}")))??;
     Ok(())
 }
 
@@ -124,6 +130,8 @@ struct Work {
     wake: Option<Timestamp>,
     /// Something may have changed since the last plan.
     look: bool,
+    /// What is wrong with the ledger although it works; said once.
+    trouble: Option<String>,
 }
 
 /// What one piece of work came to.
@@ -147,6 +155,7 @@ impl Work {
             running: JoinSet::new(),
             wake: None,
             look: true,
+            trouble: None,
         }
     }
 
@@ -177,6 +186,14 @@ impl Work {
 
     async fn plan(&mut self) -> Result<(), Error> {
         let now = self.house.clock.now();
+        let trouble = self.house.ledger.trouble();
+        if trouble != self.trouble {
+            match &trouble {
+                Some(trouble) => tracing::warn!(trouble, "the ledger keeps everything, but not as it should"),
+                None => tracing::info!("the ledger is as it should be again"),
+            }
+            self.trouble = trouble;
+        }
         if self.run.is_none() {
             let last = self.house.ledger.fleet().schedules.get(POLL).map(|ran| ran.due);
             // A collector that never ran has everything before it.

@@ -61,6 +61,8 @@ pub struct House {
     budget: Budget,
     /// Ids that a device lists and does not hand out, so that they are not asked for daily.
     withheld: Mutex<BTreeMap<DeviceName, BTreeSet<ReportId>>>,
+    /// One bundle at a time.
+    composing: Mutex<()>,
     /// One dialogue a device at a time, whoever asked for it.
     turns: Mutex<BTreeMap<DeviceName, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -69,7 +71,17 @@ impl House {
     pub fn new(config: Config, ledger: Ledger, clock: Clock) -> Self {
         let (watched, settings) = (watched(&config), settings(&config));
         let budget = Budget::new(config.poll.in_flight_limit.0);
-        House { config, watched, settings, ledger, clock, budget, withheld: Mutex::default(), turns: Mutex::default() }
+        House {
+            config,
+            watched,
+            settings,
+            ledger,
+            clock,
+            budget,
+            withheld: Mutex::default(),
+            composing: Mutex::default(),
+            turns: Mutex::default(),
+        }
     }
 
     /// The inventory's entry of that name.
