@@ -1,3 +1,5 @@
+//! Configuration and inventory as operators write them, right and wrong.
+
 use std::fs;
 
 use super::*;

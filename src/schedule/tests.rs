@@ -1,3 +1,5 @@
+//! Schedules against a calendar.
+
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 

@@ -1,3 +1,5 @@
+//! Archives as written, and as nobody should write them.
+
 use std::io::Write;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Bundles: what is in them, and that no change of them goes unseen.
+
 use super::*;
 use crate::exchange::archive::Limits;
 
