@@ -194,9 +194,13 @@ impl Work {
     /// Goes on under another configuration; what was planned and not begun is planned again.
     fn reconfigure(&mut self, house: Arc<House>) {
         if let Some(run) = &mut self.run {
-            run.tried.retain(|name| self.polls.iter().all(|task| task.device != *name));
+            for task in &self.polls {
+                run.tried.remove(&task.device);
+            }
         }
-        self.delivering.retain(|object| !self.deliveries.contains(object));
+        for object in &self.deliveries {
+            self.delivering.remove(object);
+        }
         self.polls.clear();
         self.deliveries.clear();
         self.schedule = house.config.poll.schedule.clone();
