@@ -1,5 +1,6 @@
 //! The one integration binary; a module a subject.
 
+mod architecture;
 // Skips and seeds are printed.
 #![allow(clippy::print_stdout)]
 
