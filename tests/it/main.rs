@@ -1,9 +1,9 @@
 //! The one integration binary; a module a subject.
 
-mod architecture;
 // Skips and seeds are printed.
 #![allow(clippy::print_stdout)]
 
+mod architecture;
 mod config;
 mod ledger;
 mod reading;
