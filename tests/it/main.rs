@@ -1,6 +1,7 @@
 //! The one integration binary; a module a subject.
 
 mod config;
+mod fleet_loop;
 mod ledger;
 mod reading;
 mod supply_chain;
