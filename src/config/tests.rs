@@ -1,4 +1,4 @@
-//! Configuration and inventory as operators write them, right and wrong.
+//! Configuration: what is read, what is refused, and what the shipped files say.
 
 use std::fs;
 

@@ -39,7 +39,7 @@ pub fn create(
     out: Option<PathBuf>,
     at: Option<Timestamp>,
 ) -> Result<Made, Error> {
-    let _one_at_a_time = house.composing.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = house.between.composing.lock().unwrap_or_else(PoisonError::into_inner);
     let now = house.clock.now();
     let (owed, previous_bundle_id) = owed(house, selection);
     let instances = owed.iter().map(|owed| &owed.instance).collect::<std::collections::BTreeSet<_>>().len();

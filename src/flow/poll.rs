@@ -161,7 +161,7 @@ async fn talk<S: Session>(
     }
 
     let mut missing = wanted(house, device, &seen);
-    let noted = house.withheld.lock().expect("no panic while it is held").get(&device.name).cloned();
+    let noted = house.between.withheld.lock().expect("no panic while it is held").get(&device.name).cloned();
     if missing.is_empty() || (!polled.closed && noted.as_ref().is_some_and(|noted| missing.is_subset(noted))) {
         polled.missing = missing.len();
         return Ok(Ok(()));
@@ -183,7 +183,7 @@ async fn talk<S: Session>(
             got: polled.problems.join("; "),
         }));
     }
-    house.withheld.lock().expect("no panic while it is held").insert(device.name.clone(), missing);
+    house.between.withheld.lock().expect("no panic while it is held").insert(device.name.clone(), missing);
     Ok(Ok(()))
 }
 

@@ -1,4 +1,4 @@
-//! Schedules against a calendar.
+//! Schedules: the next instants, the missed ones, and each device's turn.
 
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;

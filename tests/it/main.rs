@@ -5,6 +5,7 @@
 
 mod architecture;
 mod config;
+mod fleet_loop;
 mod ledger;
 mod reading;
 mod supply_chain;

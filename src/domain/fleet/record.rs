@@ -99,9 +99,11 @@ impl Instance {
         }
     }
 
-    /// Reports that still want an acknowledgement from Cisco.
+    /// Reports that still want an acknowledgement from Cisco. Telemetry counts no licence: no bundle takes it
+    /// unasked, so nothing waits for its acknowledgement.
     pub fn waiting(&self) -> impl Iterator<Item = &OwedReport> {
-        self.owed.iter().filter(|owed| !owed.presumed_acknowledged)
+        let counts = |owed: &&OwedReport| owed.report_type == ReportType::Entitlement;
+        self.owed.iter().filter(|owed| !owed.presumed_acknowledged).filter(counts)
     }
 
     /// The kept report of that chassis and number, while it is owed.

@@ -1,4 +1,4 @@
-//! Archives as written, and as nobody should write them.
+//! Archives: what is written is read again, and what is hostile is refused.
 
 use std::io::Write;
 

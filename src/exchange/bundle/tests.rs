@@ -1,4 +1,4 @@
-//! Bundles: what is in them, and that no change of them goes unseen.
+//! Bundles: composed, written, verified, tampered with.
 
 use super::*;
 use crate::exchange::archive::Limits;
