@@ -15,6 +15,7 @@ pub(super) enum Verb {
     List(Listing),
     /// All that is known of one device: identity, state, deadline, every write to it.
     Show {
+        /// Its name in the inventory.
         name: String,
         #[command(flatten)]
         listing: Listing,
@@ -22,6 +23,7 @@ pub(super) enum Verb {
     /// Accept a changed certificate after showing it.
     Trust {
         /// Devices by name.
+        #[arg(value_name = "DEVICE", required_unless_present = "site")]
         names: Vec<String>,
         /// Every device of a site that shows another certificate.
         #[arg(long, conflicts_with = "names")]
@@ -53,9 +55,6 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
             Ok(Exit::Done)
         }
         Verb::Trust { names, site, accept } => {
-            if names.is_empty() && site.is_none() {
-                return Err(Stop::usage("name devices, or say --site SITE"));
-            }
             let devices: Vec<DeviceName> = names.into_iter().map(DeviceName).collect();
             let request = Request::Trust { devices: devices.clone(), site: site.map(Site), confirmed: accept };
             let lines = part!(ask(config, request, &mut |_| {})?, Answered::Trust(lines) => lines);

@@ -9,7 +9,7 @@ use crate::inspect::{self as inspection, Format};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Files; `-` is standard input.
-    #[arg(required = true)]
+    #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
     listing: Listing,

@@ -5,16 +5,12 @@ use std::io::Write;
 
 use serde::Serialize;
 
-/// The forms of a list.
+/// The forms of a list. Without a sentence each, so that help stays short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// Columns for a person.
     Table,
-    /// One JSON document.
     Json,
-    /// One JSON object a line.
     Ndjson,
-    /// Comma-separated values with a header.
     Csv,
 }
 

@@ -15,6 +15,7 @@ use crate::flow::poll::{Ask, Polled};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Devices by name.
+    #[arg(value_name = "DEVICE", required_unless_present = "all")]
     devices: Vec<String>,
     /// Every device of the inventory.
     #[arg(long, conflicts_with = "devices")]
@@ -30,9 +31,6 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
-    if args.devices.is_empty() && !args.all {
-        return Err(Stop::usage("name devices, or say --all"));
-    }
     let devices = args.devices.iter().map(|name| DeviceName(name.clone())).collect();
     let request = Request::Poll { devices, ask: Ask { close: args.close, dry_run: args.dry_run } };
     let mut polled: Vec<Polled> = Vec::new();
@@ -48,6 +46,9 @@ pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exi
         progress.see(&reply);
     })?;
     written?;
+    if polled.is_empty() {
+        writeln!(std::io::stderr(), "slp-collector: no device of the inventory is within reach")?;
+    }
     if args.listing.format != Format::Table {
         polled.sort_by(|a, b| a.device.cmp(&b.device));
         output::list(out, args.listing.format, &polled, COLUMNS)?;
