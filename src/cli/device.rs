@@ -21,12 +21,13 @@ pub(super) enum Verb {
         listing: Listing,
     },
     /// Accept a changed certificate after showing it.
+    #[command(group(clap::ArgGroup::new("whom").args(["names", "site"]).required(true)))]
     Trust {
         /// Devices by name.
-        #[arg(value_name = "DEVICE", required_unless_present = "site")]
+        #[arg(value_name = "DEVICE")]
         names: Vec<String>,
         /// Every device of a site that shows another certificate.
-        #[arg(long, conflicts_with = "names")]
+        #[arg(long)]
         site: Option<String>,
         /// Accept what is shown; without it the list is only printed.
         #[arg(long)]

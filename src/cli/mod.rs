@@ -89,13 +89,13 @@ const AFTER: &str = "Exit codes: 0 done; 1 failed; 2 partly done, what worked is
 64 wrong usage or configuration; 75 another process holds the ledger.";
 
 const FIRST_STEPS: &str = "First steps:
-  slp-collector check-config                        is everything written as it should be?
-  slp-collector poll edge-01                        ask one device; nothing is written in mode observe
-  slp-collector status                              the deadlines, soonest first
-  slp-collector status --at +100d                   the same in 100 days, if nothing is done
-  slp-collector bundle create --close               what a person carries to Cisco's portal
-  slp-collector ack import ACK_*                    what the portal gave, to the devices
-  slp-collector inspect FILE                        what is in a file, without any configuration
+  slp-collector check-config           is everything written as it should be?
+  slp-collector poll edge-01           ask one device now
+  slp-collector status                 the deadlines, soonest first
+  slp-collector status --at +100d      the same in 100 days, if nothing is done
+  slp-collector bundle create --close  what a person carries to Cisco's portal
+  slp-collector ack import ACK_*       what the portal gave, to the devices
+  slp-collector inspect FILE           what is in a file, without any configuration
 
 ";
 

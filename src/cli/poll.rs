@@ -13,12 +13,13 @@ use crate::domain::instance::DeviceName;
 use crate::flow::poll::{Ask, Polled};
 
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("whom").args(["devices", "all"]).required(true)))]
 pub(super) struct Args {
     /// Devices by name.
-    #[arg(value_name = "DEVICE", required_unless_present = "all")]
+    #[arg(value_name = "DEVICE")]
     devices: Vec<String>,
     /// Every device of the inventory.
-    #[arg(long, conflicts_with = "devices")]
+    #[arg(long)]
     all: bool,
     /// Read only: change nothing, on the devices or here.
     #[arg(long)]
