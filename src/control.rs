@@ -4,33 +4,36 @@
 //! command line calls it directly when no daemon runs, and over the Unix socket when one does.
 //! On the socket a question and each part of the answer are one line of JSON.
 
+pub mod reports;
+mod socket;
+
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::domain::bundle::Selection;
+use crate::domain::bundle::{self, Selection};
 use crate::domain::deadline::ObligationState;
 use crate::domain::digest::Sha256;
-use crate::domain::event::{BundleHandedOver, CredentialReleased, Decider, Event, Fact, ReportCollected, TrustPinned};
-use crate::domain::fleet::{Answer, Bundle, Credential, Fleet, Instance, OwedReport};
-use crate::domain::instance::{DeviceName, Site, Udi};
+use crate::domain::event::{BundleHandedOver, CredentialReleased, Decider, Fact, TrustPinned};
+use crate::domain::fleet::{Answer, Bundle, Credential, Fleet, Instance};
+use crate::domain::instance::{DeviceName, Site};
 use crate::domain::plan::{self, PollTask};
 use crate::domain::problem::with_causes;
-use crate::domain::report::{ReportFacts, ReportId};
-use crate::domain::state::ReportState;
+use crate::domain::report::ReportId;
+use crate::domain::settings::{Mode, Reporter};
 use crate::domain::status::{self, Row};
 use crate::flow::homeward::{self, Delivered, Taken, TakenAs};
 use crate::flow::outward::{self, Made};
 use crate::flow::poll::{self, Ask, Polled};
 use crate::flow::{Error, House};
+
+pub use reports::{ReportBytes, ReportLife, ReportLine};
+pub use socket::{call, serve};
 
 /// One question.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -173,39 +176,6 @@ pub struct CredentialLine {
     pub known: Credential,
 }
 
-/// One kept report.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ReportLine {
-    pub device: Option<DeviceName>,
-    pub udi: Udi,
-    pub report_id: ReportId,
-    pub entitlement_tag: Option<String>,
-    pub start: Option<Timestamp>,
-    pub end: Option<Timestamp>,
-    pub collected: Timestamp,
-    /// `acknowledged`, `presumed-acknowledged`, or the device's last word, else `null`.
-    pub state: Option<String>,
-    pub bundle: Option<String>,
-    pub payload_sha256: Sha256,
-    pub object: Sha256,
-}
-
-/// What a report says and what happened to it, in order.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ReportLife {
-    pub line: ReportLine,
-    pub facts: ReportFacts,
-    pub events: Vec<(Timestamp, String)>,
-}
-
-/// The signed bytes of one report, in base64.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ReportBytes {
-    pub udi: Udi,
-    pub report_id: ReportId,
-    pub base64: String,
-}
-
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AnswerLine {
     pub object: Sha256,
@@ -237,18 +207,18 @@ pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Resul
             Ok(Answered::Credentials(credentials(house)))
         }
         Request::Reports { device, all } => {
-            aside(house, move |house| reports(house, device.as_ref(), all)).await.map(Answered::Reports)
+            aside(house, move |house| reports::reports(house, device.as_ref(), all)).await.map(Answered::Reports)
         }
-        Request::Report { id } => aside(house, move |house| lives(house, id)).await.map(Answered::Report),
+        Request::Report { id } => aside(house, move |house| reports::lives(house, id)).await.map(Answered::Report),
         Request::ReportBytes { ids, device } => {
-            aside(house, move |house| bytes_of(house, &ids, device.as_ref())).await.map(Answered::Bytes)
+            aside(house, move |house| reports::bytes_of(house, &ids, device.as_ref())).await.map(Answered::Bytes)
         }
         Request::CreateBundle { selection, close, tar, out, at } => {
             if close {
                 let devices = selected_devices(house, &selection);
-                poll_many(house, devices, Ask { close: true, dry_run: false }, tell).await?;
+                poll_each(house, devices, Ask { close: true, dry_run: false }, tell).await?;
             }
-            outward::create(house, &selection, tar, out, at).await.map(Answered::Made)
+            aside(house, move |house| outward::create(house, &selection, tar, out, at)).await.map(Answered::Made)
         }
         Request::Bundles => Ok(Answered::Bundles(house.ledger.fleet().bundles.clone())),
         Request::Bundle { id } => {
@@ -268,7 +238,7 @@ pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Resul
         Request::ImportAnswers { files, deliver } => import(house, files, deliver, tell).await,
         Request::Answers => Ok(Answered::Answers(answers(house))),
         Request::AssignAnswer { object, device, note } => {
-            homeward::assign(house, object, &device, &note).await?;
+            aside(house, move |house| homeward::assign(house, object, &device, &note)).await?;
             deliver_waiting(house, &[object], tell).await?;
             Ok(Answered::Answers(answers(house)))
         }
@@ -285,15 +255,17 @@ async fn aside<T: Send + 'static>(
     work.await.unwrap_or_else(|panic| Err(Error::Input(format!("ended abnormally: {panic}"))))
 }
 
+/// Polls the devices named; none named: all that can be reached.
 async fn poll_many(house: &Arc<House>, names: Vec<DeviceName>, ask: Ask, tell: &Tell) -> Result<Answered, Error> {
-    let names = if names.is_empty() {
-        house.watched.iter().filter(|watched| watched.within_reach).map(|watched| watched.name.clone()).collect()
-    } else {
-        names
-    };
     if let Some(unknown) = names.iter().find(|name| house.device(name).is_none()) {
         return Err(Error::Input(format!("no device '{unknown}' in the inventory")));
     }
+    let all = || house.watched.iter().filter(|watched| watched.within_reach).map(|watched| watched.name.clone());
+    let names = if names.is_empty() { all().collect() } else { names };
+    poll_each(house, names, ask, tell).await
+}
+
+async fn poll_each(house: &Arc<House>, names: Vec<DeviceName>, ask: Ask, tell: &Tell) -> Result<Answered, Error> {
     drop(tell.send(Reply::Total(names.len())));
     let mut names = names.into_iter();
     let mut running = JoinSet::new();
@@ -303,7 +275,7 @@ async fn poll_many(house: &Arc<House>, names: Vec<DeviceName>, ask: Ask, tell: &
         {
             let house = house.clone();
             running.spawn(async move {
-                let device = house.device(&name).expect("checked above");
+                let device = house.device(&name).expect("names are of the inventory");
                 poll::poll(&house, device, ask).await
             });
         }
@@ -325,7 +297,7 @@ fn rows(house: &House, query: &StatusQuery) -> Result<Vec<Row>, Error> {
     let now = house.clock.now();
     let at = query.at.unwrap_or(now);
     let mut rows = if at < now {
-        let mut fleet = house.ledger.fleet().clone();
+        let mut fleet = house.ledger.fleet_at(at)?;
         // The fold keeps no contacts; what was learned at an instant was learned by contact.
         let seen = fleet
             .instances
@@ -399,162 +371,15 @@ fn credentials(house: &House) -> BTreeMap<String, CredentialLine> {
     house.config.credentials.iter().map(line).collect()
 }
 
-fn line_of_owed(instance: &Instance, owed: &OwedReport) -> ReportLine {
-    let word = owed.state.map(state_word);
-    ReportLine {
-        device: instance.device.clone(),
-        udi: owed.udi.clone(),
-        report_id: owed.report_id,
-        entitlement_tag: owed.entitlement_tag.as_ref().map(ToString::to_string),
-        start: owed.start,
-        end: owed.end,
-        collected: owed.collected,
-        state: if owed.presumed_acknowledged { Some("presumed-acknowledged".to_owned()) } else { word },
-        bundle: owed.bundle.clone(),
-        payload_sha256: owed.payload_sha256,
-        object: owed.object,
-    }
-}
-
-fn state_word(state: ReportState) -> String {
-    serde_json::to_value(state).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// The line of a report found in the journal, with what the fold knows of it now.
-fn line_of_fact(fleet: &Fleet, at: Timestamp, fact: &ReportCollected) -> ReportLine {
-    let (udi, id) = (&fact.report.udi, fact.report.report_id);
-    let instance = fleet.resolve(udi);
-    if let Some((instance, owed)) = instance.and_then(|instance| Some((instance, instance.owed(udi, id)?))) {
-        return line_of_owed(instance, owed);
-    }
-    let acknowledged = instance.is_some_and(|instance| instance.acknowledged.contains(udi, id));
-    let bundles = fleet
-        .bundles
-        .values()
-        .filter(|bundle| bundle.facts.reports.iter().any(|report| report.report_id == id && report.udi == *udi));
-    ReportLine {
-        device: fact.device.clone(),
-        udi: udi.clone(),
-        report_id: id,
-        entitlement_tag: fact.report.entitlement_tag.as_ref().map(ToString::to_string),
-        start: fact.report.start(),
-        end: fact.report.end(),
-        collected: at,
-        state: acknowledged.then(|| "acknowledged".to_owned()),
-        bundle: bundles.max_by_key(|bundle| bundle.made).map(|bundle| bundle.facts.bundle_id.clone()),
-        payload_sha256: fact.report.payload_sha256,
-        object: fact.object,
-    }
-}
-
-fn reports(house: &House, device: Option<&DeviceName>, all: bool) -> Result<Vec<ReportLine>, Error> {
-    let mut lines = Vec::new();
-    if all {
-        house.ledger.events(None, &mut |event: &Event| {
-            if let Fact::ReportCollected(fact) = &event.fact {
-                lines.push(line_of_fact(&house.ledger.fleet(), event.at, fact));
-            }
-            ControlFlow::Continue(())
-        })?;
-    } else {
-        let fleet = house.ledger.fleet();
-        for instance in fleet.instances.values() {
-            lines.extend(instance.owed.iter().map(|owed| line_of_owed(instance, owed)));
-        }
-    }
-    lines.retain(|line| device.is_none_or(|device| line.device.as_ref() == Some(device)));
-    lines.sort_by(|a, b| (&a.device, &a.udi, a.report_id).cmp(&(&b.device, &b.udi, b.report_id)));
-    Ok(lines)
-}
-
-fn lives(house: &House, id: ReportId) -> Result<Vec<ReportLife>, Error> {
-    let mut lives: Vec<ReportLife> = Vec::new();
-    house.ledger.events(None, &mut |event: &Event| {
-        let fleet = house.ledger.fleet();
-        let at = event.at;
-        match &event.fact {
-            Fact::ReportCollected(fact) if fact.report.report_id == id => {
-                let mut events = vec![(at, format!("collected, kept as object {}", fact.object))];
-                if fact.presumed_acknowledged {
-                    events.push((at, "ended before the last ACK: presumed acknowledged".to_owned()));
-                }
-                let line = line_of_fact(&fleet, at, fact);
-                lives.push(ReportLife { line, facts: fact.report.clone(), events });
-            }
-            Fact::ReportStates(fact) => {
-                for life in lives.iter_mut().filter(|life| life.line.udi == fact.udi) {
-                    let told = fact.states.iter().filter(|(told, _)| *told == id);
-                    life.events.extend(told.map(|(_, state)| (at, format!("device says {}", state_word(*state)))));
-                }
-            }
-            Fact::ReportConflict(fact) if fact.report_id == id => {
-                for life in lives.iter_mut().filter(|life| life.line.udi == fact.udi) {
-                    life.events.push((at, format!("came again with other bytes: object {}", fact.differing)));
-                }
-            }
-            Fact::BundleMade(fact) => {
-                for life in &mut lives {
-                    if fact.reports.iter().any(|r| r.report_id == id && r.udi == life.line.udi) {
-                        life.events.push((at, format!("put into bundle {}", fact.bundle_id)));
-                    }
-                }
-            }
-            Fact::BundleHandedOver(fact) => {
-                let bundle = fleet.bundles.get(&fact.bundle_id);
-                for life in &mut lives {
-                    let inside = |r: &crate::domain::event::BundledReport| r.report_id == id && r.udi == life.line.udi;
-                    if bundle.is_some_and(|bundle| bundle.facts.reports.iter().any(inside)) {
-                        life.events.push((at, format!("bundle handed over: {}", fact.note)));
-                    }
-                }
-            }
-            Fact::AnswerReceived(fact) if fact.reports.contains(&id) => {
-                for life in lives.iter_mut().filter(|life| life.line.udi == fact.udi) {
-                    life.events.push((at, format!("answer received: {} ({})", fact.name, fact.object)));
-                }
-            }
-            Fact::AnswerDelivered(fact) => {
-                let answer = fleet.answers.get(&fact.object);
-                for life in &mut lives {
-                    let its = |a: &Answer| a.reports.contains(&id) && a.udi.as_ref() == Some(&life.line.udi);
-                    if answer.is_some_and(its) {
-                        let outcome = serde_json::to_string(&fact.outcome).unwrap_or_default();
-                        life.events.push((at, format!("answer delivered to {}: {outcome}", fact.device)));
-                    }
-                }
-            }
-            _ => {}
-        }
-        ControlFlow::Continue(())
-    })?;
-    if lives.is_empty() {
-        return Err(Error::Input(format!("no report {id} is kept; see `report list --all`")));
-    }
-    Ok(lives)
-}
-
-fn bytes_of(house: &House, ids: &[ReportId], device: Option<&DeviceName>) -> Result<Vec<ReportBytes>, Error> {
-    let mut lines = reports(house, device, true)?;
-    lines.retain(|line| ids.is_empty() || ids.contains(&line.report_id));
-    if let Some(missing) = ids.iter().find(|id| !lines.iter().any(|line| line.report_id == **id)) {
-        return Err(Error::Input(format!("no report {missing} is kept; see `report list --all`")));
-    }
-    let mut all = Vec::with_capacity(lines.len());
-    for line in lines {
-        let gone = || Error::Input(format!("the bytes of report {} are gone from the ledger", line.report_id));
-        let bytes = house.ledger.object(&line.object)?.ok_or_else(gone)?;
-        let base64 = data_encoding::BASE64.encode(&bytes);
-        all.push(ReportBytes { udi: line.udi, report_id: line.report_id, base64 });
-    }
-    Ok(all)
-}
-
-/// The devices whose reports a selection would take.
+/// The devices whose reports a selection would take, and may be closed for it.
 fn selected_devices(house: &House, selection: &Selection) -> Vec<DeviceName> {
+    let fleet = house.ledger.fleet();
     let taken = house.watched.iter().filter(|watched| {
-        watched.reporter == crate::domain::settings::Reporter::Collector
-            && watched.mode >= crate::domain::settings::Mode::Collect
-            && selection.site.as_ref().is_none_or(|site| *site == watched.site)
+        let account = bundle::account(Some(watched), fleet.of_device(&watched.name));
+        watched.within_reach
+            && watched.reporter == Reporter::Collector
+            && watched.mode >= Mode::Collect
+            && selection.covers(&watched.site, &account)
     });
     taken.map(|watched| watched.name.clone()).collect()
 }
@@ -583,7 +408,7 @@ async fn import(
         let bytes = data_encoding::BASE64
             .decode(base64.as_bytes())
             .map_err(|error| Error::Input(format!("{name}: not base64 on the control socket: {error}")))?;
-        for taken in homeward::import(house, &name, &bytes).await? {
+        for taken in aside(house, move |house| homeward::import(house, &name, &bytes)).await? {
             if let (TakenAs::Accepted | TakenAs::Known, Some(object)) = (&taken.result, taken.object) {
                 accepted.push(object);
             }
@@ -634,79 +459,8 @@ fn answers(house: &House) -> Vec<AnswerLine> {
     lines
 }
 
-/// Answers questions on the socket until dropped. Each connection is one question.
-pub async fn serve(house: Arc<House>, listener: UnixListener) {
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors: others finish and give some back.
-            tokio::task::yield_now().await;
-            continue;
-        };
-        let house = house.clone();
-        tokio::spawn(async move {
-            if let Err(error) = converse(house, stream).await {
-                tracing::debug!(%error, "a control connection ended early");
-            }
-        });
-    }
-}
-
-/// The largest question: answer files of a big fleet in base64.
-const QUESTION_LIMIT: u64 = 512 << 20;
-
-async fn converse(house: Arc<House>, stream: UnixStream) -> std::io::Result<()> {
-    use tokio::io::AsyncReadExt;
-    let (reader, mut writer) = stream.into_split();
-    let mut question = String::new();
-    BufReader::new(reader.take(QUESTION_LIMIT)).read_line(&mut question).await?;
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let work = async move {
-        let last = match serde_json::from_str(&question) {
-            Err(error) => Reply::Failed { input: true, reason: format!("not a question of this version: {error}") },
-            Ok(request) => match execute(&house, request, &tell).await {
-                Ok(answered) => Reply::Done(answered),
-                Err(error) => failed(&error),
-            },
-        };
-        drop(tell.send(last));
-    };
-    let work = tokio::spawn(work);
-    while let Some(reply) = told.recv().await {
-        let mut line = serde_json::to_vec(&reply)?;
-        line.push(b'\n');
-        writer.write_all(&line).await?;
-    }
-    work.await.map_err(std::io::Error::other)
-}
-
 /// An error as the asker sees it.
 pub fn failed(error: &Error) -> Reply {
     let input = matches!(error, Error::Input(_));
     Reply::Failed { input, reason: with_causes(error) }
-}
-
-/// Asks the daemon behind `socket`. `None`: no daemon listens there.
-pub async fn call(socket: &Path, request: &Request, tell: &Tell) -> std::io::Result<Option<()>> {
-    let stream = match UnixStream::connect(socket).await {
-        Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
-    };
-    let (reader, mut writer) = stream.into_split();
-    let mut question = serde_json::to_vec(request)?;
-    question.push(b'\n');
-    writer.write_all(&question).await?;
-    let mut lines = BufReader::new(reader).lines();
-    let mut complete = false;
-    while let Some(line) = lines.next_line().await? {
-        let reply: Reply = serde_json::from_str(&line)?;
-        complete = matches!(reply, Reply::Done(_) | Reply::Failed { .. });
-        drop(tell.send(reply));
-    }
-    if complete {
-        return Ok(Some(()));
-    }
-    Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the daemon ended before its answer was complete"))
 }

@@ -105,6 +105,9 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
                         "bundle {}: {} reports of {} instances",
                         made.bundle_id, made.reports, made.instances
                     )?;
+                    for left_out in &made.left_out {
+                        writeln!(out, "left out: {}", printable(left_out))?;
+                    }
                     writeln!(out, "next: read READ-ME.txt in it, then `bundle handover {} --note …`", made.bundle_id)?;
                 }
                 Format::Json | Format::Ndjson | Format::Csv => {
@@ -112,7 +115,7 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
                     writeln!(out)?;
                 }
             }
-            Ok(if not_polled > 0 { Exit::Partly } else { Exit::Done })
+            Ok(if not_polled > 0 || !made.left_out.is_empty() { Exit::Partly } else { Exit::Done })
         }
         Verb::List(listing) => bundles(load()?, Request::Bundles, listing, out),
         Verb::Show { id, listing } => bundles(load()?, Request::Bundle { id }, listing, out),

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use jiff::tz::TimeZone;
+
 use super::Config;
 use super::device::{Address, Device};
 use super::mistake::{Mistakes, did_you_mean, one_of};
@@ -39,6 +41,11 @@ impl Inventory {
     pub fn is_empty(&self) -> bool {
         self.devices.is_empty()
     }
+
+    fn push(&mut self, device: Device) {
+        self.by_name.entry(device.name.clone()).or_insert(self.devices.len());
+        self.devices.push(device);
+    }
 }
 
 impl<'i> IntoIterator for &'i Inventory {
@@ -54,10 +61,7 @@ impl FromIterator<Device> for Inventory {
     /// Of two devices of one name, [`Inventory::device`] finds the first.
     fn from_iter<I: IntoIterator<Item = Device>>(devices: I) -> Self {
         let mut inventory = Inventory::default();
-        for device in devices {
-            inventory.by_name.entry(device.name.clone()).or_insert(inventory.devices.len());
-            inventory.devices.push(device);
-        }
+        devices.into_iter().for_each(|device| inventory.push(device));
         inventory
     }
 }
@@ -91,17 +95,18 @@ pub(super) fn read(config: &Config, mistakes: &mut Mistakes) -> Inventory {
         config,
         file,
         mistakes,
-        names: HashMap::new(),
+        inventory: Inventory::default(),
         addresses: HashMap::new(),
+        timezones: HashMap::new(),
         lacks: [Vec::new(), Vec::new()],
     };
     let Some(mut rows) = Rows::open(&text, file, reader.mistakes) else { return Inventory::default() };
-    let mut devices = Vec::new();
     while let Some(row) = rows.next(reader.mistakes) {
-        devices.extend(reader.device(&row));
+        if let Some(device) = reader.device(&row) {
+            reader.inventory.push(device);
+        }
     }
-    reader.finish();
-    devices.into_iter().collect()
+    reader.finish()
 }
 
 /// What a device has no use without and what often lacks for many at once.
@@ -116,8 +121,10 @@ struct Reader<'r> {
     config: &'r Config,
     file: &'r Path,
     mistakes: &'r mut Mistakes,
-    names: HashMap<String, usize>,
+    inventory: Inventory,
     addresses: HashMap<(Address, u16), usize>,
+    /// Zones that were looked up already: a fleet has few.
+    timezones: HashMap<String, TimeZone>,
     /// Line and name of each device that lacks something.
     lacks: [Vec<(usize, String)>; 2],
 }
@@ -179,13 +186,13 @@ impl Reader<'_> {
             self.mistake(row.line, format!("name is {:?}; {instead}", printable(name)));
             return None;
         }
-        if let Some(first) = self.names.get(name) {
-            let message = format!("name {name:?} is the name of the device at line {first}, too; write another");
+        let name = DeviceName(name.to_owned());
+        if let Some(first) = self.inventory.device(&name) {
+            let message = format!("name {name} is the name of the device at line {}, too; write another", first.line);
             self.mistake(row.line, message);
             return None;
         }
-        self.names.insert(name.to_owned(), row.line);
-        Some(DeviceName(name.to_owned()))
+        Some(name)
     }
 
     fn site(&mut self, row: &Row<'_>) -> Option<Site> {
@@ -264,8 +271,16 @@ impl Reader<'_> {
         pin
     }
 
-    fn timezone(&mut self, row: &Row<'_>, place: &Place) -> Option<jiff::tz::TimeZone> {
-        self.value(row, Column::Timezone, place.timezone.clone(), |name| place::timezone(name).map(Some))
+    fn timezone(&mut self, row: &Row<'_>, place: &Place) -> Option<TimeZone> {
+        let known = row.field(Column::Timezone).and_then(|name| self.timezones.get(name));
+        if let Some(zone) = known {
+            return Some(zone.clone());
+        }
+        let found = self.value(row, Column::Timezone, None, |name| place::timezone(name).map(Some));
+        if let (Some(name), Some(zone)) = (row.text(Column::Timezone), &found) {
+            self.timezones.insert(name, zone.clone());
+        }
+        found.or_else(|| place.timezone.clone())
     }
 
     fn word<T: Word>(&mut self, row: &Row<'_>, column: Column, otherwise: T) -> T {
@@ -297,7 +312,7 @@ impl Reader<'_> {
     }
 
     /// What lacks for many is told once: it is one line of configuration that mends it.
-    fn finish(self) {
+    fn finish(self) -> Inventory {
         for (lack, devices) in [Lack::Credential, Lack::CaFile].into_iter().zip(self.lacks) {
             let Some((line, first)) = devices.first() else { continue };
             let others = match devices.len() - 1 {
@@ -318,6 +333,7 @@ impl Reader<'_> {
             };
             self.mistakes.add(self.file, *line, message);
         }
+        self.inventory
     }
 }
 

@@ -144,18 +144,21 @@ impl<'t> Rows<'t> {
                 return None;
             }
             let line = self.line();
-            if self.record.iter().all(str::is_empty) {
+            // The fields of the record, one behind the other.
+            let fields = self.record.as_slice();
+            if fields.is_empty() {
                 continue;
             }
-            if self.record.iter().any(|field| field.contains(['\n', '\r'])) {
-                mistakes.add(
-                    self.file,
-                    line,
-                    "has a quote that does not end on its line; write \"\" for a quote in a quoted field",
-                );
+            let control = |text: &str| {
+                text.bytes().any(|byte| byte.is_ascii_control())
+                    || (!text.is_ascii() && text.contains(char::is_control))
+            };
+            if fields.contains(['\n', '\r']) {
+                let message = "has a quote that does not end on its line; write \"\" for a quote in a quoted field";
+                mistakes.add(self.file, line, message);
                 return None;
             }
-            if self.record.iter().any(|field| field.contains(char::is_control)) {
+            if control(fields) {
                 mistakes.add(self.file, line, "has a control character; write plain text");
                 continue;
             }

@@ -30,6 +30,8 @@ pub enum Fact {
     ReportStates(ReportStates),
     /// A signed report is kept. `object` names its bytes.
     ReportCollected(ReportCollected),
+    /// A newer reader made other facts out of a kept report's bytes (`rebuild --from-objects`).
+    ReportReread(ReportReread),
     /// A report id came again with other bytes. The first is kept; the second is an object too.
     ReportConflict(ReportConflict),
     /// We wrote to a device.
@@ -79,7 +81,7 @@ pub struct DeviceIdentified {
 pub struct StateRead {
     pub udi: Udi,
     /// Without `rum_ids`: those are in [`ReportStates`].
-    pub state: DeviceState,
+    pub state: Box<DeviceState>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,6 +114,14 @@ pub struct ReportCollected {
     /// It ended before the device's last ACK and its state cannot be read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub presumed_acknowledged: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportReread {
+    pub report: ReportFacts,
+    pub object: Sha256,
+    /// Version of the reader that made `report` this time.
+    pub parser: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ use super::batch::{self, Line, Link, limits};
 use super::error::{Error, Place};
 use super::hashing::Hashing;
 use super::owner::records;
+use super::register::Applied;
 use super::seal::LEVEL;
 use super::sealed::FileSeal;
 use crate::domain::digest::Sha256;
@@ -29,6 +30,8 @@ pub(super) const CHECKPOINT: &str = "checkpoint.zst";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CheckpointHead {
     pub format: u64,
+    /// Of the records, as in [`Applied`]: a program with another one folds from the first event instead.
+    pub schema: u32,
     /// The segment that it closes.
     pub segment: u64,
     /// That segment's last batch and its digest.
@@ -44,7 +47,15 @@ impl CheckpointHead {
 
     pub(super) fn of(fleet: &Fleet, segment: u64, link: &Link, newest: Timestamp) -> CheckpointHead {
         let records = records(fleet);
-        CheckpointHead { format: Self::FORMAT, segment, seq: link.seq, head: link.head, newest, records }
+        CheckpointHead {
+            format: Self::FORMAT,
+            schema: Applied::SCHEMA,
+            segment,
+            seq: link.seq,
+            head: link.head,
+            newest,
+            records,
+        }
     }
 }
 

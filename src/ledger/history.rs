@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use super::batch::{Batch, Link};
 use super::error::{Error, Place};
-use super::sealed::Sealed;
+use super::register::Applied;
+use super::sealed::{Seal, Sealed};
 use super::segment::{self, Open};
 use crate::domain::digest::Sha256;
 use crate::domain::event::Event;
@@ -73,11 +74,12 @@ impl Layout {
 
     /// The fold of all events whose instant is not after `instant`.
     pub(super) fn fleet_at(&self, instant: Timestamp) -> Result<Fleet, Error> {
-        let kept = self.sealed.iter().rposition(|sealed| sealed.seal.newest_so_far <= instant);
-        let (mut fleet, after) = match kept {
-            Some(at) => (self.sealed[at].checkpoint()?, at + 1),
-            None => (Fleet::default(), 0),
+        let before = |sealed: Option<&Arc<Sealed>>| {
+            let oldest = sealed.map_or(instant, |sealed| sealed.seal.newest_so_far);
+            Error::BeforeHistory { asked: instant, oldest }
         };
+        let base = self.base(&|seal| seal.newest_so_far <= instant)?;
+        let (mut fleet, after) = base.ok_or_else(|| before(self.sealed.first()))?;
         let mut batch = |batch: &Batch| {
             for event in batch.events()?.iter().filter(|event| event.at <= instant) {
                 fleet.apply(event);
@@ -85,15 +87,59 @@ impl Layout {
             Ok(ControlFlow::Continue(()))
         };
         for sealed in &self.sealed[after..] {
-            // Without a checkpoint before, the journal must be whole from its first batch on.
-            if !sealed.has_events || (kept.is_none() && after == 0 && self.sealed[0].seal.first_seq != 1) {
-                return Err(Error::BeforeHistory { asked: instant, oldest: sealed.seal.newest_so_far });
+            if !sealed.has_events {
+                return Err(before(Some(sealed)));
             }
             let _ = walk_sealed(sealed, &mut batch)?;
         }
         let _ = walk_open(&self.open, &mut batch)?;
         Ok(fleet)
     }
+
+    /// The fold at the end of the last sealed segment, from its checkpoint or, if wanted, from the first event.
+    pub(super) fn fleet_sealed(&self, from: FoldFrom) -> Result<Fleet, Error> {
+        let base = match from {
+            FoldFrom::Checkpoint => self.base(&|_| true)?,
+            FoldFrom::FirstEvent => self.base(&|_| false)?,
+        };
+        let (mut fleet, after) = match base {
+            Some(base) => base,
+            None => {
+                // The first events are no longer kept: the checkpoint that was kept in their place must do.
+                let at = self.sealed.iter().rposition(|sealed| !sealed.has_events).unwrap_or(0);
+                (self.sealed[at].checkpoint()?, at + 1)
+            }
+        };
+        for sealed in &self.sealed[after..] {
+            let _ = walk_sealed(sealed, &mut |batch| {
+                for event in &batch.events()? {
+                    fleet.apply(event);
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(fleet)
+    }
+
+    /// The newest checkpoint that may be used, or nothing at all where every event is kept;
+    /// with the index of the first segment that is not in it.
+    fn base(&self, usable: &dyn Fn(&Seal) -> bool) -> Result<Option<(Fleet, usize)>, Error> {
+        let ours = |sealed: &Arc<Sealed>| sealed.seal.schema == Applied::SCHEMA && usable(&sealed.seal);
+        if let Some(at) = self.sealed.iter().rposition(ours) {
+            return Ok(Some((self.sealed[at].checkpoint()?, at + 1)));
+        }
+        let whole = self.sealed.first().is_none_or(|first| first.seal.first_seq == 1 && first.has_events);
+        Ok(whole.then(|| (Fleet::default(), 0)))
+    }
+}
+
+/// Where a fold begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoldFrom {
+    /// The newest checkpoint.
+    Checkpoint,
+    /// The very first event, or the oldest that is kept.
+    FirstEvent,
 }
 
 /// What is done with a batch; an error is what is wrong with it.

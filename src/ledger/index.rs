@@ -150,10 +150,6 @@ impl Index {
         self.raw_len
     }
 
-    pub(super) fn stored_len(&self) -> u64 {
-        self.stored_len
-    }
-
     /// Where a frame lies: its beginning and length in the compressed file, its beginning and length in the pack.
     pub(super) fn frame(&self, number: usize) -> Option<(Frame, u64, u64)> {
         let frame = *self.frames.get(number)?;

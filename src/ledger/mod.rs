@@ -29,6 +29,7 @@ mod index;
 mod lock;
 mod owner;
 mod pack;
+mod rebuild;
 mod register;
 mod seal;
 mod sealed;
@@ -36,6 +37,7 @@ mod segment;
 mod sled_register;
 mod start;
 mod survey;
+mod verify;
 mod writer;
 
 use std::fmt;
@@ -50,13 +52,16 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 pub use self::error::{Error, Place};
+pub use self::history::FoldFrom;
+pub use self::rebuild::{Rebuilt, Reread, rebuild};
+pub use self::verify::{Finding, Severity, Verification, verify};
 
 use self::batch::{Link, limits};
 use self::history::Layout;
 use self::owner::{Message, Owner, Prepared, Reply};
 use self::pack::Header;
 use self::seal::Steps;
-use self::start::Started;
+use self::start::{From, Started};
 use self::writer::Handles;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, Fact};
@@ -99,8 +104,8 @@ pub enum Healing {
     SealUndone { segment: u64 },
     /// A seal had come to its end but for removing the raw files.
     SealFinished { segment: u64 },
-    /// The register was set aside and made anew from the journal.
-    RegisterRebuilt { cause: String, set_aside: PathBuf },
+    /// The register was made anew from the journal; what was there before, if anything, was set aside.
+    RegisterRebuilt { cause: String, set_aside: Option<PathBuf> },
 }
 
 impl fmt::Display for Healing {
@@ -117,11 +122,11 @@ impl fmt::Display for Healing {
             Healing::SealUndone { segment } => write!(f, "segment {segment}: took an unfinished seal back"),
             Healing::SealFinished { segment } => write!(f, "segment {segment}: finished its seal"),
             Healing::RegisterRebuilt { cause, set_aside } => {
-                write!(
-                    f,
-                    "the register was made anew from the journal ({cause}); the old one is {}",
-                    set_aside.display()
-                )
+                write!(f, "the register was made anew from the journal ({cause})")?;
+                match set_aside {
+                    Some(dir) => write!(f, "; the old one is {}", dir.display()),
+                    None => Ok(()),
+                }
             }
         }
     }
@@ -205,8 +210,12 @@ impl Ledger {
     }
 
     fn open_with(dir: &Path, options: Options, hooks: Hooks) -> Result<Ledger, Error> {
-        let Started { identity, layout, fleet, register, writer, span, healings, lock } =
-            start::start(dir, &options, &*hooks.handles, Timestamp::now())?;
+        let started = start::start(dir, &options, &*hooks.handles, From::Register, Timestamp::now())?;
+        Ledger::run(dir, options, hooks, started)
+    }
+
+    fn run(dir: &Path, options: Options, hooks: Hooks, started: Started) -> Result<Ledger, Error> {
+        let Started { identity, layout, fleet, register, writer, span, healings, lock } = started;
         let shared = Arc::new(Shared {
             root: dir.to_owned(),
             ledger_id: identity.ledger_id,
@@ -279,6 +288,19 @@ impl Ledger {
     pub fn note_contacts(&self, contacts: &[(DeviceName, Timestamp)]) -> Result<(), Error> {
         let contacts = contacts.to_vec();
         self.ask(|reply| Message::Contacts(contacts, reply))
+    }
+
+    /// As [`note_contacts`](Self::note_contacts), for async callers.
+    pub fn note_contacts_async(
+        &self,
+        contacts: Vec<(DeviceName, Timestamp)>,
+    ) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        let (answer, waiting) = oneshot::channel();
+        let sent = self.send(Message::Contacts(contacts, Reply::Task(answer)));
+        async move {
+            sent?;
+            waiting.await.unwrap_or(Err(Error::Closed))
+        }
     }
 
     /// The bytes of an object, checked against its name; `None` if it is not, or no longer, kept.
@@ -391,3 +413,6 @@ fn prepare(at: Timestamp, facts: Vec<Fact>, objects: Vec<Vec<u8>>) -> Result<Opt
     }
     Ok(Some(Prepared { at, events, json, objects: ready, searched: 0 }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,6 +133,7 @@ fn prepare(
     step(Step::Renamed)?;
     let seal = Seal {
         format: Seal::FORMAT,
+        schema: head.schema,
         segment: open.number,
         first_seq: open.start.seq + 1,
         last_seq: closing.link.seq,
@@ -146,7 +147,7 @@ fn prepare(
         objects,
         files: names.map(str::to_owned).into_iter().zip([events, packed.file, index, checkpoint_file]).collect(),
     };
-    let next = Open::open(root, open.number + 1, seal.next_link())?;
+    let next = Open::in_folder(root, open.number + 1, seal.next_link())?;
     step(Step::NextMade)?;
     Ok((seal, next))
 }

@@ -31,6 +31,8 @@ pub(super) const SEALED_PACK: &str = "objects.pack.zst";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Seal {
     pub format: u64,
+    /// Of the checkpoint's records.
+    pub schema: u32,
     pub segment: u64,
     pub first_seq: u64,
     pub last_seq: u64,
@@ -152,9 +154,10 @@ impl Sealed {
     pub(super) fn checkpoint(&self) -> Result<Fleet, Error> {
         let file = self.dir.join(CHECKPOINT);
         let (head, fleet) = checkpoint::read(&file, self.seal.checkpoint)?;
-        let CheckpointHead { format: _, segment, seq, head, newest, records: _ } = head;
+        let CheckpointHead { format: _, schema, segment, seq, head, newest, records: _ } = head;
         let seal = &self.seal;
-        if (segment, seq, head, newest) != (seal.segment, seal.last_seq, seal.head, seal.newest_so_far) {
+        let told = (seal.schema, seal.segment, seal.last_seq, seal.head, seal.newest_so_far);
+        if (schema, segment, seq, head, newest) != told {
             return Err(Error::damaged(&file, Place::Line(1), "it tells of another batch than the seal"));
         }
         Ok(fleet)

@@ -80,7 +80,7 @@ pub(super) struct Walked {
 
 impl Open {
     /// Opens the segment's files, making them if they are not there. Nothing is checked or cut.
-    pub(super) fn open(root: &Path, number: u64, start: Link) -> Result<Open, Error> {
+    pub(super) fn in_folder(root: &Path, number: u64, start: Link) -> Result<Open, Error> {
         let dir = folder(root, number);
         disk::create_dirs(&dir)?;
         let events = disk::open_or_create(&dir.join(EVENTS))?;
@@ -152,11 +152,6 @@ impl Open {
         self.objects.read().unwrap_or_else(PoisonError::into_inner).get(hash).copied()
     }
 
-    pub(super) fn objects(&self) -> Vec<(Sha256, Extent)> {
-        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-        objects.iter().map(|(hash, extent)| (*hash, *extent)).collect()
-    }
-
     pub(super) fn object(&self, hash: &Sha256) -> Result<Option<Vec<u8>>, Error> {
         let Some(extent) = self.extent(hash) else { return Ok(None) };
         pack::read(&self.pack, &self.pack_path(), hash, extent).map(Some)
@@ -190,6 +185,7 @@ fn walk(
         let kind = batch::read_line(&mut reader, limits::LINE, &mut line).map_err(Error::io("read", path))?;
         match kind {
             Line::End => return Ok(walked),
+            Line::Cut if runs_on(&line) => return Err(damaged(RUNS_ON.to_owned())),
             Line::Cut => return Ok(Walked { torn: true, ..walked }),
             Line::TooLong => return Err(damaged(format!("more than {} bytes without a line feed", limits::LINE))),
             Line::Whole => {}
@@ -197,6 +193,9 @@ fn walk(
         let batch = match Batch::read(&line) {
             Ok(batch) => batch,
             Err(BadLine::Digest) => {
+                if runs_on(&line) {
+                    return Err(damaged(RUNS_ON.to_owned()));
+                }
                 // Only the very last batch can be unconfirmed: it was being written when the power went.
                 let mut next = Vec::new();
                 if batch::read_line(&mut reader, limits::LINE, &mut next).map_err(Error::io("read", path))? == Line::End
@@ -218,6 +217,15 @@ fn walk(
         walked.first_at = walked.first_at.or(Some(batch.at));
         walked.newest = walked.newest.max(Some(batch.at));
     }
+}
+
+const RUNS_ON: &str = "two batches stand in one line: the line feed between them is damaged";
+
+/// Does another batch begin within the line? An unconfirmed batch is one, so that is damage, not a torn end.
+/// The space before the brace and the bare quotes cannot stand within a batch's own JSON.
+fn runs_on(line: &[u8]) -> bool {
+    let begins = b" {\"seq\":";
+    line.windows(begins.len()).skip(65).any(|window| window == begins)
 }
 
 /// Visits the whole batches of a log that must not end in a torn one; `number` is that of the first line.

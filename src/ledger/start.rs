@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::batch::{Batch, Link};
 use super::disk;
 use super::error::Error;
-use super::history::Layout;
+use super::history::{FoldFrom, Layout};
 use super::identity::Identity;
 use super::lock::Lock;
 use super::owner::{Span, changes, records};
@@ -39,7 +39,22 @@ pub(super) struct Started {
     pub lock: Lock,
 }
 
-pub(super) fn start(root: &Path, options: &Options, handles: &Handles, now: Timestamp) -> Result<Started, Error> {
+/// What a start folds from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// The register, if it is sound and not beyond the journal.
+    Register,
+    /// The journal; the register is made anew.
+    Journal(FoldFrom),
+}
+
+pub(super) fn start(
+    root: &Path,
+    options: &Options,
+    handles: &Handles,
+    from: From,
+    now: Timestamp,
+) -> Result<Started, Error> {
     // Before anything is touched, the lock included: newer data is not ours to touch.
     Identity::read(root)?;
     disk::create_dirs(root)?;
@@ -49,12 +64,15 @@ pub(super) fn start(root: &Path, options: &Options, handles: &Handles, now: Time
     let mut survey = Survey::of(root)?;
     survey.tidy(root, &mut healings)?;
     let last = survey.sealed.last().map(|sealed| &sealed.seal);
-    let open = Open::open(root, survey.open, last.map_or(Link::START, Seal::next_link))?;
+    let open = Open::in_folder(root, survey.open, last.map_or(Link::START, Seal::next_link))?;
     // A register at the end of the last segment knows that batch's digest, not the checkpoint's.
     let before = last.map_or(Link::START, |seal| Link { seq: seal.last_seq, head: seal.head });
     let newest_before = last.map(|seal| seal.newest_so_far);
 
-    let kept = KeptRegister::open(root, options.register, &identity, &mut healings)?;
+    let mut kept = KeptRegister::open(root, options.register, &identity, &mut healings)?;
+    if from != From::Register && kept.applied.is_some() {
+        kept.unusable = Some("asked to".to_owned());
+    }
     let wanted = kept.applied.as_ref().map(|applied| applied.seq);
     let (walked, witness, mut folded) = std::thread::scope(|scope| {
         let scanning = scope.spawn(|| kept.scan());
@@ -63,35 +81,36 @@ pub(super) fn start(root: &Path, options: &Options, handles: &Handles, now: Time
         walked.map(|(walked, witness)| (walked, witness, folded))
     })?;
     open.publish(&walked)?;
-
-    if let Ok(Some(_)) = &folded {
-        folded = kept.agrees(&open.start, &witness, &walked).and(folded);
-    }
-    let (register, fleet) = match folded {
-        Ok(Some(fleet)) => {
-            let mut register = kept.register;
-            let fleet = fold_tail(root, &open, witness.after, fleet, &mut *register, &identity)?;
-            (register, fleet)
-        }
-        cause => {
-            let mut register = kept.renew(root, options.register, cause.err(), &mut healings)?;
-            let fleet = match survey.sealed.last() {
-                Some(sealed) => {
-                    let fleet = sealed.checkpoint()?;
-                    let applied = Applied::at(&before, &identity.ledger_id, records(&fleet));
-                    fill(&mut *register, &fleet, &applied).map_err(register_failed(root))?;
-                    fleet
-                }
-                None => Fleet::default(),
-            };
-            let fleet = fold_tail(root, &open, 0, fleet, &mut *register, &identity)?;
-            (register, fleet)
-        }
-    };
-    let writer = Writer::new(handles, &open, walked.end, (walked.events_len, walked.objects_end))?;
-    let span = Span { first: walked.first_at, newest: walked.newest, newest_so_far: walked.newest.max(newest_before) };
     let sealed = survey.sealed.into_iter().map(Arc::new).collect();
     let layout = Layout { sealed: Arc::new(sealed), open: Arc::new(open) };
+
+    if let Ok(Some(_)) = &folded {
+        folded = kept.agrees(&before, &witness, &walked).and(folded);
+    }
+    let (mut register, fleet, tail) = match folded {
+        Ok(Some(fleet)) => (kept.register, fleet, witness.after),
+        cause => {
+            let contacts = kept.register.contacts().unwrap_or_default();
+            if cause.is_ok() && options.register == RegisterKind::Sled && walked.end.seq > 0 {
+                let cause = "there was none".to_owned();
+                healings.push(Healing::RegisterRebuilt { cause, set_aside: None });
+            }
+            let mut register = kept.renew(root, options.register, cause.err(), &mut healings)?;
+            let mut fleet =
+                layout.fleet_sealed(if let From::Journal(from) = from { from } else { FoldFrom::Checkpoint })?;
+            if before != Link::START {
+                let applied = Applied::at(&before, &identity.ledger_id, records(&fleet));
+                fill(&mut *register, &fleet, &applied).map_err(register_failed(root))?;
+            }
+            let noted: Vec<_> = contacts.iter().map(|(device, at)| (device.clone(), *at)).collect();
+            register.note_contacts(&noted).map_err(register_failed(root))?;
+            fleet.contacts = contacts;
+            (register, fleet, 0)
+        }
+    };
+    let fleet = fold_tail(root, &layout.open, tail, fleet, &mut *register, &identity)?;
+    let writer = Writer::new(handles, &layout.open, walked.end, (walked.events_len, walked.objects_end))?;
+    let span = Span { first: walked.first_at, newest: walked.newest, newest_so_far: walked.newest.max(newest_before) };
     Ok(Started { identity, layout, fleet, register, writer, span, healings, lock })
 }
 
@@ -192,7 +211,10 @@ impl KeptRegister {
         if let Some(cause) = &self.unusable {
             return Err(cause.clone());
         }
-        let Some(applied) = &self.applied else { return Ok(None) };
+        let Some(applied) = &self.applied else {
+            let used = |_: &[u8], _: &[u8]| Err(RegisterError::Damaged("it was left half made".to_owned()));
+            return self.register.scan(&mut { used }).map(|()| None).map_err(|e| e.to_string());
+        };
         read_fold(&*self.register, applied).map(Some)
     }
 
@@ -229,7 +251,7 @@ impl KeptRegister {
                 disk::sync_dir(root)?;
                 let (register, _) =
                     SledRegister::open(&dir).map_err(|e| Error::Register { dir, what: e.to_string() })?;
-                healings.push(Healing::RegisterRebuilt { cause, set_aside: to });
+                healings.push(Healing::RegisterRebuilt { cause, set_aside: Some(to) });
                 Ok(Box::new(register))
             }
         }

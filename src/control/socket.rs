@@ -1,0 +1,83 @@
+//! The Unix socket: a question is one line of JSON, and so is each part of the answer.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+
+use super::{Reply, Request, Tell, execute, failed};
+use crate::flow::House;
+
+/// Answers questions on the socket until dropped. Each connection is one question, answered by the
+/// house as it is configured then.
+pub async fn serve(houses: watch::Receiver<Arc<House>>, listener: UnixListener) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors: others finish and give some back.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let house = houses.borrow().clone();
+        tokio::spawn(async move {
+            if let Err(error) = converse(house, stream).await {
+                tracing::debug!(%error, "a control connection ended early");
+            }
+        });
+    }
+}
+
+/// The largest question: answer files of a big fleet in base64.
+const QUESTION_LIMIT: u64 = 512 << 20;
+
+async fn converse(house: Arc<House>, stream: UnixStream) -> std::io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut question = String::new();
+    BufReader::new(reader.take(QUESTION_LIMIT)).read_line(&mut question).await?;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let work = async move {
+        let last = match serde_json::from_str(&question) {
+            Err(error) => Reply::Failed { input: true, reason: format!("not a question of this version: {error}") },
+            Ok(request) => match execute(&house, request, &tell).await {
+                Ok(answered) => Reply::Done(answered),
+                Err(error) => failed(&error),
+            },
+        };
+        drop(tell.send(last));
+    };
+    let work = tokio::spawn(work);
+    while let Some(reply) = told.recv().await {
+        let mut line = serde_json::to_vec(&reply)?;
+        line.push(b'\n');
+        writer.write_all(&line).await?;
+    }
+    work.await.map_err(std::io::Error::other)
+}
+
+/// Asks the daemon behind `socket`. `None`: no daemon listens there.
+pub async fn call(socket: &Path, request: &Request, tell: &Tell) -> std::io::Result<Option<()>> {
+    let stream = match UnixStream::connect(socket).await {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let (reader, mut writer) = stream.into_split();
+    let mut question = serde_json::to_vec(request)?;
+    question.push(b'\n');
+    writer.write_all(&question).await?;
+    let mut lines = BufReader::new(reader).lines();
+    let mut complete = false;
+    while let Some(line) = lines.next_line().await? {
+        let reply: Reply = serde_json::from_str(&line)?;
+        complete = matches!(reply, Reply::Done(_) | Reply::Failed { .. });
+        drop(tell.send(reply));
+    }
+    if complete {
+        return Ok(Some(()));
+    }
+    Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the daemon ended before its answer was complete"))
+}

@@ -1,0 +1,272 @@
+//! One event of every kind, with invented names and serials. The fixture `ledger-v1` was made of them.
+
+use jiff::Timestamp;
+use slp_collector::domain::digest::Sha256;
+use slp_collector::domain::event::*;
+use slp_collector::domain::instance::{Account, Member, Role, Site, Udi};
+use slp_collector::domain::policy::Policy;
+use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
+use slp_collector::domain::state::{
+    DeviceState, License, ListedReport, Model, ReportState, ReportSummary, Stamp, Transport, TrustCode, UsageReporting,
+};
+
+/// The bytes that the events name.
+pub fn objects() -> Vec<Vec<u8>> {
+    vec![report_bytes(), b"<smartLicense>answer one</smartLicense>".to_vec(), b"not an answer".to_vec()]
+}
+
+pub fn report_bytes() -> Vec<u8> {
+    br#"{"payload":"{\"report_id\":1790000001}","header":{"type":"rum"},"signature":{"value":"AAAA"}}"#.to_vec()
+}
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn active() -> Udi {
+    Udi::new("C9500-24Y4C", "FCW0000A001")
+}
+
+fn standby() -> Udi {
+    Udi::new("C9500-24Y4C", "FCW0000A002")
+}
+
+fn members() -> Vec<Member> {
+    vec![Member { role: Role::Active, udi: active() }, Member { role: Role::Standby, udi: standby() }]
+}
+
+pub fn report() -> ReportFacts {
+    ReportFacts {
+        report_id: ReportId(1_790_000_001),
+        payload_version: Some("2.0".to_owned()),
+        udi: active(),
+        product_instance_identifier: None,
+        software_tag: Some("regid.2017-05.com.cisco.c9500,v1_0000".to_owned()),
+        software_version: Some("17.12.4".to_owned()),
+        entitlement_tag: Some(EntitlementTag("regid.2017-03.com.cisco.advantagek9,1.0_0001".to_owned())),
+        report_type: ReportType::Entitlement,
+        members: members(),
+        signing_type: Some("SHA256".to_owned()),
+        payload_sha256: Sha256::of(b"payload"),
+        measurements: vec![Measurement {
+            metric: "ENTITLEMENT".to_owned(),
+            start: Some(time("2026-08-01T00:00:00Z")),
+            end: Some(time("2026-09-01T00:00:00Z")),
+            samples: Some(2976),
+            value: Some(2),
+            termination_reason: Some("CurrentUsageRequested".to_owned()),
+            close_reason: None,
+            clock_change_seconds: Some(-7),
+            added: vec![standby()],
+            removed: vec![],
+        }],
+    }
+}
+
+fn state() -> DeviceState {
+    DeviceState {
+        model: Model::Slp,
+        account: Account { smart_account: Some("Example".to_owned()), virtual_account: Some("Default".to_owned()) },
+        transport: Some(Transport { kind: Some("off".to_owned()), url: None }),
+        policy: Some(Policy::cisco_default()),
+        usage_reporting: UsageReporting {
+            last_ack: Some(Stamp {
+                text: "Jul 01 10:00:00 2026 UTC".to_owned(),
+                utc: Some(time("2026-07-01T10:00:00Z")),
+            }),
+            next_ack_deadline: Some(Stamp::utc(time("2026-09-29T10:00:00Z"))),
+            push_interval_days: Some(30),
+            next_push: Some(Stamp { text: "<none>".to_owned(), utc: None }),
+            ..UsageReporting::default()
+        },
+        trust_codes: vec![TrustCode {
+            role: Some(Role::Active),
+            udi: Some(active()),
+            installed: Some(Stamp::utc(time("2026-01-01T00:00:00Z"))),
+            expires: None,
+        }],
+        udi: Some(active()),
+        uuid: Some("00000000-0000-4000-8000-000000000001".to_owned()),
+        members: members(),
+        licenses: vec![License {
+            name: Some("network-advantage".to_owned()),
+            entitlement_tag: Some(EntitlementTag("regid.2017-03.com.cisco.advantagek9,1.0_0001".to_owned())),
+            description: Some("C9500 Network Advantage — “perpetual”".to_owned()),
+            count: Some(2),
+            status: Some("IN USE".to_owned()),
+            license_type: Some("Perpetual".to_owned()),
+            enforcement: Some("NOT ENFORCED".to_owned()),
+        }],
+        reports: Some(ReportSummary { total: Some(4), waiting_for_ack: Some(1), ..ReportSummary::default() }),
+        rum_ids: vec![ListedReport {
+            report_id: ReportId(1_790_000_001),
+            state: Some(ReportState::Closed),
+            feature: Some("network-advantage".to_owned()),
+            start: None,
+            end: None,
+        }],
+        agent_version: Some("5.8.6_rel/126".to_owned()),
+    }
+}
+
+/// One event of every kind, in an order that makes sense.
+pub fn all() -> Vec<Event> {
+    let (report_object, answer, foreign) =
+        (Sha256::of(&objects()[0]), Sha256::of(&objects()[1]), Sha256::of(&objects()[2]));
+    let device = || "core-1".into();
+    let id = report().report_id;
+    let bundle_id = || "2026-09-02-example-0001".to_owned();
+    let facts = vec![
+        Fact::TrustPinned(TrustPinned {
+            device: device(),
+            fingerprint: Sha256::of(b"cert"),
+            by: Decider::FirstContact,
+        }),
+        Fact::DeviceIdentified(DeviceIdentified {
+            device: device(),
+            site: Site("lab".to_owned()),
+            udi: active(),
+            uuid: Some("00000000-0000-4000-8000-000000000001".to_owned()),
+            members: members(),
+            os: "ios-xe".to_owned(),
+            software: Some("17.12.4".to_owned()),
+            hostname: Some("core-1".to_owned()),
+        }),
+        Fact::StateRead(StateRead { udi: active(), state: Box::new(state()) }),
+        Fact::DeviceWritten(DeviceWritten {
+            device: device(),
+            write: Write::CloseReports,
+            detail: "closed 1 report".to_owned(),
+            refused: None,
+        }),
+        Fact::ReportCollected(ReportCollected {
+            device: Some(device()),
+            report: report(),
+            object: report_object,
+            source: Source::Rest,
+            parser: 1,
+            presumed_acknowledged: false,
+        }),
+        Fact::ReportCollected(ReportCollected {
+            device: None,
+            report: ReportFacts {
+                report_id: ReportId(1_790_000_000),
+                payload_version: None,
+                entitlement_tag: None,
+                report_type: ReportType::Other("custom".to_owned()),
+                measurements: vec![],
+                ..report()
+            },
+            object: Sha256::of(b"an older one"),
+            source: Source::Import,
+            parser: 1,
+            presumed_acknowledged: true,
+        }),
+        Fact::ReportStates(ReportStates { udi: active(), states: vec![(id, ReportState::Unacknowledged)] }),
+        Fact::ReportConflict(ReportConflict {
+            udi: active(),
+            report_id: id,
+            kept: report_object,
+            differing: Sha256::of(b"differing"),
+        }),
+        Fact::ReportReread(ReportReread {
+            report: ReportFacts { report_type: ReportType::Telemetry, ..report() },
+            object: report_object,
+            parser: 2,
+        }),
+        Fact::ContactLost(ContactLost {
+            device: device(),
+            blame: Blame::Unreachable,
+            cause: "connection refused".to_owned(),
+        }),
+        Fact::ContactRestored(ContactRestored { device: device() }),
+        Fact::TrustRefused(TrustRefused {
+            device: device(),
+            pinned: Sha256::of(b"cert"),
+            presented: Sha256::of(b"another"),
+        }),
+        Fact::CredentialRefused(CredentialRefused { credential: "fleet".to_owned(), device: device() }),
+        Fact::CredentialReleased(CredentialReleased {
+            credential: "fleet".to_owned(),
+            note: Some("rotated".to_owned()),
+        }),
+        Fact::AccessLearned(AccessLearned {
+            device: device(),
+            software: Some("17.12.4".to_owned()),
+            import_form: ImportForm::Json("file".to_owned()),
+        }),
+        Fact::BundleMade(BundleMade {
+            bundle_id: bundle_id(),
+            nonce: "0f0f0f0f".to_owned(),
+            site: Some(Site("lab".to_owned())),
+            manifest_sha256: Sha256::of(b"manifest"),
+            name: "lab-2026-09-02".to_owned(),
+            uploads: vec![BundleUpload { name: "UD_lab.tar.gz".to_owned(), udi: Some(active()) }],
+            reports: vec![BundledReport { udi: active(), report_id: id, payload_sha256: Sha256::of(b"payload") }],
+            previous_bundle_id: None,
+        }),
+        Fact::BundleHandedOver(BundleHandedOver {
+            bundle_id: bundle_id(),
+            handed_over: time("2026-09-02T12:00:00Z"),
+            note: "by courier".to_owned(),
+        }),
+        Fact::AnswerReceived(AnswerReceived {
+            object: answer,
+            name: "ACK_UD_lab.tar.gz".to_owned(),
+            udi: active(),
+            parts: vec!["rum-ack".to_owned(), "policy".to_owned()],
+            bundle_id: Some(bundle_id()),
+            reports: vec![id],
+            assigned: None,
+        }),
+        Fact::AnswerQuarantined(AnswerQuarantined {
+            object: foreign,
+            name: "notes.txt".to_owned(),
+            reason: "no answer of any kind".to_owned(),
+        }),
+        Fact::AnswerDelivered(AnswerDelivered {
+            object: answer,
+            device: device(),
+            outcome: Outcome::Failed { cause: "timed out".to_owned(), again: true },
+        }),
+        Fact::AnswerDelivered(AnswerDelivered { object: answer, device: device(), outcome: Outcome::ConfirmedByTime }),
+        Fact::ScheduleRan(ScheduleRan {
+            schedule: "daily".to_owned(),
+            due: time("2026-09-03T02:00:00Z"),
+            polled: 1,
+            failed: 0,
+        }),
+    ];
+    let first = time("2026-09-01T08:00:00.5Z");
+    let instant = |minutes: i64| first + jiff::SignedDuration::from_mins(minutes);
+    facts.into_iter().zip(0..).map(|(fact, minutes)| Event { at: instant(minutes), fact }).collect()
+}
+
+/// The number of a kind; does not compile when a kind is missing here, and so in [`all`].
+pub fn kind(fact: &Fact) -> usize {
+    match fact {
+        Fact::DeviceIdentified(_) => 0,
+        Fact::StateRead(_) => 1,
+        Fact::ReportStates(_) => 2,
+        Fact::ReportCollected(_) => 3,
+        Fact::ReportReread(_) => 4,
+        Fact::ReportConflict(_) => 5,
+        Fact::DeviceWritten(_) => 6,
+        Fact::ContactLost(_) => 7,
+        Fact::ContactRestored(_) => 8,
+        Fact::TrustPinned(_) => 9,
+        Fact::TrustRefused(_) => 10,
+        Fact::CredentialRefused(_) => 11,
+        Fact::CredentialReleased(_) => 12,
+        Fact::AccessLearned(_) => 13,
+        Fact::BundleMade(_) => 14,
+        Fact::BundleHandedOver(_) => 15,
+        Fact::AnswerReceived(_) => 16,
+        Fact::AnswerQuarantined(_) => 17,
+        Fact::AnswerDelivered(_) => 18,
+        Fact::ScheduleRan(_) => 19,
+    }
+}
+
+/// How many kinds there are.
+pub const KINDS: usize = 20;
