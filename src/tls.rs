@@ -70,18 +70,16 @@ pub struct Failure {
 
 /// Finds a failed handshake in an error's chain of causes.
 pub fn failure(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        // An I/O error hides what it wraps from `source`.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = wrapped.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(tls) = error.downcast_ref::<rustls::Error>().or(tls) {
-            let certificate = matches!(tls, rustls::Error::InvalidCertificate(_));
-            return Some(Failure { certificate, cause: tls.to_string() });
-        }
-        cause = error.source();
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        let certificate = matches!(tls, rustls::Error::InvalidCertificate(_));
+        return Some(Failure { certificate, cause: tls.to_string() });
     }
-    None
+    // An I/O error hides what it wraps from `source`, and may wrap another one.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match wrapped {
+        Some(inner) => failure(inner),
+        None => failure(error.source()?),
+    }
 }
 
 /// A client configuration for one peer, and the place where it notes what that peer showed.

@@ -3,7 +3,7 @@
 //! A fault is set on a device at run time and may be limited to a path and to the first few times. It strikes at one
 //! of three points: before there is a connection, when one is accepted, or at a request. What a request does to the
 //! device is done even when its answer is then lost or damaged, as on a real network; only [`Fault::RefuseLogin`],
-//! [`Fault::Forbidden`], [`Fault::Hang`] and [`Fault::Status500`] strike before anything is done.
+//! [`Fault::Forbidden`], [`Fault::Hang`], [`Fault::Status404`] and [`Fault::Status500`] strike before anything is done.
 
 pub mod wire;
 
@@ -29,6 +29,8 @@ pub enum Fault {
     Forbidden,
     /// The request is read and never answered.
     Hang,
+    /// The service that the path belongs to is not there.
+    Status404,
     Status500,
     /// The body ends halfway, and its length says so.
     TruncatedJson,
@@ -90,6 +92,7 @@ impl Fault {
             Fault::RefuseLogin
             | Fault::Forbidden
             | Fault::Hang
+            | Fault::Status404
             | Fault::Status500
             | Fault::TruncatedJson
             | Fault::WrongContentType
@@ -112,6 +115,7 @@ impl Fault {
             "refuse-login" => Fault::RefuseLogin,
             "forbidden" => Fault::Forbidden,
             "hang" => Fault::Hang,
+            "status-404" => Fault::Status404,
             "status-500" => Fault::Status500,
             "truncated-json" => Fault::TruncatedJson,
             "wrong-content-type" => Fault::WrongContentType,

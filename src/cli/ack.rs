@@ -161,7 +161,11 @@ fn line_taken(taken: &Taken) -> String {
     let name = &taken.name;
     let device = taken.device.as_ref().map_or(String::new(), |device| format!(" for {device}"));
     match &taken.result {
-        TakenAs::Accepted => format!("{name}: taken{device}"),
+        TakenAs::Accepted if taken.left_out.is_empty() => format!("{name}: taken{device}"),
+        TakenAs::Accepted => {
+            let ids: Vec<String> = taken.left_out.iter().map(ToString::to_string).collect();
+            format!("{name}: taken{device}; it leaves reports unanswered that were sent along: {}", ids.join(" "))
+        }
         TakenAs::Known => format!("{name}: the same bytes came before{device}"),
         TakenAs::Quarantined(reason) => format!("{name}: in quarantine: {reason}"),
         TakenAs::Unreadable(reason) => format!("{name}: not taken: {reason}"),

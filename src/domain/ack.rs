@@ -77,6 +77,8 @@ pub struct AnswerFile {
     pub policy: Option<Policy>,
     pub account: Option<AnswerAccount>,
     pub acknowledgements: Vec<Acknowledgement>,
+    /// It carries a RUM ACK with an empty list: readable, and no report is acknowledged by it.
+    pub acknowledges_none: bool,
     pub correlation_id: Option<String>,
     pub problems: Problems,
 }
@@ -152,6 +154,10 @@ pub(super) fn from_xml(document: &Document) -> Option<AnswerFile> {
     for element in all.iter().filter(|element| element.name == "smartLicenseRumAck") {
         let data = element.child("data").map_or("", |data| data.text.trim());
         match acknowledgement::find(data) {
+            Ok(found) if found.is_empty() && data.strip_prefix('[').is_some_and(|rest| rest.trim() == "]") => {
+                file.acknowledges_none = true;
+                file.problems.remark("the RUM ACK acknowledges no report");
+            }
             Ok(found) if found.is_empty() => {
                 file.problems.remark("no report ids could be told in the RUM ACK; its bytes are kept as they are");
             }

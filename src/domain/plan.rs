@@ -9,7 +9,6 @@ use super::digest::Sha256;
 use super::event::Blame;
 use super::fleet::{Answer, AnswerStatus, Device, Fleet, Instance};
 use super::instance::{Account, DeviceName, Site};
-use super::report::ReportType;
 use super::settings::{Mode, Reporter};
 
 /// What the inventory says of one device, as far as decisions need it.
@@ -140,9 +139,7 @@ pub fn may_close(fleet: &Fleet, device: &Watched, settings: &Settings, now: Time
     }
     let last_close = fleet.devices.get(&device.name).and_then(|known: &Device| known.last_close);
     let Some(last_close) = last_close else { return true };
-    let all_acknowledged = fleet
-        .of_device(&device.name)
-        .is_some_and(|instance| !instance.waiting().any(|owed| owed.report_type == ReportType::Entitlement));
+    let all_acknowledged = fleet.of_device(&device.name).is_some_and(|instance| instance.waiting().next().is_none());
     all_acknowledged || now.duration_since(last_close) >= SignedDuration::from_hours(30 * 24)
 }
 
@@ -350,7 +347,7 @@ mod tests {
             object: Sha256::ZERO,
             payload_sha256: Sha256::ZERO,
             entitlement_tag: None,
-            report_type: ReportType::Entitlement,
+            report_type: crate::domain::report::ReportType::Entitlement,
             start: None,
             end: None,
             collected: now,

@@ -30,6 +30,9 @@ pub struct Taken {
     pub object: Option<Sha256>,
     pub device: Option<DeviceName>,
     pub result: TakenAs,
+    /// Reports that were sent with these and that the answer does not name: they are still owed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<ReportId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,13 +48,14 @@ pub enum TakenAs {
     Unreadable(String),
 }
 
-/// Takes one file that the portal gave: an archive, or a single answer.
-pub async fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken>, Error> {
+/// Takes one file that the portal gave: an archive, or a single answer. Blocks.
+pub fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken>, Error> {
     let unreadable = |name: &str, reason: String| Taken {
         name: name.to_owned(),
         object: None,
         device: None,
         result: TakenAs::Unreadable(reason),
+        left_out: Vec::new(),
     };
     let items = match answer::open(name, bytes, &Limits::default()) {
         Ok(items) => items,
@@ -71,21 +75,23 @@ pub async fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken
             }
         };
         let object = Sha256::of(&item.bytes);
-        let (device, fact) = {
+        let (device, fact, left_out) = {
             let fleet = house.ledger.fleet();
             if let Some(known) = fleet.answers.get(&object) {
                 let device = known.udi.as_ref().and_then(|udi| fleet.resolve(udi)?.device.clone());
-                all.push(Taken { name: item.name, object: Some(object), device, result: TakenAs::Known });
+                let (name, object, result) = (item.name, Some(object), TakenAs::Known);
+                all.push(Taken { name, object, device, result, left_out: Vec::new() });
                 continue;
             }
             match place(&fleet, &item.name, &file) {
                 Ok(placed) => {
                     let device = fleet.resolve(&placed.udi).and_then(|instance| instance.device.clone());
-                    (device, Fact::AnswerReceived(received(&item.name, object, &file, placed, None)))
+                    let left_out = left_out(&fleet, &placed, &file);
+                    (device, Fact::AnswerReceived(received(&item.name, object, &file, placed, None)), left_out)
                 }
                 Err(reason) => {
                     let name = item.name.clone();
-                    (None, Fact::AnswerQuarantined(AnswerQuarantined { object, name, reason }))
+                    (None, Fact::AnswerQuarantined(AnswerQuarantined { object, name, reason }), Vec::new())
                 }
             }
         };
@@ -93,14 +99,14 @@ pub async fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken
             Fact::AnswerQuarantined(fact) => TakenAs::Quarantined(fact.reason.clone()),
             _ => TakenAs::Accepted,
         };
-        house.ledger.append_async(house.clock.now(), vec![fact], vec![item.bytes]).await?;
-        all.push(Taken { name: item.name, object: Some(object), device, result });
+        house.ledger.append(house.clock.now(), vec![fact], vec![item.bytes])?;
+        all.push(Taken { name: item.name, object: Some(object), device, result, left_out });
     }
     Ok(all)
 }
 
-/// A person says whose a quarantined answer is.
-pub async fn assign(house: &House, object: Sha256, device: &DeviceName, note: &str) -> Result<(), Error> {
+/// A person says whose a quarantined answer is. Blocks.
+pub fn assign(house: &House, object: Sha256, device: &DeviceName, note: &str) -> Result<(), Error> {
     let Some(bytes) = house.ledger.object(&object)? else {
         return Err(Error::Input(format!("no answer with the hash {object} is kept; see `ack list`")));
     };
@@ -129,7 +135,7 @@ pub async fn assign(house: &House, object: Sha256, device: &DeviceName, note: &s
         };
         Fact::AnswerReceived(received(&name, object, &file, placed, Some(note.to_owned())))
     };
-    Ok(house.ledger.append_async(house.clock.now(), vec![fact], Vec::new()).await?)
+    Ok(house.ledger.append(house.clock.now(), vec![fact], Vec::new())?)
 }
 
 struct Placed {
@@ -186,6 +192,14 @@ fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String>
     Ok(Placed { udi, bundle_id, reports })
 }
 
+/// Reports of the same bundle and instance that an answer with acknowledgements does not name, and that are still owed.
+fn left_out(fleet: &Fleet, placed: &Placed, file: &AnswerFile) -> Vec<ReportId> {
+    let bundle = placed.bundle_id.as_ref().and_then(|id| fleet.bundles.get(id)).filter(|_| file.has(Part::RumAck));
+    let owed = |id| fleet.resolve(&placed.udi).is_some_and(|instance| instance.owed(&placed.udi, id).is_some());
+    let sent = bundle.into_iter().flat_map(|bundle| &bundle.facts.reports).filter(|sent| sent.udi == placed.udi);
+    sent.map(|sent| sent.report_id).filter(|id| !placed.reports.contains(id) && owed(*id)).collect()
+}
+
 /// The newest bundle that holds one of these reports.
 fn bundle_of(fleet: &Fleet, udi: &Udi, reports: &[ReportId]) -> Option<String> {
     let instance = fleet.resolve(udi)?;
@@ -201,7 +215,7 @@ fn acknowledged(fleet: &Fleet, udi: &Udi, bundle_id: Option<&str>, file: &Answer
         .filter(|ack| ack.udi.as_ref().is_none_or(|own| own == udi))
         .map(|ack| ack.report_id)
         .collect();
-    if reports.is_empty() && file.has(Part::RumAck) {
+    if reports.is_empty() && file.has(Part::RumAck) && !file.acknowledges_none {
         let bundled = bundle_id.and_then(|id| fleet.bundles.get(id));
         let of_bundle = bundled.into_iter().flat_map(|bundle| &bundle.facts.reports);
         reports.extend(of_bundle.filter(|report| report.udi == *udi).map(|report| report.report_id));
@@ -314,6 +328,7 @@ async fn talk<S: Session>(
         let imported = session.import(bytes, &form).await;
         let detail = format!("{} as {}", answer.name, form_name(&form));
         written(house, device, Write::ImportFile, detail, &imported).await?;
+        let mut lost = None;
         match imported {
             Ok(()) => taken = true,
             // The next form may be the one this release takes; a closed door is no form.
@@ -321,16 +336,18 @@ async fn talk<S: Session>(
                 refusal = Some(error);
                 continue;
             }
+            // A lost answer proves as little as a success: the device may have taken the file.
+            Err(error @ device::Error::Unreachable { .. }) => lost = Some(error),
             Err(error) => return Ok(Err(error)),
         }
-        match read_back(house, &udi, answer, &before, session).await? {
-            Err(error) => return Ok(Err(error)),
-            Ok(None) => {}
-            Ok(Some(outcome)) => {
+        match (read_back(house, &udi, answer, &before, session).await?, lost) {
+            (Ok(Some(outcome)), _) => {
                 let software = identity.and_then(|identity| identity.software);
                 learn(house, device, software, form).await?;
                 return Ok(Ok(outcome));
             }
+            (_, Some(error)) | (Err(error), None) => return Ok(Err(error)),
+            (Ok(None), None) => {}
         }
     }
     match refusal {
@@ -391,14 +408,19 @@ async fn read_back<S: Session>(
     let merged = merge(listed, &after.rum_ids);
     let by_id = !answer.reports.is_empty()
         && answer.reports.iter().all(|id| merged.get(id) == Some(&Some(ReportState::Acknowledged)));
-    let moved = last_ack(&after).is_some_and(|after| last_ack(before).is_none_or(|before| after > before));
+    // A time proves nothing against the device's own word on a report.
+    let denied = answer.reports.iter().any(|id| match merged.get(id) {
+        Some(Some(state)) => *state != ReportState::Acknowledged,
+        Some(None) | None => false,
+    });
+    let moved = !denied && last_ack(&after).is_some_and(|after| last_ack(before).is_none_or(|before| after > before));
     let mut facts = Vec::new();
     {
         let fleet = house.ledger.fleet();
         let instance = fleet.resolve(udi);
         let state = DeviceState { rum_ids: Vec::new(), ..after };
         if instance.and_then(|instance| instance.state.as_ref()) != Some(&state) {
-            facts.push(Fact::StateRead(StateRead { udi: udi.clone(), state }));
+            facts.push(Fact::StateRead(StateRead { udi: udi.clone(), state: Box::new(state) }));
         }
         facts.extend(states(instance, udi, &merged));
     }

@@ -1,8 +1,14 @@
 //! The one integration binary; a module a subject.
 
+// Skips and seeds are printed.
+#![allow(clippy::print_stdout)]
+
+mod architecture;
 mod config;
+mod fleet_loop;
 mod ledger;
 mod reading;
 mod supply_chain;
 mod support;
+mod tls;
 mod unit_file;

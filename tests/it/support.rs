@@ -1,5 +1,7 @@
 //! What tests share: where recorded files are, which programs are there, golden files.
 
+pub mod site;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

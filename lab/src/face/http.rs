@@ -153,6 +153,9 @@ async fn page(station: &Station, fault: Option<&Fault>, path: &str, request: Req
     if fault == Some(&Fault::Forbidden) {
         return Page::bare(403, "Forbidden");
     }
+    if fault == Some(&Fault::Status404) {
+        return Page::bare(404, "Not Found");
+    }
     if fault == Some(&Fault::Status500) {
         return Page::text(500, JSON, "{\"error\":{\"message\":\"internal error\"}}");
     }

@@ -62,7 +62,9 @@ async fn certificates_expire_or_change() {
 async fn requests_refused_before_anything_is_done() {
     let (fleet, device) = alone(specs::branch("edge-001")).await;
     fleet.clock().advance(DAY);
-    for (fault, status) in [(Fault::RefuseLogin, 401), (Fault::Forbidden, 403), (Fault::Status500, 500)] {
+    for (fault, status) in
+        [(Fault::RefuseLogin, 401), (Fault::Forbidden, 403), (Fault::Status404, 404), (Fault::Status500, 500)]
+    {
         device.set_fault(fault);
         let mut client = Client::to(&device).await.unwrap();
         assert_eq!(client.ask("POST", CLOSE, b"{}").await.unwrap().status, status);

@@ -1,0 +1,227 @@
+//! The records of the fold: one for each instance, device, bundle, answer, credential and schedule.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::ids::ReportSet;
+use crate::domain::digest::Sha256;
+use crate::domain::event::{Blame, BundleMade, ImportForm, Write};
+use crate::domain::instance::{DeviceName, Member, Site, Udi};
+use crate::domain::report::{EntitlementTag, ReportId, ReportType};
+use crate::domain::state::{DeviceState, ReportState};
+
+/// A kept report that is not known to be acknowledged. **stored**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwedReport {
+    /// The chassis that signed it.
+    pub udi: Udi,
+    pub report_id: ReportId,
+    pub object: Sha256,
+    pub payload_sha256: Sha256,
+    pub entitlement_tag: Option<EntitlementTag>,
+    pub report_type: ReportType,
+    pub start: Option<Timestamp>,
+    pub end: Option<Timestamp>,
+    pub collected: Timestamp,
+    /// The device's last word on it.
+    pub state: Option<ReportState>,
+    pub presumed_acknowledged: bool,
+    /// The newest bundle it is in.
+    pub bundle: Option<String>,
+}
+
+/// How an acknowledgement was established. **stored**
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confirmation {
+    /// Weaker: the last-ACK time moved after our import.
+    ByTime,
+    ById,
+}
+
+/// One product instance and its obligation. **stored**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    pub udi: Udi,
+    pub uuid: Option<String>,
+    /// The pair or stack; the obligation is one, whoever is active.
+    pub members: Vec<Member>,
+    pub device: Option<DeviceName>,
+    pub site: Site,
+    pub os: Option<String>,
+    pub software: Option<String>,
+    pub hostname: Option<String>,
+    pub first_seen: Timestamp,
+    /// The first time we saw a licence in use.
+    pub first_in_use: Option<Timestamp>,
+    /// When the earliest known report began.
+    pub earliest_report: Option<Timestamp>,
+    pub state: Option<DeviceState>,
+    pub state_read: Option<Timestamp>,
+    pub last_collected: Option<Timestamp>,
+    /// Every report of which we hold the bytes.
+    pub collected: ReportSet,
+    /// Every report that the device listed as acknowledged, or that was confirmed by time.
+    pub acknowledged: ReportSet,
+    /// How the newest acknowledgement was established.
+    pub confirmation: Option<Confirmation>,
+    pub owed: Vec<OwedReport>,
+    /// When a report was last handed over (a policy without ACK is met by it).
+    pub last_handed_over: Option<Timestamp>,
+    pub conflicts: u32,
+}
+
+impl Instance {
+    pub(super) fn new(udi: Udi, at: Timestamp) -> Self {
+        Instance {
+            udi,
+            uuid: None,
+            members: Vec::new(),
+            device: None,
+            site: Site::default(),
+            os: None,
+            software: None,
+            hostname: None,
+            first_seen: at,
+            first_in_use: None,
+            earliest_report: None,
+            state: None,
+            state_read: None,
+            last_collected: None,
+            collected: ReportSet::default(),
+            acknowledged: ReportSet::default(),
+            confirmation: None,
+            owed: Vec::new(),
+            last_handed_over: None,
+            conflicts: 0,
+        }
+    }
+
+    /// Reports that still want an acknowledgement from Cisco. Telemetry counts no licence: no bundle takes it
+    /// unasked, so nothing waits for its acknowledgement.
+    pub fn waiting(&self) -> impl Iterator<Item = &OwedReport> {
+        let counts = |owed: &&OwedReport| owed.report_type == ReportType::Entitlement;
+        self.owed.iter().filter(|owed| !owed.presumed_acknowledged).filter(counts)
+    }
+
+    /// The kept report of that chassis and number, while it is owed.
+    pub fn owed(&self, udi: &Udi, id: ReportId) -> Option<&OwedReport> {
+        self.owed.iter().find(|owed| owed.report_id == id && owed.udi == *udi)
+    }
+
+    pub(super) fn owed_mut(&mut self, udi: &Udi, id: ReportId) -> Option<&mut OwedReport> {
+        self.owed.iter_mut().find(|owed| owed.report_id == id && owed.udi == *udi)
+    }
+
+    pub(super) fn acknowledge(&mut self, udi: &Udi, id: ReportId, how: Confirmation) {
+        if self.acknowledged.insert(udi, id) {
+            self.owed.retain(|owed| owed.report_id != id || owed.udi != *udi);
+            self.confirmation = Some(how);
+        }
+    }
+}
+
+/// Why a device does not answer as it should. **stored**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trouble {
+    pub since: Timestamp,
+    pub blame: Blame,
+    pub cause: String,
+}
+
+/// One write to a device. **stored**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WriteRecord {
+    pub at: Timestamp,
+    pub write: Write,
+    pub detail: String,
+    pub refused: Option<String>,
+}
+
+/// What was learned of a device of the inventory. **stored**
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Device {
+    pub instance: Option<Udi>,
+    /// The certificate or host key that is trusted.
+    pub pin: Option<Sha256>,
+    /// The one it showed instead, until a person decides.
+    pub refused_pin: Option<Sha256>,
+    pub trouble: Option<Trouble>,
+    /// The newest writes, at most [`Device::WRITES_KEPT`]; the journal has them all.
+    pub writes: Vec<WriteRecord>,
+    pub last_close: Option<Timestamp>,
+    /// The form of import that worked, and on which software.
+    pub import_form: Option<ImportForm>,
+    pub import_form_software: Option<String>,
+    /// The credential that it refused, until released.
+    pub refused_credential: Option<String>,
+}
+
+impl Device {
+    pub const WRITES_KEPT: usize = 50;
+}
+
+/// One bundle and the five facts of its life that are its own. **stored**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bundle {
+    pub made: Timestamp,
+    #[serde(flatten)]
+    pub facts: BundleMade,
+    pub handed_over: Option<Timestamp>,
+    pub handover_note: Option<String>,
+    /// When the first answer to it came in.
+    pub answered: Option<Timestamp>,
+}
+
+/// Where an answer stands. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerStatus {
+    Quarantined {
+        reason: String,
+    },
+    AwaitingDelivery,
+    AwaitingHandImport,
+    /// The device took it; reading back shows no change yet.
+    Unconfirmed,
+    Confirmed(Confirmation),
+    /// Will not be tried again without a person.
+    Failed {
+        cause: String,
+    },
+}
+
+/// One answer file from the portal. **stored**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    pub name: String,
+    pub received: Timestamp,
+    pub udi: Option<Udi>,
+    pub parts: Vec<String>,
+    pub bundle_id: Option<String>,
+    pub reports: Vec<ReportId>,
+    pub assigned: Option<String>,
+    pub status: AnswerStatus,
+    pub attempts: u32,
+    pub last_attempt: Option<Timestamp>,
+    pub last_cause: Option<String>,
+}
+
+/// Which devices refused a credential since it was last released. **stored**
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Credential {
+    pub refused_by: BTreeSet<DeviceName>,
+    pub last_refusal: Option<Timestamp>,
+    pub released: Option<Timestamp>,
+}
+
+/// When a schedule last ran. **stored**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScheduleRun {
+    pub due: Timestamp,
+    pub ended: Timestamp,
+    pub polled: u64,
+    pub failed: u64,
+}

@@ -1,0 +1,331 @@
+//! The fold, event by event.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::domain::event::{
+    AnswerQuarantined, BundleHandedOver, BundleUpload, BundledReport, ContactLost, CredentialRefused,
+    CredentialReleased, DeviceWritten, Source, TrustPinned, TrustRefused,
+};
+use crate::domain::instance::{Member, Role, Site};
+use crate::domain::report::{Measurement, ReportFacts, ReportId, ReportType};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + seconds).unwrap()
+}
+
+fn udi(sn: &str) -> Udi {
+    Udi::new("C9500-40X", sn)
+}
+
+fn identified(device: &str, active: &str, others: &[&str]) -> Fact {
+    let member = |(role, sn): (Role, &str)| Member { role, udi: udi(sn) };
+    let members = if others.is_empty() {
+        Vec::new()
+    } else {
+        std::iter::once((Role::Active, active))
+            .chain(others.iter().map(|sn| (Role::Standby, *sn)))
+            .map(member)
+            .collect()
+    };
+    Fact::DeviceIdentified(DeviceIdentified {
+        device: device.into(),
+        site: Site("dark-1".to_owned()),
+        udi: udi(active),
+        uuid: None,
+        members,
+        os: "ios-xe".to_owned(),
+        software: Some("17.12.4".to_owned()),
+        hostname: None,
+    })
+}
+
+fn collected(sn: &str, id: u64) -> Fact {
+    let measurement = Measurement {
+        metric: "ENTITLEMENT".to_owned(),
+        start: Some(at(id as i64)),
+        end: Some(at(id as i64 + 60)),
+        samples: Some(1),
+        value: Some(2),
+        termination_reason: None,
+        close_reason: None,
+        clock_change_seconds: None,
+        added: Vec::new(),
+        removed: Vec::new(),
+    };
+    Fact::ReportCollected(ReportCollected {
+        device: None,
+        report: ReportFacts {
+            report_id: ReportId(id),
+            payload_version: None,
+            udi: udi(sn),
+            product_instance_identifier: None,
+            software_tag: None,
+            software_version: None,
+            entitlement_tag: None,
+            report_type: ReportType::Entitlement,
+            members: Vec::new(),
+            signing_type: None,
+            payload_sha256: Sha256::of(&id.to_be_bytes()),
+            measurements: vec![measurement],
+        },
+        object: Sha256::of(&id.to_le_bytes()),
+        source: Source::Rest,
+        parser: 1,
+        presumed_acknowledged: false,
+    })
+}
+
+fn states(sn: &str, states: &[(u64, ReportState)]) -> Fact {
+    let states = states.iter().map(|&(id, state)| (ReportId(id), state)).collect();
+    Fact::ReportStates(ReportStates { udi: udi(sn), states })
+}
+
+fn bundle(id: &str, reports: &[(&str, u64)]) -> Fact {
+    let bundled = |&(sn, id): &(&str, u64)| BundledReport {
+        udi: udi(sn),
+        report_id: ReportId(id),
+        payload_sha256: Sha256::of(&id.to_be_bytes()),
+    };
+    Fact::BundleMade(BundleMade {
+        bundle_id: id.to_owned(),
+        nonce: "00".to_owned(),
+        site: None,
+        manifest_sha256: Sha256::ZERO,
+        name: format!("exchange-{id}"),
+        uploads: vec![BundleUpload { name: format!("{id}.txt"), udi: None }],
+        reports: reports.iter().map(bundled).collect(),
+        previous_bundle_id: None,
+    })
+}
+
+fn answer(object: &[u8], sn: &str, bundle_id: Option<&str>, reports: &[u64]) -> Fact {
+    Fact::AnswerReceived(AnswerReceived {
+        object: Sha256::of(object),
+        name: "ACK_x.txt".to_owned(),
+        udi: udi(sn),
+        parts: vec!["rum-ack".to_owned()],
+        bundle_id: bundle_id.map(str::to_owned),
+        reports: reports.iter().map(|id| ReportId(*id)).collect(),
+        assigned: None,
+    })
+}
+
+fn delivered(object: &[u8], outcome: Outcome) -> Fact {
+    Fact::AnswerDelivered(AnswerDelivered { object: Sha256::of(object), device: "core-1".into(), outcome })
+}
+
+fn fold(facts: impl IntoIterator<Item = Fact>) -> Fleet {
+    let mut fleet = Fleet::default();
+    for (second, fact) in facts.into_iter().enumerate() {
+        fleet.apply(&Event { at: at(second as i64), fact });
+    }
+    fleet
+}
+
+#[test]
+fn a_set_of_ids_is_a_set_and_stays_compact() {
+    let seed = 7;
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut ids, mut model) = (IdSet::default(), BTreeSet::new());
+    for _ in 0..5_000 {
+        let id = random.u64(0..600);
+        assert_eq!(ids.insert(ReportId(id)), model.insert(id), "seed {seed}, id {id}");
+    }
+    assert_eq!(ids.len(), model.len() as u64);
+    assert!((0..700).all(|id| ids.contains(ReportId(id)) == model.contains(&id)));
+    let gaps = model.iter().zip(model.iter().skip(1)).filter(|(a, b)| *a + 1 < **b).count();
+    assert_eq!(ids.ranges().len(), gaps + 1);
+    assert!(ids.insert(ReportId(u64::MAX)) && ids.contains(ReportId(u64::MAX)));
+}
+
+#[test]
+fn a_switch_over_makes_no_second_obligation() {
+    let fleet = fold([
+        identified("core-1", "FOC0001", &["FOC0002"]),
+        collected("FOC0001", 10),
+        identified("core-1", "FOC0002", &["FOC0001"]),
+        collected("FOC0002", 10),
+    ]);
+    assert_eq!(fleet.instances.len(), 1);
+    let instance = fleet.of_device(&"core-1".into()).unwrap();
+    assert_eq!(instance.udi, udi("FOC0001"));
+    assert_eq!(fleet.resolve(&udi("FOC0002")).unwrap().udi, instance.udi);
+    // Ids are unique to a chassis only: both reports with number 10 are kept.
+    assert_eq!((instance.owed.len(), instance.collected.len()), (2, 2));
+}
+
+#[test]
+fn the_same_serial_at_another_name_is_a_move() {
+    let fleet =
+        fold([identified("core-1", "FOC0001", &[]), collected("FOC0001", 10), identified("core-9", "FOC0001", &[])]);
+    assert_eq!(fleet.instances.len(), 1);
+    let moved = fleet.of_device(&"core-9".into()).unwrap();
+    assert_eq!((moved.device.clone(), moved.owed.len()), (Some("core-9".into()), 1));
+}
+
+#[test]
+fn a_report_is_owed_once_and_until_the_device_says_acknowledged() {
+    let mut facts = vec![identified("core-1", "FOC0001", &[]), collected("FOC0001", 10), collected("FOC0001", 10)];
+    assert_eq!(fold(facts.clone()).of_device(&"core-1".into()).unwrap().owed.len(), 1);
+    facts.push(states("FOC0001", &[(10, ReportState::Unacknowledged)]));
+    let fleet = fold(facts.clone());
+    let instance = fleet.of_device(&"core-1".into()).unwrap();
+    assert_eq!(instance.owed(&udi("FOC0001"), ReportId(10)).unwrap().state, Some(ReportState::Unacknowledged));
+    facts.push(states("FOC0001", &[(10, ReportState::Deleted)]));
+    assert_eq!(fold(facts.clone()).of_device(&"core-1".into()).unwrap().owed.len(), 1, "purged is not acknowledged");
+    facts.push(states("FOC0001", &[(10, ReportState::Acknowledged)]));
+    facts.push(collected("FOC0001", 10));
+    let fleet = fold(facts);
+    let instance = fleet.of_device(&"core-1".into()).unwrap();
+    assert!(instance.owed.is_empty() && instance.acknowledged.contains(&udi("FOC0001"), ReportId(10)));
+    assert_eq!(instance.confirmation, Some(Confirmation::ById));
+    assert_eq!(instance.earliest_report, Some(at(10)));
+}
+
+#[test]
+fn made_handed_over_answered_and_confirmed_are_facts_of_their_own() {
+    let mut facts = vec![
+        identified("core-1", "FOC0001", &[]),
+        collected("FOC0001", 10),
+        collected("FOC0001", 11),
+        bundle("b1", &[("FOC0001", 10), ("FOC0001", 11)]),
+    ];
+    let fleet = fold(facts.clone());
+    let owed = &fleet.of_device(&"core-1".into()).unwrap().owed;
+    assert!(owed.iter().all(|owed| owed.bundle.as_deref() == Some("b1")));
+    assert_eq!((fleet.bundles["b1"].handed_over, fleet.bundles["b1"].answered), (None, None));
+
+    let mut by_hand = facts.clone();
+    by_hand.push(Fact::BundleHandedOver(BundleHandedOver {
+        bundle_id: "b1".to_owned(),
+        handed_over: at(3),
+        note: "courier".to_owned(),
+    }));
+    let fleet = fold(by_hand);
+    assert_eq!(fleet.bundles["b1"].handed_over, Some(at(3)));
+    assert_eq!(fleet.of_device(&"core-1".into()).unwrap().last_handed_over, Some(at(3)));
+
+    facts.push(answer(b"ack", "FOC0001", Some("b1"), &[10, 11]));
+    let fleet = fold(facts.clone());
+    assert_eq!((fleet.bundles["b1"].handed_over, fleet.bundles["b1"].answered), (Some(at(4)), Some(at(4))));
+    assert_eq!(fleet.of_device(&"core-1".into()).unwrap().owed.len(), 2, "an answer at home acknowledges nothing");
+
+    facts.push(delivered(b"ack", Outcome::Failed { cause: "no answer".to_owned(), again: true }));
+    facts.push(delivered(b"ack", Outcome::Unconfirmed));
+    let fleet = fold(facts.clone());
+    let waiting = &fleet.answers[&Sha256::of(b"ack")];
+    assert_eq!((&waiting.status, waiting.attempts), (&AnswerStatus::Unconfirmed, 2));
+    assert_eq!(fleet.of_device(&"core-1".into()).unwrap().owed.len(), 2);
+
+    facts.push(delivered(b"ack", Outcome::ConfirmedByTime));
+    let fleet = fold(facts);
+    let instance = fleet.of_device(&"core-1".into()).unwrap();
+    assert!(instance.owed.is_empty());
+    assert_eq!(instance.confirmation, Some(Confirmation::ByTime));
+}
+
+#[test]
+fn quarantine_ends_when_a_person_says_whose_it_is() {
+    let quarantined = Fact::AnswerQuarantined(AnswerQuarantined {
+        object: Sha256::of(b"ack"),
+        name: "renamed.txt".to_owned(),
+        reason: "nobody knows".to_owned(),
+    });
+    let mut facts = vec![identified("core-1", "FOC0001", &[]), quarantined.clone()];
+    let fleet = fold(facts.clone());
+    assert!(matches!(fleet.answers[&Sha256::of(b"ack")].status, AnswerStatus::Quarantined { .. }));
+    facts.push(answer(b"ack", "FOC0001", None, &[]));
+    // The same file once more changes nothing.
+    facts.push(quarantined);
+    facts.push(answer(b"ack", "FOC0002", None, &[]));
+    let fleet = fold(facts);
+    let placed = &fleet.answers[&Sha256::of(b"ack")];
+    assert_eq!((&placed.status, &placed.udi), (&AnswerStatus::AwaitingDelivery, &Some(udi("FOC0001"))));
+}
+
+#[test]
+fn refusals_add_up_until_a_person_releases() {
+    let refused = |device: &str| {
+        Fact::CredentialRefused(CredentialRefused { credential: "net".to_owned(), device: device.into() })
+    };
+    let mut facts = vec![refused("core-1"), refused("core-1"), refused("core-2")];
+    let fleet = fold(facts.clone());
+    assert_eq!(fleet.credentials["net"].refused_by.len(), 2);
+    assert_eq!(fleet.devices[&"core-2".into()].refused_credential.as_deref(), Some("net"));
+    facts.push(Fact::CredentialReleased(CredentialReleased { credential: "net".to_owned(), note: None }));
+    let fleet = fold(facts);
+    assert!(fleet.credentials["net"].refused_by.is_empty());
+    assert_eq!(fleet.devices[&"core-2".into()].refused_credential, None);
+}
+
+#[test]
+fn a_changed_certificate_waits_and_trouble_keeps_its_beginning() {
+    let lost = |cause: &str| {
+        Fact::ContactLost(ContactLost {
+            device: "core-1".into(),
+            blame: crate::domain::event::Blame::Unreachable,
+            cause: cause.to_owned(),
+        })
+    };
+    let (pinned, presented) = (Sha256::of(b"old"), Sha256::of(b"new"));
+    let pin = |fingerprint| {
+        let by = crate::domain::event::Decider::Operator;
+        Fact::TrustPinned(TrustPinned { device: "core-1".into(), fingerprint, by })
+    };
+    let mut facts = vec![
+        pin(pinned),
+        lost("no route"),
+        lost("reset"),
+        Fact::TrustRefused(TrustRefused { device: "core-1".into(), pinned, presented }),
+    ];
+    let fleet = fold(facts.clone());
+    let device = &fleet.devices[&"core-1".into()];
+    assert_eq!((device.pin, device.refused_pin), (Some(pinned), Some(presented)));
+    let trouble = device.trouble.as_ref().unwrap();
+    assert_eq!((trouble.since, trouble.cause.as_str()), (at(1), "reset"));
+    facts.push(pin(presented));
+    let fleet = fold(facts);
+    assert_eq!(fleet.devices[&"core-1".into()].refused_pin, None);
+}
+
+#[test]
+fn the_newest_writes_are_kept_and_a_close_is_remembered() {
+    let write = |write, refused: Option<&str>| {
+        let detail = String::new();
+        Fact::DeviceWritten(DeviceWritten {
+            device: "core-1".into(),
+            write,
+            detail,
+            refused: refused.map(str::to_owned),
+        })
+    };
+    let mut facts = vec![write(Write::CloseReports, Some("HTTP 500"))];
+    assert_eq!(fold(facts.clone()).devices[&"core-1".into()].last_close, None);
+    facts.push(write(Write::CloseReports, None));
+    facts.extend((0..100).map(|_| write(Write::FetchReports, None)));
+    let fleet = fold(facts);
+    let device = &fleet.devices[&"core-1".into()];
+    assert_eq!((device.last_close, device.writes.len()), (Some(at(1)), Device::WRITES_KEPT));
+    assert_eq!(device.writes.last().unwrap().at, at(101));
+}
+
+#[test]
+fn every_record_survives_its_stored_form() {
+    let fleet = fold([
+        identified("core-1", "FOC0001", &["FOC0002"]),
+        collected("FOC0001", 10),
+        bundle("b1", &[("FOC0001", 10)]),
+        answer(b"ack", "FOC0001", Some("b1"), &[10]),
+        Fact::CredentialRefused(CredentialRefused { credential: "net".to_owned(), device: "core-1".into() }),
+    ]);
+    let mut copy = Fleet::default();
+    let keys: Vec<RecordKey> = fleet.keys().collect();
+    assert!(keys.iter().map(RecordKey::to_bytes).is_sorted());
+    for key in keys {
+        let read = RecordKey::from_bytes(&key.to_bytes()).unwrap();
+        assert_eq!(read, key);
+        copy.decode(read, &fleet.encode(&key).unwrap()).unwrap();
+    }
+    assert_eq!(copy, fleet);
+}
