@@ -2,6 +2,7 @@
 
 mod config;
 mod fleet_loop;
+mod kill;
 mod ledger;
 mod reading;
 mod supply_chain;
