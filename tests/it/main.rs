@@ -1,6 +1,7 @@
 //! The one integration binary; a module a subject.
 
 mod config;
+mod daemon;
 mod fleet_loop;
 mod kill;
 mod ledger;
