@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::domain::bundle::Selection;
+use crate::domain::bundle::{self, Selection};
 use crate::domain::deadline::ObligationState;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{BundleHandedOver, CredentialReleased, Decider, Fact, TrustPinned};
@@ -25,6 +25,7 @@ use crate::domain::instance::{DeviceName, Site};
 use crate::domain::plan::{self, PollTask};
 use crate::domain::problem::with_causes;
 use crate::domain::report::ReportId;
+use crate::domain::settings::{Mode, Reporter};
 use crate::domain::status::{self, Row};
 use crate::flow::homeward::{self, Delivered, Taken, TakenAs};
 use crate::flow::outward::{self, Made};
@@ -215,9 +216,9 @@ pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Resul
         Request::CreateBundle { selection, close, tar, out, at } => {
             if close {
                 let devices = selected_devices(house, &selection);
-                poll_many(house, devices, Ask { close: true, dry_run: false }, tell).await?;
+                poll_each(house, devices, Ask { close: true, dry_run: false }, tell).await?;
             }
-            outward::create(house, &selection, tar, out, at).await.map(Answered::Made)
+            aside(house, move |house| outward::create(house, &selection, tar, out, at)).await.map(Answered::Made)
         }
         Request::Bundles => Ok(Answered::Bundles(house.ledger.fleet().bundles.clone())),
         Request::Bundle { id } => {
@@ -237,7 +238,7 @@ pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Resul
         Request::ImportAnswers { files, deliver } => import(house, files, deliver, tell).await,
         Request::Answers => Ok(Answered::Answers(answers(house))),
         Request::AssignAnswer { object, device, note } => {
-            homeward::assign(house, object, &device, &note).await?;
+            aside(house, move |house| homeward::assign(house, object, &device, &note)).await?;
             deliver_waiting(house, &[object], tell).await?;
             Ok(Answered::Answers(answers(house)))
         }
@@ -254,15 +255,17 @@ async fn aside<T: Send + 'static>(
     work.await.unwrap_or_else(|panic| Err(Error::Input(format!("ended abnormally: {panic}"))))
 }
 
+/// Polls the devices named; none named: all that can be reached.
 async fn poll_many(house: &Arc<House>, names: Vec<DeviceName>, ask: Ask, tell: &Tell) -> Result<Answered, Error> {
-    let names = if names.is_empty() {
-        house.watched.iter().filter(|watched| watched.within_reach).map(|watched| watched.name.clone()).collect()
-    } else {
-        names
-    };
     if let Some(unknown) = names.iter().find(|name| house.device(name).is_none()) {
         return Err(Error::Input(format!("no device '{unknown}' in the inventory")));
     }
+    let all = || house.watched.iter().filter(|watched| watched.within_reach).map(|watched| watched.name.clone());
+    let names = if names.is_empty() { all().collect() } else { names };
+    poll_each(house, names, ask, tell).await
+}
+
+async fn poll_each(house: &Arc<House>, names: Vec<DeviceName>, ask: Ask, tell: &Tell) -> Result<Answered, Error> {
     drop(tell.send(Reply::Total(names.len())));
     let mut names = names.into_iter();
     let mut running = JoinSet::new();
@@ -272,7 +275,7 @@ async fn poll_many(house: &Arc<House>, names: Vec<DeviceName>, ask: Ask, tell: &
         {
             let house = house.clone();
             running.spawn(async move {
-                let device = house.device(&name).expect("checked above");
+                let device = house.device(&name).expect("names are of the inventory");
                 poll::poll(&house, device, ask).await
             });
         }
@@ -368,12 +371,15 @@ fn credentials(house: &House) -> BTreeMap<String, CredentialLine> {
     house.config.credentials.iter().map(line).collect()
 }
 
-/// The devices whose reports a selection would take.
+/// The devices whose reports a selection would take, and may be closed for it.
 fn selected_devices(house: &House, selection: &Selection) -> Vec<DeviceName> {
+    let fleet = house.ledger.fleet();
     let taken = house.watched.iter().filter(|watched| {
-        watched.reporter == crate::domain::settings::Reporter::Collector
-            && watched.mode >= crate::domain::settings::Mode::Collect
-            && selection.site.as_ref().is_none_or(|site| *site == watched.site)
+        let account = bundle::account(Some(watched), fleet.of_device(&watched.name));
+        watched.within_reach
+            && watched.reporter == Reporter::Collector
+            && watched.mode >= Mode::Collect
+            && selection.covers(&watched.site, &account)
     });
     taken.map(|watched| watched.name.clone()).collect()
 }
@@ -402,7 +408,7 @@ async fn import(
         let bytes = data_encoding::BASE64
             .decode(base64.as_bytes())
             .map_err(|error| Error::Input(format!("{name}: not base64 on the control socket: {error}")))?;
-        for taken in homeward::import(house, &name, &bytes).await? {
+        for taken in aside(house, move |house| homeward::import(house, &name, &bytes)).await? {
             if let (TakenAs::Accepted | TakenAs::Known, Some(object)) = (&taken.result, taken.object) {
                 accepted.push(object);
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
@@ -46,11 +47,16 @@ pub enum Fault {
 pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Fault::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::Signals)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(Fault::Signals)?;
     let socket = config.collector.socket.clone();
     let ledger = open(&config).await?;
+    for healing in ledger.healings() {
+        tracing::warn!(%healing, "mended while opening the ledger");
+    }
     let house = Arc::new(House::new(config, ledger, clock));
     let listener = listen(&socket)?;
-    let serving = tokio::spawn(control::serve(house.clone(), listener));
+    let (current, houses) = watch::channel(house.clone());
+    let serving = tokio::spawn(control::serve(houses, listener));
     let devices = house.watched.len();
     tracing::info!(devices, socket = %socket.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     notify(&[sd_notify::NotifyState::Ready]);
@@ -63,6 +69,14 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
         tokio::select! {
             _ = terminate.recv() => break "SIGTERM",
             _ = interrupt.recv() => break "SIGINT",
+            _ = hang_up.recv() => {
+                notify(&[sd_notify::NotifyState::Reloading]);
+                if let Some(house) = reload(&work.house) {
+                    current.send_replace(house.clone());
+                    work.reconfigure(house);
+                }
+                notify(&[sd_notify::NotifyState::Ready]);
+            }
             Some(done) = work.running.join_next() => work.finish(done)?,
             _ = watchdog.tick() => notify(&[sd_notify::NotifyState::Watchdog]),
             () = tokio::time::sleep(pause) => work.look = true,
@@ -73,7 +87,31 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
     serving.abort();
     drop(std::fs::remove_file(&socket));
     work.drain().await;
+    let ledger = house.ledger.clone();
+    let closed = tokio::task::spawn_blocking(move || ledger.close()).await;
+    closed.map_err(|panic| Error::Input(format!("closing the ledger: {panic}")))??;
     Ok(())
+}
+
+/// Reads configuration and inventory again. A mistake in them leaves the running ones in force.
+fn reload(house: &House) -> Option<Arc<House>> {
+    match Config::load(&house.config.file) {
+        Ok(config) => {
+            let (old, new) = (&house.config.collector, &config.collector);
+            if old.state_dir != new.state_dir || old.socket != new.socket {
+                tracing::warn!("state_dir and socket change with the next start, not by a reload");
+            }
+            let house = Arc::new(house.reconfigured(config));
+            tracing::info!(devices = house.watched.len(), "configuration and inventory read again");
+            Some(house)
+        }
+        Err(mistakes) => {
+            for mistake in mistakes.iter() {
+                tracing::error!(%mistake, "not reloaded; the running configuration stays in force");
+            }
+            None
+        }
+    }
 }
 
 /// Opens the ledger away from the async threads and tells systemd that this may take a while.
@@ -124,6 +162,8 @@ struct Work {
     wake: Option<Timestamp>,
     /// Something may have changed since the last plan.
     look: bool,
+    /// What is wrong with the ledger although it works; said once.
+    trouble: Option<String>,
 }
 
 /// What one piece of work came to.
@@ -147,7 +187,25 @@ impl Work {
             running: JoinSet::new(),
             wake: None,
             look: true,
+            trouble: None,
         }
+    }
+
+    /// Goes on under another configuration; what was planned and not begun is planned again.
+    fn reconfigure(&mut self, house: Arc<House>) {
+        if let Some(run) = &mut self.run {
+            for task in &self.polls {
+                run.tried.remove(&task.device);
+            }
+        }
+        for object in &self.deliveries {
+            self.delivering.remove(object);
+        }
+        self.polls.clear();
+        self.deliveries.clear();
+        self.schedule = house.config.poll.schedule.clone();
+        self.house = house;
+        self.look = true;
     }
 
     /// Plans when there is reason to, and fills the free places.
@@ -177,6 +235,14 @@ impl Work {
 
     async fn plan(&mut self) -> Result<(), Error> {
         let now = self.house.clock.now();
+        let trouble = self.house.ledger.trouble();
+        if trouble != self.trouble {
+            match &trouble {
+                Some(trouble) => tracing::warn!(trouble, "the ledger keeps everything, but not as it should"),
+                None => tracing::info!("the ledger is as it should be again"),
+            }
+            self.trouble = trouble;
+        }
         if self.run.is_none() {
             let last = self.house.ledger.fleet().schedules.get(POLL).map(|ran| ran.due);
             // A collector that never ran has everything before it.

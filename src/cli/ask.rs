@@ -1,5 +1,6 @@
 //! Asking: the running daemon over its socket, or the ledger itself when no daemon runs.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -36,10 +37,20 @@ pub(super) fn ask(config: Config, request: Request, told: &mut dyn FnMut(Reply))
 async fn answer(config: Config, request: Request, tell: control::Tell) -> Result<(), Stop> {
     let socket = config.collector.socket.clone();
     let called = control::call(&socket, &request, &tell).await;
-    if called.map_err(|error| Stop::failed(format!("{}: {error}", socket.display())))?.is_some() {
+    let unheard = |error: std::io::Error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => "; only the service's own user and group may ask the daemon",
+            _ => "",
+        };
+        Stop::failed(format!("{}: {error}{hint}", socket.display()))
+    };
+    if called.map_err(unheard)?.is_some() {
         return Ok(());
     }
     let ledger = open(&config)?;
+    for healing in ledger.healings() {
+        drop(writeln!(std::io::stderr(), "slp-collector: mended while opening: {healing}"));
+    }
     let house = Arc::new(House::new(config, ledger, Clock::system()));
     let last = match control::execute(&house, request, &tell).await {
         Ok(answered) => Reply::Done(answered),

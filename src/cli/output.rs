@@ -49,7 +49,8 @@ pub fn list<T: Serialize>(
     }
 }
 
-fn table<T>(out: &mut dyn Write, items: &[T], columns: &[Column<T>]) -> std::io::Result<()> {
+/// Columns as wide as their widest cell.
+pub fn table<T>(out: &mut dyn Write, items: &[T], columns: &[Column<T>]) -> std::io::Result<()> {
     let cells: Vec<Vec<String>> =
         items.iter().map(|item| columns.iter().map(|(_, cell)| printable(&cell(item))).collect()).collect();
     let widths: Vec<usize> = columns

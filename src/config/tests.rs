@@ -1,3 +1,5 @@
+//! Configuration: what is read, what is refused, and what the shipped files say.
+
 use std::fs;
 
 use super::*;

@@ -2,23 +2,25 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{Reply, Request, Tell, execute, failed};
 use crate::flow::House;
 
-/// Answers questions on the socket until dropped. Each connection is one question.
-pub async fn serve(house: Arc<House>, listener: UnixListener) {
+/// Answers questions on the socket until dropped. Each connection is one question, answered by the
+/// house as it is configured then.
+pub async fn serve(houses: watch::Receiver<Arc<House>>, listener: UnixListener) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors: others finish and give some back.
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let house = house.clone();
+        let house = houses.borrow().clone();
         tokio::spawn(async move {
             if let Err(error) = converse(house, stream).await {
                 tracing::debug!(%error, "a control connection ended early");

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fleet::{Fleet, OwedReport};
+use super::fleet::{Fleet, Instance, OwedReport};
 use super::instance::{Account, DeviceName, Site, Udi};
 use super::plan::Watched;
 use super::report::ReportType;
@@ -19,6 +19,26 @@ pub struct Selection {
     pub include_presumed: bool,
     /// Also reports that are not licence counts.
     pub include_telemetry: bool,
+}
+
+impl Selection {
+    /// Does it take what stands at this site, in these accounts?
+    pub fn covers(&self, site: &Site, account: &Account) -> bool {
+        let named = |name: &String| {
+            [&account.smart_account, &account.virtual_account].into_iter().flatten().any(|own| own == name)
+        };
+        self.site.as_ref().is_none_or(|wanted| wanted == site) && self.account.as_ref().is_none_or(named)
+    }
+}
+
+/// The accounts of an instance: the operator's word first, then the device's own.
+pub fn account(device: Option<&Watched>, instance: Option<&Instance>) -> Account {
+    let told = instance.and_then(|instance| instance.state.as_ref()).map(|state| state.account.clone());
+    let (stated, told) = (device.map(|device| device.account.clone()).unwrap_or_default(), told.unwrap_or_default());
+    Account {
+        smart_account: stated.smart_account.or(told.smart_account),
+        virtual_account: stated.virtual_account.or(told.virtual_account),
+    }
 }
 
 /// What one instance contributes.
@@ -43,18 +63,8 @@ pub fn owed<'a>(fleet: &'a Fleet, watched: &'a [Watched], selection: &Selection)
             continue;
         }
         let site = device.map_or(&instance.site, |device| &device.site);
-        let told = instance.state.as_ref().map(|state| state.account.clone()).unwrap_or_default();
-        let stated = device.map(|device| device.account.clone()).unwrap_or_default();
-        let account = Account {
-            smart_account: stated.smart_account.or(told.smart_account),
-            virtual_account: stated.virtual_account.or(told.virtual_account),
-        };
-        let named = |name: &String| {
-            account.smart_account.as_ref() == Some(name) || account.virtual_account.as_ref() == Some(name)
-        };
-        if selection.site.as_ref().is_some_and(|wanted| wanted != site)
-            || selection.account.as_ref().is_some_and(|wanted| !named(wanted))
-        {
+        let account = account(device, Some(instance));
+        if !selection.covers(site, &account) {
             continue;
         }
         let taken = |owed: &&OwedReport| {

@@ -380,7 +380,8 @@ mod tests {
         let mut fleet = Fleet::default();
         let first = at("2026-01-01T00:00:00Z");
         fleet.apply(&Event { at: first, fact: Fact::DeviceIdentified(identified) });
-        fleet.apply(&Event { at: first, fact: Fact::StateRead(StateRead { udi: udi.clone(), state }) });
+        fleet
+            .apply(&Event { at: first, fact: Fact::StateRead(StateRead { udi: udi.clone(), state: Box::new(state) }) });
         fleet.instances.remove(&udi).unwrap()
     }
 

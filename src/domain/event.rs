@@ -81,7 +81,7 @@ pub struct DeviceIdentified {
 pub struct StateRead {
     pub udi: Udi,
     /// Without `rum_ids`: those are in [`ReportStates`].
-    pub state: DeviceState,
+    pub state: Box<DeviceState>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

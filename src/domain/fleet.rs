@@ -191,7 +191,7 @@ impl Fleet {
         if instance.first_in_use.is_none() && fact.state.licenses.iter().any(|license| license.in_use()) {
             instance.first_in_use = Some(at);
         }
-        instance.state = Some(fact.state.clone());
+        instance.state = Some((*fact.state).clone());
         instance.state_read = Some(at);
         vec![RecordKey::Instance(instance.udi.clone())]
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::bundle;
 use super::deadline::{self, Basis, Contact, ObligationState};
 use super::fleet::{Fleet, Instance};
 use super::instance::{DeviceName, Site};
@@ -90,11 +91,7 @@ pub fn row(
     let standing = instance.map(|instance| deadline::standing(instance, lead, &settings.rules, at));
     let trouble = known.and_then(|known| known.trouble.as_ref()).map(|trouble| trouble.cause.clone());
     let trouble = trouble.or_else(|| device.and_then(|device| plan::hold(fleet, device, settings)));
-    let account = |stated: Option<&Option<String>>, told: Option<&Option<String>>| {
-        stated.and_then(Clone::clone).or_else(|| told.and_then(Clone::clone))
-    };
-    let stated = device.map(|device| &device.account);
-    let told = state.map(|state| &state.account);
+    let account = bundle::account(device, instance);
     let last_ack = state.and_then(|state| state.usage_reporting.last_ack.as_ref()).and_then(|stamp| stamp.utc);
     let obligation = standing.as_ref().map_or(ObligationState::Unknown, |standing| standing.state);
     Row {
@@ -107,8 +104,8 @@ pub fn row(
         os: instance.and_then(|instance| instance.os.clone()),
         software: instance.and_then(|instance| instance.software.clone()),
         site: device.map(|device| device.site.clone()).or(instance.map(|i| i.site.clone())).unwrap_or_default(),
-        smart_account: account(stated.map(|a| &a.smart_account), told.map(|a| &a.smart_account)),
-        virtual_account: account(stated.map(|a| &a.virtual_account), told.map(|a| &a.virtual_account)),
+        smart_account: account.smart_account,
+        virtual_account: account.virtual_account,
         model: state.map_or(Model::Unknown, |state| state.model),
         transport: state.and_then(|state| state.transport.as_ref()).and_then(|transport| transport.kind.clone()),
         reporter: device.map(|device| device.reporter),

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::manifest::{Manifest, ManifestMember, ManifestReport, SCHEMA};
-pub use self::store::{Opened, open, write_folder, write_tar};
+pub use self::store::{Opened, open, sweep, write_folder, write_tar};
 pub use self::verify::Verified;
 use super::archive::{AccountArchive, ArchiveError, NamedBytes, VirtualAccountFiles, name_time};
 use super::seal::{SealError, Signer};

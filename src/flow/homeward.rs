@@ -48,8 +48,8 @@ pub enum TakenAs {
     Unreadable(String),
 }
 
-/// Takes one file that the portal gave: an archive, or a single answer.
-pub async fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken>, Error> {
+/// Takes one file that the portal gave: an archive, or a single answer. Blocks.
+pub fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken>, Error> {
     let unreadable = |name: &str, reason: String| Taken {
         name: name.to_owned(),
         object: None,
@@ -99,14 +99,14 @@ pub async fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken
             Fact::AnswerQuarantined(fact) => TakenAs::Quarantined(fact.reason.clone()),
             _ => TakenAs::Accepted,
         };
-        house.ledger.append_async(house.clock.now(), vec![fact], vec![item.bytes]).await?;
+        house.ledger.append(house.clock.now(), vec![fact], vec![item.bytes])?;
         all.push(Taken { name: item.name, object: Some(object), device, result, left_out });
     }
     Ok(all)
 }
 
-/// A person says whose a quarantined answer is.
-pub async fn assign(house: &House, object: Sha256, device: &DeviceName, note: &str) -> Result<(), Error> {
+/// A person says whose a quarantined answer is. Blocks.
+pub fn assign(house: &House, object: Sha256, device: &DeviceName, note: &str) -> Result<(), Error> {
     let Some(bytes) = house.ledger.object(&object)? else {
         return Err(Error::Input(format!("no answer with the hash {object} is kept; see `ack list`")));
     };
@@ -135,7 +135,7 @@ pub async fn assign(house: &House, object: Sha256, device: &DeviceName, note: &s
         };
         Fact::AnswerReceived(received(&name, object, &file, placed, Some(note.to_owned())))
     };
-    Ok(house.ledger.append_async(house.clock.now(), vec![fact], Vec::new()).await?)
+    Ok(house.ledger.append(house.clock.now(), vec![fact], Vec::new())?)
 }
 
 struct Placed {
@@ -420,7 +420,7 @@ async fn read_back<S: Session>(
         let instance = fleet.resolve(udi);
         let state = DeviceState { rum_ids: Vec::new(), ..after };
         if instance.and_then(|instance| instance.state.as_ref()) != Some(&state) {
-            facts.push(Fact::StateRead(StateRead { udi: udi.clone(), state }));
+            facts.push(Fact::StateRead(StateRead { udi: udi.clone(), state: Box::new(state) }));
         }
         facts.extend(states(instance, udi, &merged));
     }

@@ -59,8 +59,16 @@ pub struct House {
     pub ledger: Ledger,
     pub clock: Clock,
     budget: Budget,
+    between: Arc<Between>,
+}
+
+/// What dialogues know of each other; it outlives a change of configuration.
+#[derive(Default)]
+struct Between {
     /// Ids that a device lists and does not hand out, so that they are not asked for daily.
     withheld: Mutex<BTreeMap<DeviceName, BTreeSet<ReportId>>>,
+    /// One bundle at a time.
+    composing: Mutex<()>,
     /// One dialogue a device at a time, whoever asked for it.
     turns: Mutex<BTreeMap<DeviceName, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -69,7 +77,13 @@ impl House {
     pub fn new(config: Config, ledger: Ledger, clock: Clock) -> Self {
         let (watched, settings) = (watched(&config), settings(&config));
         let budget = Budget::new(config.poll.in_flight_limit.0);
-        House { config, watched, settings, ledger, clock, budget, withheld: Mutex::default(), turns: Mutex::default() }
+        House { config, watched, settings, ledger, clock, budget, between: Arc::default() }
+    }
+
+    /// The same house under another configuration. Dialogues under way end under the old one.
+    pub fn reconfigured(&self, config: Config) -> Self {
+        let between = self.between.clone();
+        House { between, ..House::new(config, self.ledger.clone(), self.clock.clone()) }
     }
 
     /// The inventory's entry of that name.
@@ -84,7 +98,8 @@ impl House {
 
     /// Waits until nobody else talks to the device.
     async fn turn(&self, name: &DeviceName) -> tokio::sync::OwnedMutexGuard<()> {
-        let turn = self.turns.lock().expect("no panic while it is held").entry(name.clone()).or_default().clone();
+        let turn =
+            self.between.turns.lock().expect("no panic while it is held").entry(name.clone()).or_default().clone();
         turn.lock_owned().await
     }
 

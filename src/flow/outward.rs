@@ -1,6 +1,7 @@
 //! Outward: what is owed is put together, sealed, written as a bundle, and remembered.
 
 use std::path::PathBuf;
+use std::sync::PoisonError;
 
 use jiff::Timestamp;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -13,7 +14,7 @@ use crate::domain::event::{BundleMade, BundledReport, Fact};
 use crate::domain::instance::{Account, DeviceName};
 use crate::domain::problem::with_causes;
 use crate::domain::report::read;
-use crate::exchange::bundle::{BundleInput, BundleReport, compose, write_folder, write_tar};
+use crate::exchange::bundle::{BundleInput, BundleReport, compose, sweep, write_folder, write_tar};
 use crate::exchange::seal::Signer;
 
 /// The bundle that was made.
@@ -30,14 +31,15 @@ pub struct Made {
 }
 
 /// Makes a bundle of everything owed that the selection takes. `at` is the instant that names
-/// carry; now if it is not given.
-pub async fn create(
+/// carry; now if it is not given. Blocks while it reads, packs and writes.
+pub fn create(
     house: &House,
     selection: &Selection,
     tar: bool,
     out: Option<PathBuf>,
     at: Option<Timestamp>,
 ) -> Result<Made, Error> {
+    let _one_at_a_time = house.between.composing.lock().unwrap_or_else(PoisonError::into_inner);
     let now = house.clock.now();
     let (owed, previous_bundle_id) = owed(house, selection);
     let instances = owed.iter().map(|owed| &owed.instance).collect::<std::collections::BTreeSet<_>>().len();
@@ -56,6 +58,7 @@ pub async fn create(
     let bundle = compose(&input, &signer).map_err(refused)?;
     let folder = out.unwrap_or_else(|| house.exchange_dir());
     std::fs::create_dir_all(&folder).map_err(|error| Error::Exchange(format!("{}: {error}", folder.display())))?;
+    sweep(&folder).map_err(refused)?;
     let path = if tar { write_tar(&bundle, &folder) } else { write_folder(&bundle, &folder) }.map_err(refused)?;
     let reports: Vec<BundledReport> = bundle
         .manifest
@@ -82,7 +85,7 @@ pub async fn create(
         previous_bundle_id: previous_bundle_id.clone(),
     };
     // Written first: a bundle on disk that the ledger does not know is only made again.
-    house.ledger.append_async(now, vec![Fact::BundleMade(made)], Vec::new()).await?;
+    house.ledger.append(now, vec![Fact::BundleMade(made)], Vec::new())?;
     Ok(Made { bundle_id: input.bundle_id, path, instances, reports: count, previous_bundle_id, left_out })
 }
 
@@ -125,7 +128,7 @@ fn read_objects(house: &House, owed: Vec<Owed>) -> Result<Vec<BundleReport>, Err
 fn refused(error: crate::exchange::bundle::BundleError) -> Error {
     use crate::exchange::bundle::BundleError;
     match error {
-        BundleError::Empty { .. } => {
+        BundleError::Empty { left_out: 0 } => {
             Error::Input("nothing is owed that this selection takes; see `report list`".to_owned())
         }
         other => Error::Exchange(with_causes(&other)),

@@ -86,15 +86,17 @@ pub async fn poll(house: &House, device: &Device, ask: Ask) -> Result<Polled, Er
     if let Err(error) = &ended {
         polled.failure = Some((error.blame(), error.to_string()));
     }
-    if !ask.dry_run {
-        let now = house.clock.now();
-        let facts = house.contact_facts(device, shown, ended.as_ref().err());
-        if !facts.is_empty() {
-            house.ledger.append_async(now, facts, Vec::new()).await?;
-        }
-        if polled.udi.is_some() || ended.is_ok() {
-            house.ledger.note_contacts_async(vec![(device.name.clone(), now)]).await?;
-        }
+    let now = house.clock.now();
+    let mut facts = house.contact_facts(device, shown, ended.as_ref().err());
+    if ask.dry_run {
+        // Even then a refused password is remembered: it must not be tried again.
+        facts.retain(|fact| matches!(fact, Fact::CredentialRefused(_)));
+    }
+    if !facts.is_empty() {
+        house.ledger.append_async(now, facts, Vec::new()).await?;
+    }
+    if !ask.dry_run && (polled.udi.is_some() || ended.is_ok()) {
+        house.ledger.note_contacts_async(vec![(device.name.clone(), now)]).await?;
     }
     Ok(polled)
 }
@@ -159,7 +161,7 @@ async fn talk<S: Session>(
     }
 
     let mut missing = wanted(house, device, &seen);
-    let noted = house.withheld.lock().expect("no panic while it is held").get(&device.name).cloned();
+    let noted = house.between.withheld.lock().expect("no panic while it is held").get(&device.name).cloned();
     if missing.is_empty() || (!polled.closed && noted.as_ref().is_some_and(|noted| missing.is_subset(noted))) {
         polled.missing = missing.len();
         return Ok(Ok(()));
@@ -181,7 +183,7 @@ async fn talk<S: Session>(
             got: polled.problems.join("; "),
         }));
     }
-    house.withheld.lock().expect("no panic while it is held").insert(device.name.clone(), missing);
+    house.between.withheld.lock().expect("no panic while it is held").insert(device.name.clone(), missing);
     Ok(Ok(()))
 }
 
@@ -218,7 +220,7 @@ async fn keep_state(house: &House, device: &Device, seen: &Seen) -> Result<(), E
         let instance = fleet.resolve(&identity.udi);
         let state = DeviceState { rum_ids: Vec::new(), ..seen.state.clone() };
         if instance.and_then(|instance| instance.state.as_ref()) != Some(&state) {
-            facts.push(Fact::StateRead(StateRead { udi: identity.udi.clone(), state }));
+            facts.push(Fact::StateRead(StateRead { udi: identity.udi.clone(), state: Box::new(state) }));
         }
         facts.extend(states(instance, &identity.udi, &seen.listed));
     }
@@ -347,7 +349,7 @@ async fn keep_reports(
 ) -> Result<(), Error> {
     polled.problems.extend(fetched.problems.iter().cloned());
     if seen.identity.is_none() {
-        seen.identity = fetched.reports.last().map(|report| told_by(report));
+        seen.identity = fetched.reports.last().map(told_by);
         note(polled, seen);
     }
     let Some(identity) = &mut seen.identity else { return Ok(()) };
@@ -411,7 +413,7 @@ async fn keep_reports(
         }
         if known.is_none() && seen.state != DeviceState::default() {
             let state = DeviceState { rum_ids: Vec::new(), ..seen.state.clone() };
-            facts.push(Fact::StateRead(StateRead { udi: identity.udi.clone(), state }));
+            facts.push(Fact::StateRead(StateRead { udi: identity.udi.clone(), state: Box::new(state) }));
         }
     }
     if facts.is_empty() {

@@ -52,6 +52,9 @@ pub(super) enum RegisterError {
     Refused(String),
 }
 
+/// What is done with a record: its key and its value.
+pub(super) type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), RegisterError> + 'a;
+
 /// Keeps records and where they stand. One owner; not shared.
 pub(super) trait Register: Send + Sync {
     /// Up to where the journal is folded in, if this holds a fold at all.
@@ -61,7 +64,7 @@ pub(super) trait Register: Send + Sync {
     fn commit(&mut self, changes: Vec<Change>, applied: Option<&Applied>) -> Result<(), RegisterError>;
 
     /// Visits every record in the order of keys.
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), RegisterError>) -> Result<(), RegisterError>;
+    fn scan(&self, visit: &mut Visit) -> Result<(), RegisterError>;
 
     /// Notes when devices last answered; an older instant does not replace a newer one.
     fn note_contacts(&mut self, contacts: &[(DeviceName, Timestamp)]) -> Result<(), RegisterError>;
@@ -98,7 +101,7 @@ impl Register for MemoryRegister {
         Ok(())
     }
 
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), RegisterError>) -> Result<(), RegisterError> {
+    fn scan(&self, visit: &mut Visit) -> Result<(), RegisterError> {
         self.records.iter().try_for_each(|(key, value)| visit(key, value))
     }
 

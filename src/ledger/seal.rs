@@ -147,7 +147,7 @@ fn prepare(
         objects,
         files: names.map(str::to_owned).into_iter().zip([events, packed.file, index, checkpoint_file]).collect(),
     };
-    let next = Open::open(root, open.number + 1, seal.next_link())?;
+    let next = Open::in_folder(root, open.number + 1, seal.next_link())?;
     step(Step::NextMade)?;
     Ok((seal, next))
 }

@@ -80,7 +80,7 @@ pub(super) struct Walked {
 
 impl Open {
     /// Opens the segment's files, making them if they are not there. Nothing is checked or cut.
-    pub(super) fn open(root: &Path, number: u64, start: Link) -> Result<Open, Error> {
+    pub(super) fn in_folder(root: &Path, number: u64, start: Link) -> Result<Open, Error> {
         let dir = folder(root, number);
         disk::create_dirs(&dir)?;
         let events = disk::open_or_create(&dir.join(EVENTS))?;

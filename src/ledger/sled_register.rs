@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::register::{Applied, Change, Register, RegisterError};
+use super::register::{Applied, Change, Register, RegisterError, Visit};
 use crate::domain::instance::DeviceName;
 
 const APPLIED: &[u8] = b"\0applied";
@@ -189,7 +189,7 @@ impl Register for SledRegister {
         guarded(|| self.records.apply_batch(batch).map_err(told))
     }
 
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), RegisterError>) -> Result<(), RegisterError> {
+    fn scan(&self, visit: &mut Visit) -> Result<(), RegisterError> {
         guarded(|| {
             for entry in &self.records {
                 let (key, value) = entry.map_err(told)?;

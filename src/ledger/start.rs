@@ -64,7 +64,7 @@ pub(super) fn start(
     let mut survey = Survey::of(root)?;
     survey.tidy(root, &mut healings)?;
     let last = survey.sealed.last().map(|sealed| &sealed.seal);
-    let open = Open::open(root, survey.open, last.map_or(Link::START, Seal::next_link))?;
+    let open = Open::in_folder(root, survey.open, last.map_or(Link::START, Seal::next_link))?;
     // A register at the end of the last segment knows that batch's digest, not the checkpoint's.
     let before = last.map_or(Link::START, |seal| Link { seq: seal.last_seq, head: seal.head });
     let newest_before = last.map(|seal| seal.newest_so_far);

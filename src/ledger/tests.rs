@@ -379,7 +379,7 @@ fn a_register_that_fails_at_work_is_left_and_made_good_at_the_next_start() {
         fn commit(&mut self, _: Vec<Change>, _: Option<&Applied>) -> Result<(), RegisterError> {
             Err(RegisterError::Refused("no space".to_owned()))
         }
-        fn scan(&self, _: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), RegisterError>) -> Result<(), RegisterError> {
+        fn scan(&self, _: &mut super::register::Visit) -> Result<(), RegisterError> {
             Ok(())
         }
         fn note_contacts(&mut self, _: &[(DeviceName, Timestamp)]) -> Result<(), RegisterError> {

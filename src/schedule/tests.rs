@@ -1,3 +1,5 @@
+//! Schedules: the next instants, the missed ones, and each device's turn.
+
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 

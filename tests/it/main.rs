@@ -1,5 +1,9 @@
 //! The one integration binary; a module a subject.
 
+// Skips and seeds are printed.
+#![allow(clippy::print_stdout)]
+
+mod architecture;
 mod config;
 mod daemon;
 mod fleet_loop;

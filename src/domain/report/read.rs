@@ -14,7 +14,6 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use self::scalar::{Count, Lenient, List, Seconds, Text};
-use self::unique::Odd;
 use super::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
 use crate::domain::digest::Sha256;
 use crate::domain::instance::{Member, Role, Udi};
@@ -155,11 +154,10 @@ fn typed<'a, T: Deserialize<'a>>(
     not: impl Fn(String) -> NotAReport,
 ) -> Result<T, NotAReport> {
     let read = serde_json::from_str(json);
-    match (read, unique::check(json)) {
-        (Ok(value), Ok(())) => Ok(value),
-        (_, Err(Odd::Twice(name))) => Err(NotAReport::Duplicate { place, name }),
-        (Err(error), _) => Err(not(excerpt(&error.to_string()).into_owned())),
-        (Ok(_), Err(Odd::Unreadable(cause))) => Err(not(cause)),
+    match (read, unique::twice(json)) {
+        (_, Some(name)) => Err(NotAReport::Duplicate { place, name }),
+        (Ok(value), None) => Ok(value),
+        (Err(error), None) => Err(not(excerpt(&error.to_string()).into_owned())),
     }
 }
 

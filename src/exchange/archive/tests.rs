@@ -1,3 +1,5 @@
+//! Archives: what is written is read again, and what is hostile is refused.
+
 use std::io::Write;
 
 use super::*;

@@ -8,6 +8,21 @@ use std::path::{Path, PathBuf};
 use super::{Bundle, BundleError, MANIFEST, SIGNATURE, SIGNER};
 use crate::exchange::archive::{self, Limits, Member, NamedBytes};
 
+/// Takes away what a run that died while writing left in `folder`; whole bundles are not touched.
+pub fn sweep(folder: &Path) -> Result<(), BundleError> {
+    for entry in at("read", folder, fs::read_dir(folder))? {
+        let entry = at("read", folder, entry)?;
+        let name = entry.file_name();
+        let ours = name.to_str().is_some_and(|name| name.starts_with(".exchange-") && name.ends_with(".partial"));
+        if ours {
+            let path = entry.path();
+            let folder = at("read", &path, entry.file_type())?.is_dir();
+            at("remove", &path, if folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) })?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes the bundle as a folder under `parent` and returns its path.
 pub fn write_folder(bundle: &Bundle, parent: &Path) -> Result<PathBuf, BundleError> {
     let place = parent.join(&bundle.name);

@@ -1,3 +1,5 @@
+//! Bundles: composed, written, verified, tampered with.
+
 use super::*;
 use crate::exchange::archive::Limits;
 

@@ -132,7 +132,7 @@ pub fn all() -> Vec<Event> {
             software: Some("17.12.4".to_owned()),
             hostname: Some("core-1".to_owned()),
         }),
-        Fact::StateRead(StateRead { udi: active(), state: state() }),
+        Fact::StateRead(StateRead { udi: active(), state: Box::new(state()) }),
         Fact::DeviceWritten(DeviceWritten {
             device: device(),
             write: Write::CloseReports,
