@@ -5,7 +5,9 @@
 
 mod architecture;
 mod config;
+mod daemon;
 mod fleet_loop;
+mod kill;
 mod ledger;
 mod reading;
 mod supply_chain;
