@@ -81,12 +81,18 @@ fn the_register_is_asked_about_the_past_and_the_future() {
         }
     }
     let future: Vec<Value> = site.run(["status", "--at", "+400d", "--format", "json"]).exits(0).json();
-    assert!(future.iter().all(|row| row["state"] == "overdue" && row["days_left"].as_f64() < Some(-300.0)), "{future:?}");
+    assert!(
+        future.iter().all(|row| row["state"] == "overdue" && row["days_left"].as_f64() < Some(-300.0)),
+        "{future:?}"
+    );
     assert!(future.iter().zip(&now).all(|(future, now)| future["due"] == now["due"]));
     // Before anything was known there is nobody to tell of, but the inventory.
     let long_ago = (Timestamp::now() - SignedDuration::from_hours(24 * 365)).to_string();
     let none: Vec<Value> = site.run(["status", "--at", &long_ago, "--format", "json"]).exits(0).json();
-    assert!(none.len() == 2 && none.iter().all(|row| row["state"] == "unknown" && row["instance"].is_null()), "{none:?}");
+    assert!(
+        none.len() == 2 && none.iter().all(|row| row["state"] == "unknown" && row["instance"].is_null()),
+        "{none:?}"
+    );
     let soon: Vec<Value> = site.run(["status", "--due-within", "30d", "--format", "json"]).exits(0).json();
     assert_eq!(soon, [] as [Value; 0]);
 }
@@ -125,7 +131,8 @@ fn exported_reports_are_the_devices_own_bytes() {
     assert_eq!((listed.len(), files(&out).len()), (2, 2));
     for line in &listed {
         let id = line["report_id"].as_u64().unwrap();
-        let exported = files(&out).into_iter().find(|file| file.display().to_string().contains(&id.to_string())).unwrap();
+        let exported =
+            files(&out).into_iter().find(|file| file.display().to_string().contains(&id.to_string())).unwrap();
         let bytes = fs::read(exported).unwrap();
         assert_eq!(bytes, truth[&id].as_bytes());
         let signed: Value = serde_json::from_slice(&bytes).unwrap();
@@ -218,7 +225,10 @@ fn an_answer_renamed_still_finds_its_device_and_one_without_names_is_placed_by_a
     site.import(&[policy.clone()], &[]).exits(3);
     let assigned = site.run(["ack", "assign", policy.to_str().unwrap(), "edge-2", "--note", "from the account team"]);
     // The lab's device refuses a policy that nobody signed; that it was placed and sent is what counts here.
-    assert!(assigned.out.contains("assigned") && assigned.out.contains("edge-2: policy.xml not delivered"), "{assigned:?}");
+    assert!(
+        assigned.out.contains("assigned") && assigned.out.contains("edge-2: policy.xml not delivered"),
+        "{assigned:?}"
+    );
     assert_eq!(status_of(&site, "policy.xml")["assigned"], "from the account team");
     site.run(["ack", "assign", policy.to_str().unwrap(), "edge-2", "--note", "again"]).exits(64);
 }
@@ -245,7 +255,10 @@ fn an_unknown_key_is_told_with_its_file_and_line() {
     let line = 1 + text.lines().position(|line| line == "[poll]").unwrap() + 1;
     for verb in ["status", "check-config", "run"] {
         let ran = site.run([verb]).exits(64);
-        assert!(ran.err.contains(&format!("slp-collector.toml:{line}:")) && ran.err.contains("speed"), "{verb}: {ran:?}");
+        assert!(
+            ran.err.contains(&format!("slp-collector.toml:{line}:")) && ran.err.contains("speed"),
+            "{verb}: {ran:?}"
+        );
     }
     assert!(!site.path("state").exists(), "nothing is made under a wrong configuration");
 }
