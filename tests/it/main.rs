@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)]
 
 mod architecture;
+mod cli;
 mod config;
 mod daemon;
 mod fleet_loop;
