@@ -193,7 +193,7 @@ fn an_answer_that_is_not_whose_it_says_waits_in_quarantine() {
     let text = String::from_utf8(fs::read(two).unwrap()).unwrap();
     let serial = site.device("edge-2").spec().udi().sn.clone();
     let foreign = written(&site, "ACK_foreign.txt", text.replace(&serial, "LABFFFFFFFF").as_bytes());
-    let ran = site.import(&[foreign.clone()], &[]).exits(3);
+    let ran = site.import(std::slice::from_ref(&foreign), &[]).exits(3);
     assert!(ran.out.contains("which is no instance known here"), "{ran:?}");
     assert!(status_of(&site, "ACK_foreign.txt")["status"].to_string().contains("quarantined"));
     // It cannot be talked into another device: the device would refuse it.
@@ -213,7 +213,7 @@ fn an_answer_that_is_not_whose_it_says_waits_in_quarantine() {
 fn an_answer_renamed_still_finds_its_device_and_one_without_names_is_placed_by_a_person() {
     let (site, _, answers) = answered();
     let renamed = written(&site, "from the courier.txt", &fs::read(&answers[0]).unwrap());
-    let ran = site.import(&[renamed.clone()], &[]).exits(0);
+    let ran = site.import(std::slice::from_ref(&renamed), &[]).exits(0);
     assert!(ran.out.contains("taken for edge-1"), "{ran:?}");
     let again = site.import(&[renamed], &[]).exits(0);
     assert!(again.out.contains("the same bytes came before for edge-1"), "{again:?}");
@@ -222,7 +222,7 @@ fn an_answer_renamed_still_finds_its_device_and_one_without_names_is_placed_by_a
     let policy = "<smartLicensePolicy><policyCode><name>P</name><ackRequired>yes</ackRequired></policyCode>\
                   <signature>x</signature></smartLicensePolicy>";
     let policy = written(&site, "policy.xml", policy.as_bytes());
-    site.import(&[policy.clone()], &[]).exits(3);
+    site.import(std::slice::from_ref(&policy), &[]).exits(3);
     let assigned = site.run(["ack", "assign", policy.to_str().unwrap(), "edge-2", "--note", "from the account team"]);
     // The lab's device refuses a policy that nobody signed; that it was placed and sent is what counts here.
     assert!(
