@@ -8,7 +8,7 @@ mod bundle;
 pub mod check_config;
 mod credential;
 mod device;
-mod inspect;
+pub mod inspect;
 mod ledger;
 pub mod output;
 mod poll;
@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::domain::problem::printable_lines;
 use output::Format;
 
 /// How a verb ended; the numbers are part of the contract with other programs.
@@ -158,7 +159,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit,
         Err(stop) if stop.reason.is_empty() => stop.exit,
         Err(stop) => {
-            drop(writeln!(std::io::stderr(), "slp-collector: {}", output::printable(&stop.reason)));
+            drop(writeln!(std::io::stderr(), "slp-collector: {}", printable_lines(&stop.reason)));
             stop.exit
         }
     };

@@ -10,6 +10,7 @@ use super::{Exit, Listing, Stop};
 use crate::config::Config;
 use crate::control::{Reply, Request};
 use crate::domain::instance::DeviceName;
+use crate::domain::problem::printable_lines;
 use crate::flow::poll::{Ask, Polled};
 
 #[derive(Debug, clap::Args)]
@@ -80,7 +81,7 @@ fn line(polled: &Polled) -> String {
         line.push_str("\n    ");
         line.push_str(remark);
     }
-    output::printable(&line)
+    printable_lines(&line)
 }
 
 /// A bar on standard error while that is a terminal.

@@ -1,7 +1,7 @@
 //! `checkpoint.zst`: the fold of everything up to the end of a segment.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::batch::{self, Line, Link, limits};
+use super::decode::{self, Records};
 use super::error::{Error, Place};
 use super::hashing::Hashing;
 use super::owner::records;
@@ -16,7 +17,7 @@ use super::register::Applied;
 use super::seal::LEVEL;
 use super::sealed::FileSeal;
 use crate::domain::digest::Sha256;
-use crate::domain::fleet::{Fleet, RecordKey};
+use crate::domain::fleet::Fleet;
 
 pub(super) const CHECKPOINT: &str = "checkpoint.zst";
 
@@ -25,7 +26,7 @@ pub(super) const CHECKPOINT: &str = "checkpoint.zst";
 /// A checkpoint is text, one JSON object a line, compressed by zstd. After this first line comes one
 /// line a record, in the order of the records' keys:
 /// `{"key":["instance","C9300-24T","FOC00000000"],"record":{…}}`, where the parts of `key` are those of
-/// [`RecordKey::to_bytes`] between its NULs and `record` is what [`Fleet::encode`] gives. The checkpoint's
+/// [`RecordKey::to_bytes`](crate::domain::fleet::RecordKey::to_bytes) between its NULs and `record` is what [`Fleet::encode`] gives. The checkpoint's
 /// digest is the SHA-256 of the uncompressed text; the first batch of the next segment carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CheckpointHead {
@@ -119,15 +120,25 @@ fn read_unchecked(file: &Path) -> Result<(CheckpointHead, Fleet, Sha256), Error>
     let open = File::open(file).map_err(Error::io("open", file))?;
     let decoder = zstd::Decoder::new(open).map_err(Error::io("read", file))?;
     let mut reader = BufReader::with_capacity(256 << 10, Hashing::new(decoder));
+    let read = |records: &mut Records| read_lines(&mut reader, file, records);
+    let (head, fleet) = decode::fleet(read, |what| Error::damaged(file, Place::Whole, what))?;
+    if records(&fleet) != head.records {
+        let what = format!("it has {} records and should have {}", records(&fleet), head.records);
+        return Err(Error::damaged(file, Place::Whole, what));
+    }
+    let (_, digest, _) = reader.into_inner().finish();
+    Ok((head, fleet, digest))
+}
+
+fn read_lines(reader: &mut impl BufRead, file: &Path, records: &mut Records) -> Result<CheckpointHead, Error> {
     let (mut line, mut number) = (Vec::new(), 0);
     let mut head: Option<CheckpointHead> = None;
-    let mut fleet = Fleet::default();
     loop {
         number += 1;
         let damaged = |what: String| Error::damaged(file, Place::Line(number), what);
-        let kind = batch::read_line(&mut reader, limits::RECORD, &mut line).map_err(|e| damaged(e.to_string()))?;
+        let kind = batch::read_line(reader, limits::RECORD, &mut line).map_err(|e| damaged(e.to_string()))?;
         match kind {
-            Line::End => break,
+            Line::End => return head.ok_or_else(|| damaged("it is empty".to_owned())),
             Line::Cut | Line::TooLong => return Err(damaged("the line has no end".to_owned())),
             Line::Whole => {}
         }
@@ -141,15 +152,6 @@ fn read_unchecked(file: &Path) -> Result<(CheckpointHead, Fleet, Sha256), Error>
             continue;
         }
         let RecordLine { key, record } = serde_json::from_slice(&line).map_err(|e| damaged(e.to_string()))?;
-        let key = RecordKey::from_bytes(key.join("\0").as_bytes());
-        let key = key.ok_or_else(|| damaged("no key of a record".to_owned()))?;
-        fleet.decode(key, record.get().as_bytes()).map_err(|e| damaged(e.to_string()))?;
+        records.push(key.join("\0").as_bytes(), record.get().as_bytes());
     }
-    let head = head.ok_or_else(|| Error::damaged(file, Place::Whole, "it is empty"))?;
-    if records(&fleet) != head.records {
-        let what = format!("it has {} records and should have {}", records(&fleet), head.records);
-        return Err(Error::damaged(file, Place::Whole, what));
-    }
-    let (_, digest, _) = reader.into_inner().finish();
-    Ok((head, fleet, digest))
 }

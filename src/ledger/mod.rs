@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Facts come in by [`Ledger::append`]. One owner thread takes all that waits, writes one batch,
-//! confirms it, folds it into the [`Fleet`] and the register, and only then answers. So an answered
+//! confirms it, folds it into the [`Fleet`], answers, and brings the register up to it. So an answered
 //! append survives a power cut, and whoever reads [`Ledger::fleet`] afterwards sees it.
 //!
 //! A power cut can leave an unconfirmed batch at the very end; opening cuts it back. Damage anywhere
@@ -19,6 +19,7 @@
 
 mod batch;
 mod checkpoint;
+mod decode;
 mod disk;
 mod error;
 mod hashing;
@@ -279,7 +280,9 @@ impl Ledger {
         }
     }
 
-    /// The fold as of the last answered append. Hold it shortly: the owner waits for it.
+    /// The fold as of the last answered append.
+    ///
+    /// Hold it shortly: the owner waits for it. Never append while holding it: that waits for itself.
     pub fn fleet(&self) -> impl Deref<Target = Fleet> + '_ {
         self.inner.shared.fleet.read().unwrap_or_else(PoisonError::into_inner)
     }

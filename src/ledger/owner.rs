@@ -1,4 +1,4 @@
-//! The one thread that writes: it takes all that waits, makes it durable in one go, then answers.
+//! The one thread that writes: it takes all that waits, makes it durable in one go, folds it, answers.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -167,11 +167,13 @@ impl Owner {
 
     fn append(&mut self, mut group: Vec<(Prepared, Reply)>) {
         let written = self.write(&mut group);
-        if written.is_ok() {
-            self.fold(&group);
-        }
+        let touched = if written.is_ok() { self.fold(&group) } else { BTreeSet::new() };
         for (_, reply) in group {
             reply.answer(written.clone());
+        }
+        // Nobody reads the register before the next start, and callers get their next append ready meanwhile.
+        if written.is_ok() {
+            self.commit(touched);
         }
     }
 
@@ -255,17 +257,17 @@ impl Owner {
         Ok(())
     }
 
-    /// Changes the fold and the register by what is durable now.
-    fn fold(&mut self, group: &[(Prepared, Reply)]) {
-        let mut touched = BTreeSet::new();
-        {
-            let mut fleet = self.shared.fleet.write().unwrap_or_else(PoisonError::into_inner);
-            for event in group.iter().flat_map(|(prepared, _)| &prepared.events) {
-                touched.extend(fleet.apply(event));
-            }
-        }
+    /// Changes the fold by what is durable now.
+    fn fold(&mut self, group: &[(Prepared, Reply)]) -> BTreeSet<RecordKey> {
+        let mut fleet = self.shared.fleet.write().unwrap_or_else(PoisonError::into_inner);
+        let events = group.iter().flat_map(|(prepared, _)| &prepared.events);
+        events.flat_map(|event| fleet.apply(event)).collect()
+    }
+
+    /// Brings the register up to the fold.
+    fn commit(&mut self, touched: BTreeSet<RecordKey>) {
         let Some(register) = &mut self.register else { return };
-        // Nobody else writes: between the two guards nothing changes, and readers need not wait for sled.
+        // Nobody else writes: nothing changed since the fold, and readers need not wait for sled.
         let fleet = self.shared.fleet.read().unwrap_or_else(PoisonError::into_inner);
         let applied = Applied::at(&self.writer.link, &self.shared.ledger_id, records(&fleet));
         let committed = register.commit(changes(&fleet, touched), Some(&applied));

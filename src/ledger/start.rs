@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::batch::{Batch, Link};
+use super::decode::{self, Records};
 use super::disk;
 use super::error::Error;
 use super::history::{FoldFrom, Layout};
@@ -20,7 +21,7 @@ use super::sled_register::SledRegister;
 use super::survey::Survey;
 use super::writer::{Handles, Writer};
 use super::{Healing, Options, RegisterKind};
-use crate::domain::fleet::{Fleet, RecordKey};
+use crate::domain::fleet::Fleet;
 
 /// Records that go into one commit while a register is made anew.
 const REBUILD_COMMIT: usize = 1000;
@@ -259,19 +260,18 @@ impl KeptRegister {
 }
 
 /// Reads all records of a register back into a fleet.
-pub(super) fn read_fold(register: &dyn Register, applied: &Applied) -> Result<Fleet, String> {
-    let mut fleet = Fleet::default();
-    let mut count = 0;
-    register
-        .scan(&mut |key, value| {
-            let damaged = |what: &str| RegisterError::Damaged(format!("{:?}: {what}", String::from_utf8_lossy(key)));
-            let record = RecordKey::from_bytes(key).ok_or_else(|| damaged("no key of ours"))?;
-            fleet.decode(record, value).map_err(|e| damaged(&e.to_string()))?;
-            count += 1;
-            Ok(())
-        })
-        .map_err(|e| e.to_string())?;
-    if count != applied.records {
+fn read_fold(register: &dyn Register, applied: &Applied) -> Result<Fleet, String> {
+    let read = |records: &mut Records| {
+        register
+            .scan(&mut |key, value| {
+                records.push(key, value);
+                Ok(())
+            })
+            .map_err(|e| e.to_string())?;
+        Ok(records.count)
+    };
+    let (count, mut fleet) = decode::fleet(read, |what| what)?;
+    if count != applied.records || count != records(&fleet) {
         return Err(format!("it has {count} records and should have {}", applied.records));
     }
     fleet.contacts = register.contacts().map_err(|e| e.to_string())?;
