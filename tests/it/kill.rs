@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use lab::report::ReportState;
@@ -132,17 +134,20 @@ fn killed(
     }
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut ended = None;
-    while ended.is_none() && begun.elapsed() < after {
-        #[expect(clippy::disallowed_methods, reason = "the instant of the kill is what is tested")]
-        std::thread::sleep(Duration::from_micros(500));
-        ended = child.try_wait().unwrap();
-    }
-    if ended.is_none() {
+    let (tell, told) = channel();
+    let mut stdout = child.stdout.take().unwrap();
+    std::thread::spawn(move || {
+        let mut out = String::new();
+        stdout.read_to_string(&mut out).unwrap();
+        drop(tell.send(out));
+    });
+    // Its output ends when it does.
+    let out = told.recv_timeout(after).unwrap_or_else(|_| {
         child.kill().unwrap();
-    }
+        told.recv().unwrap()
+    });
     let output = child.wait_with_output().unwrap();
-    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let err = String::from_utf8(output.stderr).unwrap();
     match output.status.code() {
         None => Some(out),
         Some(code) => {
