@@ -9,14 +9,17 @@
 //! * It may panic while opening: that happens on a thread of its own, and a panic is corruption too.
 //! * It gives no space back: a new fold goes into a new folder.
 //! * Its memory is several times its cache: the cache is set to 64 MiB, and it holds one record a name.
+//! * Work that it left to its own threads goes on after it is closed, and holds its lock and its folder: closing and
+//!   opening wait until that lock is free, so that no such work meets a folder that was opened again or moved.
 //! * A commit is not durable before a flush: it need not be, the journal is. After a power cut sled comes back
 //!   at an earlier commit, with the `applied` of that commit, and the batches after it are folded in again.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -28,11 +31,37 @@ const CACHE_BYTES: u64 = 64 << 20;
 /// Folders set aside; the oldest is removed beyond this.
 const ASIDE_KEPT: usize = 3;
 
+/// How long closing and opening wait for sled's own threads.
+const LET_GO: Duration = Duration::from_secs(20);
+
 #[derive(Debug)]
 pub(super) struct SledRegister {
     db: sled::Db,
     records: sled::Tree,
     contacts: sled::Tree,
+    /// Last, so that it is dropped when sled is closed.
+    _folder: Folder,
+}
+
+/// The folder of an open register; its drop waits until sled has let go of it.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        wait_until_let_go(&self.0);
+    }
+}
+
+/// Waits, within bounds, until nobody holds sled's lock: then none of its threads works on the folder.
+fn wait_until_let_go(dir: &Path) {
+    let Ok(file) = File::open(dir.join("db")) else { return };
+    let start = Instant::now();
+    while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && start.elapsed() < LET_GO {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // Whoever opens it next meets the lock and tells, should it still be held.
+    let _ = file.unlock();
 }
 
 impl SledRegister {
@@ -56,6 +85,7 @@ impl SledRegister {
 
     /// Moves a register folder out of the way; tells where to. Only the newest few are kept.
     pub(super) fn set_aside(dir: &Path) -> io::Result<PathBuf> {
+        wait_until_let_go(dir);
         let parent = super::disk::parent(dir);
         let prefix = format!("{}.damaged-", Self::NAME);
         let mut numbers = Vec::new();
@@ -77,19 +107,20 @@ impl SledRegister {
 }
 
 fn open_on_its_own_thread(dir: &Path) -> Result<SledRegister, RegisterError> {
+    wait_until_let_go(dir);
     let dir = dir.to_owned();
     let opening = std::thread::Builder::new()
         .name("register-open".to_owned())
         .spawn(move || -> sled::Result<SledRegister> {
             let db = sled::Config::new()
-                .path(dir)
+                .path(&dir)
                 .cache_capacity(CACHE_BYTES)
                 .flush_every_ms(None)
                 .mode(sled::Mode::LowSpace)
                 .open()?;
             let records = db.open_tree("records")?;
             let contacts = db.open_tree("contacts")?;
-            Ok(SledRegister { db, records, contacts })
+            Ok(SledRegister { db, records, contacts, _folder: Folder(dir) })
         })
         .map_err(refused)?;
     match opening.join() {
