@@ -27,7 +27,8 @@ use crate::domain::problem::with_causes;
 use crate::domain::report::ReportId;
 use crate::domain::settings::{Mode, Reporter};
 use crate::domain::status::{self, Row};
-use crate::flow::homeward::{self, Delivered, Taken, TakenAs};
+use crate::flow::deliver::{self, Delivered};
+use crate::flow::homeward::{self, Taken, TakenAs};
 use crate::flow::outward::{self, Made};
 use crate::flow::poll::{self, Ask, Polled};
 use crate::flow::{Error, House};
@@ -277,7 +278,7 @@ async fn aside<T: Send + 'static>(
 ) -> Result<T, Error> {
     let house = house.clone();
     let work = tokio::task::spawn_blocking(move || work(&house));
-    work.await.unwrap_or_else(|panic| Err(Error::Input(format!("ended abnormally: {panic}"))))
+    work.await.unwrap_or_else(|panic| Err(Error::Internal(format!("ended abnormally: {panic}"))))
 }
 
 /// Polls the devices named; none named: all that can be reached.
@@ -307,7 +308,7 @@ async fn poll_each(house: &Arc<House>, names: Vec<DeviceName>, ask: Ask, tell: &
         match running.join_next().await {
             None => return Ok(Answered::Nothing),
             Some(Ok(polled)) => drop(tell.send(Reply::Polled(polled?))),
-            Some(Err(panic)) => return Err(Error::Input(format!("a poll ended abnormally: {panic}"))),
+            Some(Err(panic)) => return Err(Error::Internal(format!("a poll ended abnormally: {panic}"))),
         }
     }
 }
@@ -457,12 +458,12 @@ async fn deliver_waiting(house: &Arc<House>, objects: &[Sha256], tell: &Tell) ->
             && let Some(object) = due.next()
         {
             let house = house.clone();
-            running.spawn(async move { homeward::deliver(&house, object).await });
+            running.spawn(async move { deliver::deliver(&house, object).await });
         }
         match running.join_next().await {
             None => return Ok(()),
             Some(Ok(delivered)) => drop(tell.send(Reply::Delivered(delivered?))),
-            Some(Err(panic)) => return Err(Error::Input(format!("a delivery ended abnormally: {panic}"))),
+            Some(Err(panic)) => return Err(Error::Internal(format!("a delivery ended abnormally: {panic}"))),
         }
     }
 }

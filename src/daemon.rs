@@ -18,7 +18,7 @@ use crate::control;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Fact, ScheduleRan};
 use crate::domain::plan::{self, PollTask, Run};
-use crate::flow::{self, Clock, Error, House, homeward};
+use crate::flow::{self, Clock, Error, House, deliver};
 use crate::ledger::Ledger;
 use crate::schedule::Schedule;
 
@@ -91,7 +91,7 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
     work.drain().await;
     let ledger = house.ledger.clone();
     let closed = tokio::task::spawn_blocking(move || ledger.close()).await;
-    closed.map_err(|panic| Error::Input(format!("closing the ledger: {panic}")))??;
+    closed.map_err(|panic| Error::Internal(format!("closing the ledger: {panic}")))??;
     Ok(())
 }
 
@@ -124,7 +124,7 @@ async fn open(config: &Config) -> Result<Ledger, Fault> {
     loop {
         tokio::select! {
             opened = &mut opening => {
-                return Ok(opened.map_err(|panic| Error::Input(format!("opening the ledger: {panic}")))??);
+                return Ok(opened.map_err(|panic| Error::Internal(format!("opening the ledger: {panic}")))??);
             }
             () = tokio::time::sleep(Duration::from_secs(10)) => {
                 notify(&[sd_notify::NotifyState::ExtendTimeoutUsec(30_000_000)]);
@@ -223,7 +223,7 @@ impl Work {
             if let Some(object) = self.deliveries.pop_front() {
                 let house = self.house.clone();
                 self.running.spawn(async move {
-                    let delivered = homeward::deliver(&house, object).await?;
+                    let delivered = deliver::deliver(&house, object).await?;
                     tracing::info!(device = %delivered.device, answer = %delivered.name,
                         outcome = ?delivered.outcome, "answer delivered");
                     Ok(Done::Delivery(object))

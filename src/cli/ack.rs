@@ -12,7 +12,8 @@ use crate::control::{AnswerLine, Answered, Reply, Request};
 use crate::domain::digest::Sha256;
 use crate::domain::event::Outcome;
 use crate::domain::instance::DeviceName;
-use crate::flow::homeward::{Delivered, Taken, TakenAs};
+use crate::flow::deliver::Delivered;
+use crate::flow::homeward::{Taken, TakenAs};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {

@@ -192,7 +192,7 @@ pub(super) fn bytes_of(
     }
     let mut all = Vec::with_capacity(lines.len());
     for line in lines {
-        let gone = || Error::Input(format!("the bytes of report {} are gone from the ledger", line.report_id));
+        let gone = || Error::Internal(format!("the bytes of report {} are gone from the ledger", line.report_id));
         let bytes = house.ledger.object(&line.object)?.ok_or_else(gone)?;
         let base64 = data_encoding::BASE64.encode(&bytes);
         all.push(ReportBytes { udi: line.udi, report_id: line.report_id, base64 });

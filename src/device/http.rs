@@ -28,17 +28,17 @@ pub(super) struct Http {
     client: Option<(Client, Shown)>,
     /// Requests sent over the present connection.
     sent: u32,
-    shown: Option<Sha256>,
+    proven: Option<Sha256>,
 }
 
 impl Http {
     pub(super) fn new(target: Target, budget: Budget) -> Self {
         let base = format!("https://{}", target.authority);
-        Http { target, budget, base, client: None, sent: 0, shown: None }
+        Http { target, budget, base, client: None, sent: 0, proven: None }
     }
 
-    pub(super) fn shown(&self) -> Option<Sha256> {
-        self.shown
+    pub(super) fn proven(&self) -> Option<Sha256> {
+        self.proven
     }
 
     /// One request. A refused login, a failing handshake, silence and an oversized body are
@@ -64,8 +64,9 @@ impl Http {
         }
         self.sent += 1;
         let answer = request.send().await;
-        self.shown = shown.fingerprint().or(self.shown);
-        let mut answer = answer.map_err(|error| self.failed(step, &error))?;
+        let mut answer = answer.map_err(|error| self.failed(step, &error, shown.fingerprint()))?;
+        // An answer came over the connection, so the peer holds the certificate's key.
+        self.proven = shown.fingerprint().or(self.proven);
         let status = answer.status();
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
             return Err(Error::LoginRefused { step, status: status.as_u16() });
@@ -83,7 +84,7 @@ impl Http {
         }
         let share = self.budget.share(announced.unwrap_or(limit)).await;
         let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0)).unwrap_or(0));
-        while let Some(chunk) = answer.chunk().await.map_err(|error| self.failed(step, &error))? {
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.failed(step, &error, None))? {
             if (bytes.len() + chunk.len()) as u64 > limit {
                 self.client = None;
                 return Err(Error::TooLarge { step, limit });
@@ -118,11 +119,11 @@ impl Http {
         Ok((client, shown))
     }
 
-    fn failed(&mut self, step: &'static str, error: &reqwest::Error) -> Error {
+    fn failed(&mut self, step: &'static str, error: &reqwest::Error, shown: Option<Sha256>) -> Error {
         self.client = None;
         let address = self.base.clone();
         if let Some(failure) = tls::failure(error) {
-            return match (&self.target.trust, self.shown) {
+            return match (&self.target.trust, shown) {
                 (Trust::Pin(pinned), Some(shown)) if *pinned != shown => {
                     Error::ChangedCertificate { step, pinned: *pinned, shown }
                 }

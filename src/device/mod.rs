@@ -111,8 +111,8 @@ pub trait Session: Send {
     /// Hands a file (ACK, policy, code) to the device. Its "taken" proves nothing: read back.
     fn import(&mut self, file: &[u8], form: &ImportForm) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// The certificate or host key that the device showed.
-    fn shown(&self) -> Option<Sha256>;
+    /// The certificate or host key that the device showed, once it has answered with it.
+    fn proven(&self) -> Option<Sha256>;
 }
 
 /// Why a session cannot go on. Each variant says whose turn it is.

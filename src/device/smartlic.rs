@@ -131,8 +131,8 @@ impl Session for Smartlic {
         succeeded(step, &answer, NO_SERVICE)
     }
 
-    fn shown(&self) -> Option<Sha256> {
-        self.http.shown()
+    fn proven(&self) -> Option<Sha256> {
+        self.http.proven()
     }
 }
 

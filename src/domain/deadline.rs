@@ -121,6 +121,14 @@ struct Deadline {
     period: Option<i64>,
 }
 
+impl Deadline {
+    /// The seconds before it in which it is `due-soon`: at most a third of the period.
+    fn soon(&self, rules: &Rules) -> i64 {
+        let third = self.period.map_or(i64::MAX, |days| days * DAY / 3);
+        rules.due_soon.as_secs().min(third)
+    }
+}
+
 /// How `instance` stands at the instant `at`. `lead` is the site's time for the exchange.
 pub fn standing(instance: &Instance, lead: SignedDuration, rules: &Rules, at: Timestamp) -> Standing {
     let state = instance.state.as_ref();
@@ -148,8 +156,11 @@ pub fn standing(instance: &Instance, lead: SignedDuration, rules: &Rules, at: Ti
             return none(ObligationState::NotSlp, Basis::Unknown, reason);
         }
     }
-    if let Some(reason) = met_by_handing_over(instance) {
-        return none(ObligationState::NotRequired, Basis::NotRequired, reason);
+    let handed_over = handed_over(instance);
+    if let Some(handed) = &handed_over
+        && handed.next.as_ref().is_none_or(|next| next.due.as_second() - at.as_second() > next.soon(rules))
+    {
+        return none(ObligationState::NotRequired, Basis::NotRequired, handed.reason.clone());
     }
     let stated = state.and_then(|state| {
         let due = state.usage_reporting.next_ack_deadline.as_ref()?.utc?;
@@ -157,9 +168,10 @@ pub fn standing(instance: &Instance, lead: SignedDuration, rules: &Rules, at: Ti
         let period = computed.as_ref().and_then(|deadline| deadline.period);
         Some(Deadline { due, basis: Basis::DeviceStated, reason: format!("stated by the device{read}"), period })
     });
-    let stated_or_computed = stated.or_else(|| compute(instance, rules));
+    let next = handed_over.and_then(|handed| handed.next);
+    let stated_or_computed = next.or(stated).or_else(|| compute(instance, rules));
     let Some(deadline) = stated_or_computed else {
-        return if !ever_used(instance) {
+        return if model == Model::Slp && !ever_used(instance) {
             let reason = "no licence was ever seen in use, so no report is owed".to_owned();
             none(ObligationState::NothingToReport, Basis::NotRequired, reason)
         } else if state.and_then(|state| state.policy.as_ref()).is_some() {
@@ -171,10 +183,7 @@ pub fn standing(instance: &Instance, lead: SignedDuration, rules: &Rules, at: Ti
     };
 
     let left = deadline.due.as_second() - at.as_second();
-    let soon = match deadline.period {
-        Some(days) => rules.due_soon.as_secs().min(days * DAY / 3),
-        None => rules.due_soon.as_secs(),
-    };
+    let soon = deadline.soon(rules);
     let state = if left < 0 {
         ObligationState::Overdue
     } else if left <= soon {
@@ -227,13 +236,28 @@ pub fn contact(last: Option<Timestamp>, stale_after: SignedDuration, now: Timest
     }
 }
 
-/// Where the policy asks no ACK, handing a report over meets the obligation.
-fn met_by_handing_over(instance: &Instance) -> Option<String> {
-    let policy = instance.state.as_ref()?.policy.as_ref()?;
-    let handed_over = instance.last_handed_over?;
-    let all_handed = instance.waiting().all(|owed| owed.bundle.is_some());
-    (policy.ack_required == Some(false) && all_handed)
-        .then(|| format!("the policy asks for no ACK, and the reports were handed over on {}", day(handed_over)))
+/// An obligation met by handing over.
+struct HandedOver {
+    reason: String,
+    /// When the next report is due; `None` where the policy wants none.
+    next: Option<Deadline>,
+}
+
+/// Where the policy asks no ACK, handing a report over meets the obligation until the next is due.
+fn handed_over(instance: &Instance) -> Option<HandedOver> {
+    let state = instance.state.as_ref()?;
+    let policy = state.policy.as_ref().filter(|policy| policy.ack_required == Some(false))?;
+    let handed = instance.last_handed_over?;
+    if instance.waiting().any(|owed| owed.bundle.is_none() || owed.collected > handed) {
+        return None;
+    }
+    let days = Classes::of(Some(state)).smallest(policy, |class| class.reporting_frequency_days);
+    let next = days.and_then(|days| {
+        let reason = format!("handed over {} + {days} days; the policy asks for no ACK", day(handed));
+        Some(Deadline { due: after(handed, days)?, basis: Basis::LastAckPlusFrequency, reason, period: Some(days) })
+    });
+    let reason = format!("the policy asks for no ACK, and the reports were handed over on {}", day(handed));
+    Some(HandedOver { reason, next })
 }
 
 fn compute(instance: &Instance, rules: &Rules) -> Option<Deadline> {
@@ -451,6 +475,28 @@ mod tests {
         assert_eq!(stand(slp(), "2026-01-02T00:00:00Z").state, ObligationState::NothingToReport);
         let classic = DeviceState { model: Model::ClassicSmartLicensing, ..slp() };
         assert_eq!(stand(classic, "2026-01-02T00:00:00Z").state, ObligationState::NotSlp);
+    }
+
+    #[test]
+    fn without_an_ack_in_the_policy_handing_over_counts_until_the_next_report_is_due() {
+        let mut state = slp();
+        state.licenses = vec![using("Subscription")];
+        state.policy = Some(Policy { ack_required: Some(false), ..Policy::cisco_default() });
+        let mut instance = instance(state);
+        let stand = |instance: &Instance, now: &str| {
+            standing(instance, SignedDuration::from_hours(240), &rules(), at(now)).state
+        };
+        assert_eq!(stand(&instance, "2026-01-10T00:00:00Z"), ObligationState::NeverReported);
+        instance.last_handed_over = Some(at("2026-01-10T00:00:00Z"));
+        assert_eq!(stand(&instance, "2026-01-11T00:00:00Z"), ObligationState::NotRequired);
+        assert_eq!(stand(&instance, "2026-03-25T00:00:00Z"), ObligationState::DueSoon);
+        assert_eq!(stand(&instance, "2026-05-01T00:00:00Z"), ObligationState::Overdue);
+    }
+
+    #[test]
+    fn where_nothing_is_known_nothing_is_claimed() {
+        let unknown = stand(DeviceState::default(), "2026-01-02T00:00:00Z");
+        assert_eq!((unknown.state, unknown.due), (ObligationState::Unknown, None));
     }
 
     #[test]

@@ -151,8 +151,11 @@ pub struct DeviceWritten {
     pub write: Write,
     /// What exactly: which reports, which answer, in which form.
     pub detail: String,
-    /// `None` when the device took it; else its refusal.
+    /// `None`: it is about to be sent. A second event with the cause follows when that fails.
     pub refused: Option<String>,
+    /// The cause is that no answer came: the device may have done it all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unanswered: bool,
 }
 
 /// Whose fault a failure is: that is who must act.

@@ -72,8 +72,19 @@ impl Fleet {
                 vec![RecordKey::Instance(instance.udi.clone())]
             }
             Fact::DeviceWritten(fact) => self.device(&fact.device, |device| {
-                if fact.write == Write::CloseReports && fact.refused.is_none() {
-                    device.last_close = Some(at);
+                if fact.write == Write::CloseReports {
+                    match (&fact.refused, fact.unanswered) {
+                        (None, _) => (device.close_before, device.last_close) = (device.last_close, Some(at)),
+                        (Some(_), false) => device.last_close = device.close_before,
+                        (Some(_), true) => {}
+                    }
+                }
+                let same = |last: &&mut WriteRecord| {
+                    last.write == fact.write && last.detail == fact.detail && last.refused.is_none()
+                };
+                if let (Some(refused), Some(begun)) = (&fact.refused, device.writes.last_mut().filter(same)) {
+                    begun.refused = Some(refused.clone());
+                    return;
                 }
                 if device.writes.len() == Device::WRITES_KEPT {
                     device.writes.remove(0);
@@ -89,7 +100,11 @@ impl Fleet {
                 let since = device.trouble.as_ref().map_or(at, |trouble| trouble.since);
                 device.trouble = Some(Trouble { since, blame: fact.blame, cause: fact.cause.clone() });
             }),
-            Fact::ContactRestored(fact) => self.device(&fact.device, |device| device.trouble = None),
+            Fact::ContactRestored(fact) => self.device(&fact.device, |device| {
+                device.trouble = None;
+                // It shows the certificate again that is trusted.
+                device.refused_pin = None;
+            }),
             Fact::TrustPinned(fact) => self.device(&fact.device, |device| {
                 device.pin = Some(fact.fingerprint);
                 device.refused_pin = None;
@@ -110,7 +125,11 @@ impl Fleet {
                 credential.released = Some(at);
                 let mut touched = vec![RecordKey::Credential(fact.credential.clone())];
                 for name in released {
-                    touched.extend(self.device(&name, |device| device.refused_credential = None));
+                    touched.extend(self.device(&name, |device| {
+                        if device.refused_credential.as_ref() == Some(&fact.credential) {
+                            device.refused_credential = None;
+                        }
+                    }));
                 }
                 touched
             }
@@ -203,6 +222,8 @@ impl Fleet {
                 instance.acknowledge(&fact.udi, id, Confirmation::ById);
             } else if let Some(owed) = instance.owed_mut(&fact.udi, id) {
                 owed.state = Some(state);
+                // The device says it, so nothing is to be presumed.
+                owed.presumed_acknowledged &= state == ReportState::Deleted;
             }
         }
         vec![RecordKey::Instance(instance.udi.clone())]
@@ -300,9 +321,16 @@ impl Fleet {
 
     fn answer_received(&mut self, at: Timestamp, fact: &AnswerReceived) -> Vec<RecordKey> {
         let mut touched = vec![RecordKey::Answer(fact.object)];
-        let fresh = match self.answers.get(&fact.object) {
+        // One that a person must see to starts anew when a person brings it again.
+        let fresh = match self.answers.get(&fact.object).map(|answer| &answer.status) {
             None => true,
-            Some(answer) => matches!(answer.status, AnswerStatus::Quarantined { .. }),
+            Some(
+                AnswerStatus::Quarantined { .. }
+                | AnswerStatus::Failed { .. }
+                | AnswerStatus::Unconfirmed
+                | AnswerStatus::AwaitingHandImport,
+            ) => true,
+            Some(AnswerStatus::AwaitingDelivery | AnswerStatus::Confirmed(_)) => false,
         };
         if fresh {
             let answer = Answer {

@@ -104,7 +104,7 @@ pub fn plan(
     }
     for (object, answer) in &fleet.answers {
         let Some(device) = deliverable(fleet, watched, answer) else { continue };
-        if answer.attempts >= settings.attempts || hold(fleet, device, settings).is_some() {
+        if exhausted(answer, settings) || hold(fleet, device, settings).is_some() {
             continue;
         }
         let at = match answer.last_attempt {
@@ -119,12 +119,11 @@ pub fn plan(
 /// Why nothing is sent to a device, in one sentence; `None` when it may be polled.
 pub fn hold(fleet: &Fleet, device: &Watched, settings: &Settings) -> Option<String> {
     let name = device.credential.as_ref()?;
-    if let Some(known) = fleet.devices.get(&device.name)
-        && known.refused_credential.as_ref() == Some(name)
-    {
+    let credential = fleet.credentials.get(name);
+    if credential.is_some_and(|credential| credential.refused_by.contains(&device.name)) {
         return Some(format!("it refused credential '{name}'; `credential release {name}` lets it be tried again"));
     }
-    let refusals = fleet.credentials.get(name).map_or(0, |credential| credential.refused_by.len());
+    let refusals = credential.map_or(0, |credential| credential.refused_by.len());
     (refusals >= settings.credential_hold_after).then(|| {
         format!("{refusals} devices refused credential '{name}', so it is held; `credential release {name}` ends that")
     })
@@ -139,7 +138,10 @@ pub fn may_close(fleet: &Fleet, device: &Watched, settings: &Settings, now: Time
     }
     let last_close = fleet.devices.get(&device.name).and_then(|known: &Device| known.last_close);
     let Some(last_close) = last_close else { return true };
-    let all_acknowledged = fleet.of_device(&device.name).is_some_and(|instance| instance.waiting().next().is_none());
+    // What was closed must have been collected before its absence can mean that it is acknowledged.
+    let all_acknowledged = fleet.of_device(&device.name).is_some_and(|instance| {
+        instance.last_collected.is_some_and(|collected| collected >= last_close) && instance.waiting().next().is_none()
+    });
     all_acknowledged || now.duration_since(last_close) >= SignedDuration::from_hours(30 * 24)
 }
 
@@ -186,7 +188,7 @@ pub fn waits_for(fleet: &Fleet, device: Option<&Watched>, answer: &Answer, setti
     if let Some(reason) = hold(fleet, device, settings) {
         return Some(reason);
     }
-    if answer.attempts >= settings.attempts {
+    if exhausted(answer, settings) {
         let cause = answer.last_cause.as_deref().unwrap_or("reading back shows no change");
         return Some(format!("a person, after {} attempts: {cause}", answer.attempts));
     }
@@ -194,9 +196,16 @@ pub fn waits_for(fleet: &Fleet, device: Option<&Watched>, answer: &Answer, setti
     trouble.map(|trouble| trouble.cause.clone())
 }
 
+/// A device that takes an answer and shows no change is not asked for ever; one that cannot be
+/// reached is, at growing intervals.
+fn exhausted(answer: &Answer, settings: &Settings) -> bool {
+    answer.status == AnswerStatus::Unconfirmed && answer.attempts >= settings.attempts
+}
+
+/// Doubled after each attempt, to a day at most.
 fn wait(first: SignedDuration, attempts: u32) -> SignedDuration {
     let factor = 1i32 << attempts.saturating_sub(1).min(6);
-    first.checked_mul(factor).unwrap_or(SignedDuration::MAX)
+    first.checked_mul(factor).unwrap_or(SignedDuration::MAX).min(SignedDuration::from_hours(24).max(first))
 }
 
 #[cfg(test)]
@@ -335,11 +344,18 @@ mod tests {
         assert!(!may_close(&fleet, &watched("a", Mode::Observe, 0), &settings(), now));
         let device = watched("a", Mode::Collect, 0);
         assert!(may_close(&fleet, &device, &settings(), now));
-        let closed =
-            DeviceWritten { device: "a".into(), write: Write::CloseReports, detail: String::new(), refused: None };
+        let closed = DeviceWritten {
+            device: "a".into(),
+            write: Write::CloseReports,
+            detail: String::new(),
+            refused: None,
+            unanswered: false,
+        };
         fleet.apply(&event("2026-01-05T00:00:00Z", Fact::DeviceWritten(closed)));
-        // Nothing is owed, so all that was closed is acknowledged.
-        assert!(may_close(&fleet, &device, &settings(), now));
+        // Nothing was collected since: it may be that the close worked and the fetch did not.
+        assert!(!may_close(&fleet, &device, &settings(), now));
+        fleet.instances.values_mut().next().unwrap().last_collected = Some(at("2026-01-06T00:00:00Z"));
+        assert!(may_close(&fleet, &device, &settings(), now), "all that was closed is acknowledged");
         let instance = fleet.instances.values_mut().next().unwrap();
         instance.owed.push(crate::domain::fleet::OwedReport {
             udi: instance.udi.clone(),

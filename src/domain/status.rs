@@ -91,6 +91,8 @@ pub fn row(
     let standing = instance.map(|instance| deadline::standing(instance, lead, &settings.rules, at));
     let trouble = known.and_then(|known| known.trouble.as_ref()).map(|trouble| trouble.cause.clone());
     let trouble = trouble.or_else(|| device.and_then(|device| plan::hold(fleet, device, settings)));
+    let gone = || "no longer in the inventory; what is owed stays owed".to_owned();
+    let trouble = if device.is_none() { Some(gone()) } else { trouble };
     let account = bundle::account(device, instance);
     let last_ack = state.and_then(|state| state.usage_reporting.last_ack.as_ref()).and_then(|stamp| stamp.utc);
     let obligation = standing.as_ref().map_or(ObligationState::Unknown, |standing| standing.state);

@@ -1,24 +1,17 @@
-//! Homeward: an answer is read, matched to its instance, kept, delivered, and read back.
+//! Homeward: an answer is read, matched to its instance, and kept for delivery.
 //!
 //! Portal answers carry signatures that only the device can verify. Here structure, size and the
 //! UDI or the name must match; the device verifies; what it says afterwards decides.
 
 use serde::{Deserialize, Serialize};
 
-use super::poll::{last_ack, merge, states, written};
 use super::{Error, House};
-use crate::config::Device;
-use crate::device::{self, Session};
 use crate::domain::ack::{self, AnswerFile, Part};
 use crate::domain::digest::Sha256;
-use crate::domain::event::{
-    AccessLearned, AnswerDelivered, AnswerQuarantined, AnswerReceived, Fact, ImportForm, Outcome, StateRead, Write,
-};
-use crate::domain::fleet::{Answer, AnswerStatus, Confirmation, Fleet};
+use crate::domain::event::{AnswerQuarantined, AnswerReceived, Fact};
+use crate::domain::fleet::{Answer, AnswerStatus, Fleet};
 use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::report::ReportId;
-use crate::domain::settings::Mode;
-use crate::domain::state::{DeviceState, ReportState};
 use crate::exchange::answer;
 use crate::exchange::archive::Limits;
 
@@ -77,7 +70,7 @@ pub fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken>, Err
         let object = Sha256::of(&item.bytes);
         let (device, fact, left_out) = {
             let fleet = house.ledger.fleet();
-            if let Some(known) = fleet.answers.get(&object) {
+            if let Some(known) = fleet.answers.get(&object).filter(|known| !needs_person(known)) {
                 let device = known.udi.as_ref().and_then(|udi| fleet.resolve(udi)?.device.clone());
                 let (name, object, result) = (item.name, Some(object), TakenAs::Known);
                 all.push(Taken { name, object, device, result, left_out: Vec::new() });
@@ -115,8 +108,8 @@ pub fn assign(house: &House, object: Sha256, device: &DeviceName, note: &str) ->
         let fleet = house.ledger.fleet();
         let answer = fleet.answers.get(&object);
         let name = match answer {
-            Some(Answer { status: AnswerStatus::Quarantined { .. }, name, .. }) => name.clone(),
-            Some(_) => return Err(Error::Input("this answer is not in quarantine; see `ack list`".to_owned())),
+            Some(answer) if needs_person(answer) => answer.name.clone(),
+            Some(_) => return Err(Error::Input("this answer waits for nobody; see `ack list`".to_owned())),
             None => return Err(Error::Input(format!("no answer with the hash {object}; see `ack list`"))),
         };
         let Some(instance) = fleet.of_device(device) else {
@@ -135,6 +128,17 @@ pub fn assign(house: &House, object: Sha256, device: &DeviceName, note: &str) ->
         Fact::AnswerReceived(received(&name, object, &file, placed, Some(note.to_owned())))
     };
     Ok(house.ledger.append(house.clock.now(), vec![fact], Vec::new())?)
+}
+
+/// Brought again, it starts anew: nothing goes on with it by itself.
+fn needs_person(answer: &Answer) -> bool {
+    match answer.status {
+        AnswerStatus::Quarantined { .. }
+        | AnswerStatus::Failed { .. }
+        | AnswerStatus::Unconfirmed
+        | AnswerStatus::AwaitingHandImport => true,
+        AnswerStatus::AwaitingDelivery | AnswerStatus::Confirmed(_) => false,
+    }
 }
 
 struct Placed {
@@ -227,225 +231,4 @@ fn acknowledged(fleet: &Fleet, udi: &Udi, bundle_id: Option<&str>, file: &Answer
     reports.sort();
     reports.dedup();
     reports
-}
-
-/// How one delivery ended: one line for a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivered {
-    pub object: Sha256,
-    pub name: String,
-    pub device: DeviceName,
-    pub outcome: Outcome,
-}
-
-/// Brings one kept answer to its device and reads back.
-pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> {
-    let (answer, name) = {
-        let fleet = house.ledger.fleet();
-        let Some(answer) = fleet.answers.get(&object).cloned() else {
-            return Err(Error::Input(format!("no answer with the hash {object}; see `ack list`")));
-        };
-        let name = answer.udi.as_ref().and_then(|udi| fleet.resolve(udi)?.device.clone());
-        let Some(name) = name else {
-            return Err(Error::Input(format!("'{}' belongs to no device of the inventory", answer.name)));
-        };
-        (answer, name)
-    };
-    let Some(device) = house.device(&name) else {
-        return Err(Error::Input(format!("device '{name}' is not in the inventory any more")));
-    };
-    if device.mode != Mode::Deliver {
-        return Err(Error::Input(format!("mode of '{name}' is {}, which does not allow imports", device.mode)));
-    }
-    let Some(bytes) = house.ledger.object(&object)? else {
-        return Err(Error::Input(format!("the bytes of '{}' are gone from the ledger", answer.name)));
-    };
-    let _turn = house.turn(&name).await;
-    let settled = house.ledger.fleet().answers.get(&object).map(|answer| answer.status.clone());
-    if let Some(AnswerStatus::Confirmed(confirmation)) = settled {
-        // Somebody else delivered it while we waited for our turn.
-        let outcome = match confirmation {
-            Confirmation::ById => Outcome::ConfirmedById,
-            Confirmation::ByTime => Outcome::ConfirmedByTime,
-        };
-        return Ok(Delivered { object, name: answer.name, device: name, outcome });
-    }
-    let mut shown = None;
-    let ended = match house.session(device).await {
-        Err(error) => Err(error),
-        Ok(mut session) => {
-            let limit = house.config.poll.device_timeout;
-            let talk = talk(house, device, &answer, &bytes, &mut session);
-            let ended = tokio::time::timeout(limit, talk).await;
-            shown = session.shown();
-            match ended {
-                Ok(ended) => ended?,
-                Err(_) => Err(device::Error::Unreachable {
-                    step: "deliver",
-                    address: device.authority().unwrap_or_default(),
-                    cause: format!("the whole delivery took longer than {limit:?}"),
-                }),
-            }
-        }
-    };
-    let now = house.clock.now();
-    let mut facts = house.contact_facts(device, shown, ended.as_ref().err());
-    let outcome = match ended {
-        Ok(outcome) => outcome,
-        Err(error) => Outcome::Failed { cause: error.to_string(), again: error.is_transient() },
-    };
-    let delivered = AnswerDelivered { object, device: name.clone(), outcome: outcome.clone() };
-    facts.push(Fact::AnswerDelivered(delivered));
-    house.ledger.append_async(now, facts, Vec::new()).await?;
-    Ok(Delivered { object, name: answer.name, device: name, outcome })
-}
-
-/// The dialogue of a delivery: who is it, hand over in each form, read back after each.
-async fn talk<S: Session>(
-    house: &House,
-    device: &Device,
-    answer: &Answer,
-    bytes: &[u8],
-    session: &mut S,
-) -> Result<Result<Outcome, device::Error>, Error> {
-    let (identity, before) = match session.state().await {
-        Ok(told) => told,
-        Err(error) => return Ok(Err(error)),
-    };
-    let udi = answer.udi.clone().expect("a placed answer has a UDI");
-    {
-        let fleet = house.ledger.fleet();
-        let expected = fleet.resolve(&udi).map(|instance| instance.udi.clone());
-        if let Some(identity) = &identity
-            && fleet.resolve(&identity.udi).map(|instance| instance.udi.clone()) != expected
-        {
-            return Ok(Err(device::Error::Misbehaved {
-                step: "identify",
-                expected: "the instance that the answer is for",
-                got: identity.udi.to_string(),
-            }));
-        }
-    }
-    let mut taken = false;
-    let mut refusal = None;
-    for form in forms(house, device) {
-        let imported = session.import(bytes, &form).await;
-        let detail = format!("{} as {}", answer.name, form_name(&form));
-        written(house, device, Write::ImportFile, detail, &imported).await?;
-        let mut lost = None;
-        match imported {
-            Ok(()) => taken = true,
-            // The next form may be the one this release takes; a closed door is no form.
-            Err(error @ (device::Error::Failed { .. } | device::Error::Misbehaved { .. })) => {
-                refusal = Some(error);
-                continue;
-            }
-            // A lost answer proves as little as a success: the device may have taken the file.
-            Err(error @ device::Error::Unreachable { .. }) => lost = Some(error),
-            Err(error) => return Ok(Err(error)),
-        }
-        match (read_back(house, &udi, answer, &before, session).await?, lost) {
-            (Ok(Some(outcome)), _) => {
-                let software = identity.and_then(|identity| identity.software);
-                learn(house, device, software, form).await?;
-                return Ok(Ok(outcome));
-            }
-            (_, Some(error)) | (Err(error), None) => return Ok(Err(error)),
-            (Ok(None), None) => {}
-        }
-    }
-    match refusal {
-        Some(error) if !taken => Ok(Err(error)),
-        _ => Ok(Ok(Outcome::Unconfirmed)),
-    }
-}
-
-/// The form that worked on this device and software first, then the configured order.
-fn forms(house: &House, device: &Device) -> Vec<ImportForm> {
-    let fleet = house.ledger.fleet();
-    let known = fleet.devices.get(&device.name);
-    let software = fleet.of_device(&device.name).and_then(|instance| instance.software.clone());
-    let learned = known
-        .filter(|known| known.import_form_software == software)
-        .and_then(|known| known.import_form.clone())
-        .or_else(|| sibling_form(&fleet, software.as_ref()));
-    let mut forms: Vec<ImportForm> = learned.into_iter().collect();
-    for form in &house.config.delivery.import_forms {
-        if !forms.contains(form) {
-            forms.push(form.clone());
-        }
-    }
-    forms
-}
-
-/// What worked on another device of the same software.
-fn sibling_form(fleet: &Fleet, software: Option<&String>) -> Option<ImportForm> {
-    let software = software?;
-    let same = fleet.devices.values().filter(|known| known.import_form_software.as_ref() == Some(software));
-    same.filter_map(|known| known.import_form.clone()).next()
-}
-
-fn form_name(form: &ImportForm) -> String {
-    match form {
-        ImportForm::Raw => "raw".to_owned(),
-        ImportForm::Base64 => "base64".to_owned(),
-        ImportForm::Json(key) => format!("json:{key}"),
-    }
-}
-
-/// Reads state and list again. `None`: the device shows no change.
-async fn read_back<S: Session>(
-    house: &House,
-    udi: &Udi,
-    answer: &Answer,
-    before: &DeviceState,
-    session: &mut S,
-) -> Result<Result<Option<Outcome>, device::Error>, Error> {
-    let (_, after) = match session.state().await {
-        Ok(told) => told,
-        Err(error) => return Ok(Err(error)),
-    };
-    let listed = match session.list().await {
-        Ok(listed) => listed,
-        Err(error) => return Ok(Err(error)),
-    };
-    let merged = merge(listed, &after.rum_ids);
-    let by_id = !answer.reports.is_empty()
-        && answer.reports.iter().all(|id| merged.get(id) == Some(&Some(ReportState::Acknowledged)));
-    // A time proves nothing against the device's own word on a report.
-    let denied = answer.reports.iter().any(|id| match merged.get(id) {
-        Some(Some(state)) => *state != ReportState::Acknowledged,
-        Some(None) | None => false,
-    });
-    let moved = !denied && last_ack(&after).is_some_and(|after| last_ack(before).is_none_or(|before| after > before));
-    let mut facts = Vec::new();
-    {
-        let fleet = house.ledger.fleet();
-        let instance = fleet.resolve(udi);
-        let state = DeviceState { rum_ids: Vec::new(), ..after };
-        if instance.and_then(|instance| instance.state.as_ref()) != Some(&state) {
-            facts.push(Fact::StateRead(StateRead { udi: udi.clone(), state: Box::new(state) }));
-        }
-        facts.extend(states(instance, udi, &merged));
-    }
-    if !facts.is_empty() {
-        house.ledger.append_async(house.clock.now(), facts, Vec::new()).await?;
-    }
-    Ok(Ok(match (by_id, moved) {
-        (true, _) => Some(Outcome::ConfirmedById),
-        (false, true) => Some(Outcome::ConfirmedByTime),
-        (false, false) => None,
-    }))
-}
-
-async fn learn(house: &House, device: &Device, software: Option<String>, form: ImportForm) -> Result<(), Error> {
-    {
-        let fleet = house.ledger.fleet();
-        let known = fleet.devices.get(&device.name);
-        if known.is_some_and(|k| k.import_form.as_ref() == Some(&form) && k.import_form_software == software) {
-            return Ok(());
-        }
-    }
-    let fact = Fact::AccessLearned(AccessLearned { device: device.name.clone(), software, import_form: form });
-    Ok(house.ledger.append_async(house.clock.now(), vec![fact], Vec::new()).await?)
 }

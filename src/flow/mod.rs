@@ -7,24 +7,29 @@
 //! Each step calls one room: the device, the domain, the ledger, the exchange. These never see
 //! each other; what they exchange passes through here.
 
+pub mod deliver;
 pub mod homeward;
+mod keep;
 pub mod outward;
 pub mod poll;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{Config, Device};
 use crate::device::budget::Budget;
 use crate::device::smartlic::Smartlic;
 use crate::device::{Limits, Login, Target};
 use crate::domain::deadline::Rules;
+use crate::domain::digest::Sha256;
 use crate::domain::event::{ContactLost, ContactRestored, CredentialRefused, Decider, Fact, TrustPinned, TrustRefused};
 use crate::domain::instance::DeviceName;
-use crate::domain::plan::{Settings, Watched};
+use crate::domain::plan::{self, Settings, Watched};
 use crate::domain::report::ReportId;
 use crate::domain::settings::Trust as TrustSetting;
 use crate::ledger::Ledger;
@@ -71,6 +76,10 @@ struct Between {
     composing: Mutex<()>,
     /// One dialogue a device at a time, whoever asked for it.
     turns: Mutex<BTreeMap<DeviceName, Arc<tokio::sync::Mutex<()>>>>,
+    /// Credentials that no device has taken yet: few try at once, so that a wrong password locks nobody out.
+    unproven: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+    /// Those that were taken.
+    proven: Mutex<BTreeSet<String>>,
     /// Somebody changed what a plan rests on.
     stirred: tokio::sync::Notify,
 }
@@ -108,6 +117,43 @@ impl House {
         self.watched.get(at)
     }
 
+    /// Why nothing may be sent to the device now.
+    fn hold(&self, device: &Device) -> Option<String> {
+        plan::hold(&self.ledger.fleet(), self.watched(&device.name)?, &self.settings)
+    }
+
+    /// Waits for a place among the few that may try a credential which nobody has taken yet.
+    async fn first_login(&self, device: &Device) -> Option<OwnedSemaphorePermit> {
+        let name = device.credential.as_ref()?;
+        if self.between.proven.lock().expect("no panic while it is held").contains(name) {
+            return None;
+        }
+        let places = || Arc::new(Semaphore::new(self.settings.credential_hold_after));
+        let places = {
+            let mut unproven = self.between.unproven.lock().expect("no panic while it is held");
+            unproven.entry(name.clone()).or_insert_with(places).clone()
+        };
+        places.acquire_owned().await.ok()
+    }
+
+    /// The device took the login: everybody may use the credential.
+    fn logged_in(&self, device: &Device) {
+        let Some(name) = &device.credential else { return };
+        if self.between.proven.lock().expect("no panic while it is held").insert(name.clone())
+            && let Some(places) = self.between.unproven.lock().expect("no panic while it is held").remove(name)
+        {
+            // Nobody waits any longer.
+            places.close();
+        }
+    }
+
+    /// It did not: from now on few try again.
+    fn login_refused(&self, device: &Device) {
+        if let Some(name) = &device.credential {
+            self.between.proven.lock().expect("no panic while it is held").remove(name);
+        }
+    }
+
     /// Waits until nobody else talks to the device.
     async fn turn(&self, name: &DeviceName) -> tokio::sync::OwnedMutexGuard<()> {
         let turn =
@@ -124,12 +170,16 @@ impl House {
     async fn session(&self, device: &Device) -> Result<Smartlic, crate::device::Error> {
         let step = "prepare";
         let ours = |cause: String| crate::device::Error::Ours { step, cause };
-        let known = self.ledger.fleet().devices.get(&device.name).and_then(|known| known.pin);
-        let trust = match (known.or(device.pin), device.trust) {
-            (Some(pin), TrustSetting::Learn | TrustSetting::Pinned) => Trust::Pin(pin),
-            (None, TrustSetting::Learn) => Trust::Learn,
-            (None, TrustSetting::Pinned) => return Err(ours("trust is `pinned` but no pin is given".to_owned())),
-            (_, TrustSetting::Ca) => {
+        let trust = match device.trust {
+            // The inventory is the word on it, whatever was learned before.
+            TrustSetting::Pinned => {
+                Trust::Pin(device.pin.ok_or_else(|| ours("trust is `pinned` but no pin is given".to_owned()))?)
+            }
+            TrustSetting::Learn => {
+                let learned = self.ledger.fleet().devices.get(&device.name).and_then(|known| known.pin);
+                learned.map_or(Trust::Learn, Trust::Pin)
+            }
+            TrustSetting::Ca => {
                 let file = device.ca_file.as_ref().ok_or_else(|| ours("trust is `ca` without ca_file".to_owned()))?;
                 let pem = std::fs::read(file).map_err(|error| ours(format!("{}: {error}", file.display())))?;
                 Trust::Ca(Roots::from_pem(&pem).map_err(|error| ours(format!("{}: {error}", file.display())))?)
@@ -161,15 +211,15 @@ impl House {
     fn contact_facts(
         &self,
         device: &Device,
-        shown: Option<crate::domain::digest::Sha256>,
+        proven: Option<Sha256>,
         failure: Option<&crate::device::Error>,
     ) -> Vec<Fact> {
         let fleet = self.ledger.fleet();
         let known = fleet.devices.get(&device.name);
         let name = || device.name.clone();
         let mut facts = Vec::new();
-        let pin = known.and_then(|known| known.pin).or(device.pin);
-        if let (None, Some(fingerprint), TrustSetting::Learn) = (pin, shown, device.trust) {
+        let learned = known.and_then(|known| known.pin);
+        if let (None, Some(fingerprint), TrustSetting::Learn) = (learned, proven, device.trust) {
             facts.push(Fact::TrustPinned(TrustPinned { device: name(), fingerprint, by: Decider::FirstContact }));
         }
         let trouble = known.and_then(|known| known.trouble.as_ref());
@@ -185,6 +235,7 @@ impl House {
         }
         match error {
             crate::device::Error::LoginRefused { .. } => {
+                self.login_refused(device);
                 if let Some(credential) = device.credential.clone() {
                     facts.push(Fact::CredentialRefused(CredentialRefused { credential, device: name() }));
                 }
@@ -266,6 +317,10 @@ pub enum Error {
     Ledger(#[from] crate::ledger::Error),
     #[error("{0}")]
     Exchange(String),
+    /// The asker's mistake.
     #[error("{0}")]
     Input(String),
+    /// Ours.
+    #[error("{0}")]
+    Internal(String),
 }

@@ -77,7 +77,8 @@ pub(super) fn start(
     let wanted = kept.applied.as_ref().map(|applied| applied.seq);
     let (walked, witness, mut folded) = std::thread::scope(|scope| {
         let scanning = scope.spawn(|| kept.scan());
-        let walked = walk_and_heal(&open, wanted, before, handles, &mut healings);
+        let confirmed = if from == From::Register { wanted } else { None };
+        let walked = walk_and_heal(&open, (wanted, confirmed), before, handles, &mut healings);
         let folded = scanning.join().unwrap_or_else(|_| Err("reading it panicked".to_owned()));
         walked.map(|(walked, witness)| (walked, witness, folded))
     })?;
@@ -125,7 +126,7 @@ struct Witness {
 
 fn walk_and_heal(
     open: &Open,
-    wanted: Option<u64>,
+    (wanted, confirmed): (Option<u64>, Option<u64>),
     before: Link,
     handles: &Handles,
     healings: &mut Vec<Healing>,
@@ -148,6 +149,14 @@ fn walk_and_heal(
     }
     let (events_len, pack_len) = open.file_lengths()?;
     if events_len > walked.events_len || pack_len > walked.objects_end {
+        // The register is written after the journal is durable: a batch that it knows was confirmed.
+        if confirmed.is_some_and(|confirmed| confirmed > walked.end.seq) {
+            let what = format!(
+                "batch {} does not read, although it was confirmed; `ledger rebuild` goes on without it",
+                walked.end.seq.saturating_add(1)
+            );
+            return Err(Error::damaged(&open.events_path(), super::error::Place::Offset(walked.events_len), what));
+        }
         let (mut events, mut pack) = handles(open)?;
         events.cut(walked.events_len).map_err(Error::io("cut back", &open.events_path()))?;
         pack.cut(walked.objects_end).map_err(Error::io("cut back", &open.pack_path()))?;

@@ -161,7 +161,7 @@ async fn a_pin_is_enough_and_any_other_certificate_is_told_before_the_password_i
             }
             unexpected => panic!("{protocols}: {unexpected:?}"),
         }
-        assert_eq!(session.shown(), Some(nginx.certificate));
+        assert_eq!(session.proven(), None, "it was never answered");
         nginx.session(nginx.pinned(), "right").list().await.unwrap();
         assert_eq!(nginx.requests(2).len(), 2, "nothing was asked of a device that is not the pinned one");
     }
@@ -187,9 +187,9 @@ async fn an_authority_vouches_for_its_own_names_only() {
 async fn the_first_contact_says_whom_it_met() {
     let Some(nginx) = Nginx::start("TLSv1.2 TLSv1.3") else { return };
     let mut session = nginx.session(Trust::Learn, "right");
-    assert_eq!(session.shown(), None);
+    assert_eq!(session.proven(), None);
     session.list().await.unwrap();
-    assert_eq!(session.shown(), Some(nginx.certificate));
+    assert_eq!(session.proven(), Some(nginx.certificate));
 }
 
 #[tokio::test]

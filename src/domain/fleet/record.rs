@@ -151,7 +151,11 @@ pub struct Device {
     pub trouble: Option<Trouble>,
     /// The newest writes, at most [`Device::WRITES_KEPT`]; the journal has them all.
     pub writes: Vec<WriteRecord>,
+    /// When reports were last closed, or may have been: the answer was lost.
     pub last_close: Option<Timestamp>,
+    /// The one before, in case the device refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub close_before: Option<Timestamp>,
     /// The form of import that worked, and on which software.
     pub import_form: Option<ImportForm>,
     pub import_form_software: Option<String>,

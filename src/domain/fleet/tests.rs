@@ -298,16 +298,22 @@ fn the_newest_writes_are_kept_and_a_close_is_remembered() {
             write,
             detail,
             refused: refused.map(str::to_owned),
+            unanswered: false,
         })
     };
-    let mut facts = vec![write(Write::CloseReports, Some("HTTP 500"))];
-    assert_eq!(fold(facts.clone()).devices[&"core-1".into()].last_close, None);
+    // Begun, then refused: it never was. Begun and unanswered: it may have been.
+    let mut facts = vec![write(Write::CloseReports, None), write(Write::CloseReports, Some("HTTP 500"))];
+    let fleet = fold(facts.clone());
+    let device = &fleet.devices[&"core-1".into()];
+    assert_eq!((device.last_close, device.writes.len()), (None, 1));
+    assert_eq!(device.writes[0].refused.as_deref(), Some("HTTP 500"));
     facts.push(write(Write::CloseReports, None));
+    assert_eq!(fold(facts.clone()).devices[&"core-1".into()].last_close, Some(at(2)));
     facts.extend((0..100).map(|_| write(Write::FetchReports, None)));
     let fleet = fold(facts);
     let device = &fleet.devices[&"core-1".into()];
-    assert_eq!((device.last_close, device.writes.len()), (Some(at(1)), Device::WRITES_KEPT));
-    assert_eq!(device.writes.last().unwrap().at, at(101));
+    assert_eq!((device.last_close, device.writes.len()), (Some(at(2)), Device::WRITES_KEPT));
+    assert_eq!(device.writes.last().unwrap().at, at(102));
 }
 
 #[test]

@@ -138,6 +138,7 @@ pub fn all() -> Vec<Event> {
             write: Write::CloseReports,
             detail: "closed 1 report".to_owned(),
             refused: None,
+            unanswered: false,
         }),
         Fact::ReportCollected(ReportCollected {
             device: Some(device()),

@@ -1,0 +1,280 @@
+//! The last stretch home: a kept answer is imported on its device, and the device read back.
+//!
+//! What an import answers proves nothing: success may be a lie, and a lost answer may hide one.
+//! Only what the device shows afterwards counts.
+
+use serde::{Deserialize, Serialize};
+
+use super::keep::{self, Seen, last_ack};
+use super::poll::look;
+use super::writing::Writing;
+use super::{Error, House};
+use crate::config::Device;
+use crate::device::{self, Session};
+use crate::domain::ack;
+use crate::domain::digest::Sha256;
+use crate::domain::event::{AccessLearned, AnswerDelivered, Fact, ImportForm, Outcome, Write};
+use crate::domain::fleet::{Answer, AnswerStatus, Confirmation, Fleet};
+use crate::domain::instance::{DeviceName, Udi};
+use crate::domain::problem::with_causes;
+use crate::domain::settings::Mode;
+use crate::domain::state::ReportState;
+
+/// How one delivery ended: one line for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    pub object: Sha256,
+    pub name: String,
+    pub device: DeviceName,
+    pub outcome: Outcome,
+}
+
+/// Brings one kept answer to its device and reads back.
+pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> {
+    let (answer, name) = {
+        let fleet = house.ledger.fleet();
+        let Some(answer) = fleet.answers.get(&object).cloned() else {
+            return Err(Error::Input(format!("no answer with the hash {object}; see `ack list`")));
+        };
+        let name = answer.udi.as_ref().and_then(|udi| fleet.resolve(udi)?.device.clone());
+        let Some(name) = name else {
+            return Err(Error::Input(format!("'{}' belongs to no device of the inventory", answer.name)));
+        };
+        (answer, name)
+    };
+    let Some(device) = house.device(&name) else {
+        return Err(Error::Input(format!("device '{name}' is not in the inventory any more")));
+    };
+    if device.mode != Mode::Deliver {
+        return Err(Error::Input(format!("mode of '{name}' is {}, which does not allow imports", device.mode)));
+    }
+    let _turn = house.turn(&name).await;
+    let _first = house.first_login(device).await;
+    if let Some(reason) = house.hold(device) {
+        // Not even an attempt: nothing is sent.
+        let outcome = Outcome::Failed { cause: reason, again: true };
+        return Ok(Delivered { object, name: answer.name, device: name, outcome });
+    }
+    let settled = house.ledger.fleet().answers.get(&object).map(|answer| answer.status.clone());
+    if let Some(AnswerStatus::Confirmed(confirmation)) = settled {
+        // Somebody else delivered it while we waited for our turn.
+        let outcome = match confirmation {
+            Confirmation::ById => Outcome::ConfirmedById,
+            Confirmation::ByTime => Outcome::ConfirmedByTime,
+        };
+        return Ok(Delivered { object, name: answer.name, device: name, outcome });
+    }
+    let lost = |cause: String| device::Error::Ours { step: "read the kept answer", cause };
+    let bytes = match house.ledger.object(&object) {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => Err(lost("its bytes are gone from the ledger".to_owned())),
+        Err(error) => Err(lost(with_causes(&error))),
+    };
+    let (mut proven, intact) = (None, bytes.is_ok());
+    let opened = match bytes {
+        Ok(bytes) => house.session(device).await.map(|session| (session, bytes)),
+        Err(error) => Err(error),
+    };
+    let ended = match opened {
+        Err(error) => Err(error),
+        Ok((mut session, bytes)) => {
+            let limit = house.config.poll.device_timeout;
+            let talk = talk(house, device, &answer, &bytes, &mut session);
+            let ended = tokio::time::timeout(limit, talk).await;
+            proven = session.proven();
+            match ended {
+                Ok(ended) => ended?,
+                Err(_) => Err(device::Error::Unreachable {
+                    step: "deliver",
+                    address: device.authority().unwrap_or_default(),
+                    cause: format!("the whole delivery took longer than {limit:?}"),
+                }),
+            }
+        }
+    };
+    let now = house.clock.now();
+    let mut facts = house.contact_facts(device, proven, ended.as_ref().err());
+    let outcome = match ended {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            // Only what the device itself refused for good, or what is lost, needs a person with the file.
+            let for_good = !intact || matches!(error, device::Error::Failed { .. }) && !error.is_transient();
+            Outcome::Failed { cause: error.to_string(), again: !for_good }
+        }
+    };
+    let delivered = AnswerDelivered { object, device: name.clone(), outcome: outcome.clone() };
+    facts.push(Fact::AnswerDelivered(delivered));
+    house.ledger.append_async(now, facts, Vec::new()).await?;
+    Ok(Delivered { object, name: answer.name, device: name, outcome })
+}
+
+/// The dialogue of a delivery: who is it, hand over in each form, read back after each.
+async fn talk<S: Session>(
+    house: &House,
+    device: &Device,
+    answer: &Answer,
+    bytes: &[u8],
+    session: &mut S,
+) -> Result<Result<Outcome, device::Error>, Error> {
+    let before = match look(session).await {
+        Ok(seen) => seen,
+        Err(error) => return Ok(Err(error)),
+    };
+    house.logged_in(device);
+    let identity = &before.identity;
+    let udi = answer.udi.clone().expect("a placed answer has a UDI");
+    {
+        let fleet = house.ledger.fleet();
+        let expected = fleet.resolve(&udi).map(|instance| instance.udi.clone());
+        if let Some(identity) = identity
+            && fleet.resolve(&identity.udi).map(|instance| instance.udi.clone()) != expected
+        {
+            return Ok(Err(device::Error::Misbehaved {
+                step: "identify",
+                expected: "the instance that the answer is for",
+                got: identity.udi.to_string(),
+            }));
+        }
+    }
+    if all_acknowledged(answer, &before) {
+        // Somebody, or an earlier attempt of ours, was quicker.
+        note(house, &udi, &before).await?;
+        return Ok(Ok(Outcome::ConfirmedById));
+    }
+    let mut taken = false;
+    let mut refusal = None;
+    for form in forms(house, device) {
+        let detail = format!("{} as {}", answer.name, form_name(&form));
+        let writing = Writing::begin(house, device, Write::ImportFile, &detail).await?;
+        let imported = writing.end(session.import(bytes, &form).await).await?;
+        let mut lost = None;
+        match imported {
+            Ok(()) => taken = true,
+            // The next form may be the one this release takes; a closed door is no form.
+            Err(error @ (device::Error::Failed { .. } | device::Error::Misbehaved { .. })) => {
+                refusal = Some(error);
+                continue;
+            }
+            // A lost answer proves as little as a success: the device may have taken the file.
+            Err(error @ device::Error::Unreachable { .. }) => lost = Some(error),
+            Err(error) => return Ok(Err(error)),
+        }
+        match (read_back(house, &udi, answer, bytes, &before, session).await?, lost) {
+            (Ok(Some(outcome)), _) => {
+                let software = before.identity.and_then(|identity| identity.software);
+                learn(house, device, software, form).await?;
+                return Ok(Ok(outcome));
+            }
+            (_, Some(error)) | (Err(error), None) => return Ok(Err(error)),
+            // Where nothing could show a change, another form would prove no more.
+            (Ok(None), None) if answer.reports.is_empty() => break,
+            (Ok(None), None) => {}
+        }
+    }
+    match refusal {
+        Some(error) if !taken => Ok(Err(error)),
+        _ => Ok(Ok(Outcome::Unconfirmed)),
+    }
+}
+
+/// The form that worked on this device and software first, then the configured order.
+fn forms(house: &House, device: &Device) -> Vec<ImportForm> {
+    let fleet = house.ledger.fleet();
+    let known = fleet.devices.get(&device.name);
+    let software = fleet.of_device(&device.name).and_then(|instance| instance.software.clone());
+    let learned = known
+        .filter(|known| known.import_form_software == software)
+        .and_then(|known| known.import_form.clone())
+        .or_else(|| sibling_form(&fleet, software.as_ref()));
+    let mut forms: Vec<ImportForm> = learned.into_iter().collect();
+    for form in &house.config.delivery.import_forms {
+        if !forms.contains(form) {
+            forms.push(form.clone());
+        }
+    }
+    forms
+}
+
+/// What worked on another device of the same software.
+fn sibling_form(fleet: &Fleet, software: Option<&String>) -> Option<ImportForm> {
+    let software = software?;
+    let same = fleet.devices.values().filter(|known| known.import_form_software.as_ref() == Some(software));
+    same.filter_map(|known| known.import_form.clone()).next()
+}
+
+fn form_name(form: &ImportForm) -> String {
+    match form {
+        ImportForm::Raw => "raw".to_owned(),
+        ImportForm::Base64 => "base64".to_owned(),
+        ImportForm::Json(key) => format!("json:{key}"),
+    }
+}
+
+/// Reads state and list again. `None`: the device shows no change.
+async fn read_back<S: Session>(
+    house: &House,
+    udi: &Udi,
+    answer: &Answer,
+    bytes: &[u8],
+    before: &Seen,
+    session: &mut S,
+) -> Result<Result<Option<Outcome>, device::Error>, Error> {
+    let after = match look(session).await {
+        Ok(seen) => seen,
+        Err(error) => return Ok(Err(error)),
+    };
+    note(house, udi, &after).await?;
+    if all_acknowledged(answer, &after) {
+        return Ok(Ok(Some(Outcome::ConfirmedById)));
+    }
+    // A time proves nothing against the device's own word on a report.
+    let denied = answer.reports.iter().any(|id| match after.listed.get(id) {
+        Some(Some(state)) => *state != ReportState::Acknowledged,
+        Some(None) | None => false,
+    });
+    let moved = match (last_ack(&before.state), last_ack(&after.state)) {
+        (before, Some(after)) => before.is_none_or(|before| after > before),
+        (_, None) => false,
+    };
+    let in_force = answer.reports.is_empty() && carries_policy_of(bytes, &after);
+    Ok(Ok(((moved && !denied) || in_force).then_some(Outcome::ConfirmedByTime)))
+}
+
+/// Does the device list every report that the answer acknowledges as acknowledged?
+fn all_acknowledged(answer: &Answer, seen: &Seen) -> bool {
+    !answer.reports.is_empty()
+        && answer.reports.iter().all(|id| seen.listed.get(id) == Some(&Some(ReportState::Acknowledged)))
+}
+
+/// Is the policy in the file the one in use?
+fn carries_policy_of(bytes: &[u8], seen: &Seen) -> bool {
+    let carried = ack::read(bytes).ok().and_then(|file| file.policy).and_then(|policy| policy.name);
+    let in_use = seen.state.policy.as_ref().and_then(|policy| policy.name.as_ref());
+    carried.is_some() && carried.as_ref() == in_use
+}
+
+/// Keeps what was read back, as far as it is news.
+async fn note(house: &House, udi: &Udi, seen: &Seen) -> Result<(), Error> {
+    let facts: Vec<Fact> = {
+        let fleet = house.ledger.fleet();
+        let instance = fleet.resolve(udi);
+        let told = seen.state.udi.is_some().then(|| keep::state(instance, udi, &seen.state)).flatten();
+        told.into_iter().chain(keep::states(instance, udi, &seen.listed)).collect()
+    };
+    if facts.is_empty() {
+        return Ok(());
+    }
+    Ok(house.ledger.append_async(house.clock.now(), facts, Vec::new()).await?)
+}
+
+async fn learn(house: &House, device: &Device, software: Option<String>, form: ImportForm) -> Result<(), Error> {
+    {
+        let fleet = house.ledger.fleet();
+        let known = fleet.devices.get(&device.name);
+        if known.is_some_and(|k| k.import_form.as_ref() == Some(&form) && k.import_form_software == software) {
+            return Ok(());
+        }
+    }
+    let fact = Fact::AccessLearned(AccessLearned { device: device.name.clone(), software, import_form: form });
+    Ok(house.ledger.append_async(house.clock.now(), vec![fact], Vec::new()).await?)
+}
