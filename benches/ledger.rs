@@ -142,7 +142,7 @@ fn identified(instance: usize) -> Vec<Fact> {
         software: Some("17.12.4".to_owned()),
         hostname: Some(format!("edge-{instance:06}")),
     };
-    vec![Fact::DeviceIdentified(device), Fact::StateRead(StateRead { udi: udi(instance), state })]
+    vec![Fact::DeviceIdentified(device), Fact::StateRead(StateRead { udi: udi(instance), state: Box::new(state) })]
 }
 
 /// One report an append, answered when it is durable.
