@@ -101,6 +101,31 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// May the answer change what a plan rests on?
+    fn changes(&self) -> bool {
+        match self {
+            Request::Poll { .. }
+            | Request::Trust { .. }
+            | Request::ReleaseCredential { .. }
+            | Request::CreateBundle { .. }
+            | Request::HandOver { .. }
+            | Request::ImportAnswers { .. }
+            | Request::AssignAnswer { .. } => true,
+            Request::Status(_)
+            | Request::Devices
+            | Request::Device { .. }
+            | Request::Credentials
+            | Request::Reports { .. }
+            | Request::Report { .. }
+            | Request::ReportBytes { .. }
+            | Request::Bundles
+            | Request::Bundle { .. }
+            | Request::Answers => false,
+        }
+    }
+}
+
 /// Which rows of the register, and as of when.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct StatusQuery {

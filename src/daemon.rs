@@ -11,6 +11,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::control;
@@ -65,7 +66,6 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
     let mut watchdog = tokio::time::interval(watchdog_interval());
     let ended = loop {
         work.start().await?;
-        let pause = work.pause();
         tokio::select! {
             _ = terminate.recv() => break "SIGTERM",
             _ = interrupt.recv() => break "SIGINT",
@@ -79,7 +79,9 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
             }
             Some(done) = work.running.join_next() => work.finish(done)?,
             _ = watchdog.tick() => notify(&[sd_notify::NotifyState::Watchdog]),
-            () = tokio::time::sleep(pause) => work.look = true,
+            () = house.stirred() => work.look = true,
+            // An instant and not a pause: whatever else happens meanwhile must not put it off.
+            () = tokio::time::sleep_until(work.look_at), if !work.look => work.look = true,
         }
     };
     tracing::info!(signal = ended, under_way = work.running.len(), "stopping");
@@ -162,6 +164,8 @@ struct Work {
     wake: Option<Timestamp>,
     /// Something may have changed since the last plan.
     look: bool,
+    /// When to look again although nothing is known to have changed.
+    look_at: Instant,
     /// What is wrong with the ledger although it works; said once.
     trouble: Option<String>,
 }
@@ -187,6 +191,7 @@ impl Work {
             running: JoinSet::new(),
             wake: None,
             look: true,
+            look_at: Instant::now(),
             trouble: None,
         }
     }
@@ -259,6 +264,7 @@ impl Work {
             plan::plan(&fleet, &self.house.watched, &self.house.settings, self.run.as_ref(), next, now)
         };
         self.wake = plan.wake;
+        self.look_at = Instant::now() + self.pause();
         self.deliveries.extend(plan.deliver.into_iter().filter(|object| self.delivering.insert(*object)));
         if let Some(run) = &mut self.run {
             run.tried.extend(plan.poll.iter().map(|task| task.device.clone()));

@@ -4,7 +4,6 @@
 //! file, with the common keys `file`, `kind` and `problems`.
 
 mod archive;
-mod output;
 
 use serde_json::{Value, json};
 
@@ -14,8 +13,6 @@ use crate::domain::report::{ReportFacts, ReportType};
 use crate::domain::rum_file::RumFile;
 use crate::domain::slp_file::{self, SlpFile};
 use crate::exchange::archive::{Limits, is_archive};
-
-pub use self::output::{Format, escape, run};
 
 /// Was everything in the file read?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +62,7 @@ fn kind(file: &SlpFile) -> &'static str {
 }
 
 /// Puts the common keys to the others.
-fn finished(name: &str, kind: &str, problems: &Problems, mut json: Value, lines: Vec<String>) -> Inspection {
+pub(crate) fn finished(name: &str, kind: &str, problems: &Problems, mut json: Value, lines: Vec<String>) -> Inspection {
     json["file"] = name.into();
     json["kind"] = kind.into();
     json["problems"] = problems.sentences().into();

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use cron::TimeUnitSpec;
 use jiff::Timestamp;
 
 use crate::domain::digest::Sha256;
@@ -70,13 +71,21 @@ impl Schedule {
 
     /// The times between runs `count` apart, over 32 days and at least 24 runs of a calendar without a clock.
     fn gaps(&self, count: usize) -> Vec<Duration> {
+        const DAY: i64 = 86_400;
         let start: i64 = 1_704_067_200; // 2024-01-01, a Monday of a leap year
-        let end = start + 32 * 86_400;
-        let (mut runs, mut iterator) = (Vec::new(), self.runs_after(Timestamp::from_second(start).unwrap_or_default()));
-        while let Some(run) = iterator.next()
+        let end = start + 32 * DAY;
+        // Every day that has runs has the same ones: asking the crate for each would take its time every minute.
+        let hours = || self.quartz.hours().iter().map(i64::from);
+        let minutes = || self.quartz.minutes().iter().map(i64::from);
+        let of_day: Vec<i64> =
+            hours().flat_map(|hour| minutes().map(move |minute| (hour * 60 + minute) * 60)).collect();
+        let (mut runs, mut after) = (Vec::new(), start);
+        while let Some(run) = Timestamp::from_second(after).ok().and_then(|after| self.runs_after(after).next())
             && (run.as_second() <= end || runs.len() < 24 + count)
         {
-            runs.push(run.as_second());
+            let midnight = run.as_second() - run.as_second().rem_euclid(DAY);
+            runs.extend(of_day.iter().map(|time| midnight + time));
+            after = midnight + DAY - 1;
         }
         runs.windows(count + 1).map(|window| Duration::from_secs(window[count].abs_diff(window[0]))).collect()
     }

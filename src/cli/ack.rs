@@ -19,7 +19,8 @@ pub(super) enum Verb {
     /// Take what the portal gave: archives or single files. Those whose device may be written to are
     /// delivered at once, the others wait.
     Import {
-        #[arg(required = true)]
+        /// Files as the portal named them, neither renamed nor unpacked.
+        #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
         /// Only take them in.
         #[arg(long)]
@@ -33,6 +34,7 @@ pub(super) enum Verb {
     Assign {
         /// The answer: its file, its hash, or the start of its hash.
         file: String,
+        /// Whose it is, by its name in the inventory.
         device: String,
         /// Why, for the record.
         #[arg(long)]
@@ -97,6 +99,7 @@ fn import(
     config: Config,
     out: &mut dyn Write,
 ) -> Result<Exit, Stop> {
+    let several = files.len() > 1;
     let mut read = Vec::new();
     let mut failed = 0;
     for file in files {
@@ -107,7 +110,8 @@ fn import(
             }
             Err(error) => {
                 failed += 1;
-                writeln!(std::io::stderr(), "slp-collector: {}: {error}; the other files are taken", file.display())?;
+                let others = if several { "; the other files are taken" } else { "" };
+                writeln!(std::io::stderr(), "slp-collector: {}: {error}{others}", file.display())?;
             }
         }
     }

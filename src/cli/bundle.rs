@@ -182,7 +182,8 @@ fn verify(path: &Path, out: &mut dyn Write) -> Result<Exit, Stop> {
         }
         Err(error) => {
             let exit = if error.is_unverified() { Exit::NotVerified } else { Exit::Failed };
-            Err(Stop { exit, reason: format!("{}: {}", path.display(), with_causes(&error)) })
+            let (path, cause) = (path.display().to_string(), with_causes(&error));
+            Err(Stop { exit, reason: if cause.contains(&path) { cause } else { format!("{path}: {cause}") } })
         }
     }
 }

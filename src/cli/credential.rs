@@ -14,6 +14,7 @@ pub(super) enum Verb {
     List(Listing),
     /// Let a refused credential be used again.
     Release {
+        /// Its name in the configuration.
         name: String,
         /// Why, for the record.
         #[arg(long)]

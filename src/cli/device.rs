@@ -15,16 +15,19 @@ pub(super) enum Verb {
     List(Listing),
     /// All that is known of one device: identity, state, deadline, every write to it.
     Show {
+        /// Its name in the inventory.
         name: String,
         #[command(flatten)]
         listing: Listing,
     },
     /// Accept a changed certificate after showing it.
+    #[command(group(clap::ArgGroup::new("whom").args(["names", "site"]).required(true)))]
     Trust {
         /// Devices by name.
+        #[arg(value_name = "DEVICE")]
         names: Vec<String>,
         /// Every device of a site that shows another certificate.
-        #[arg(long, conflicts_with = "names")]
+        #[arg(long)]
         site: Option<String>,
         /// Accept what is shown; without it the list is only printed.
         #[arg(long)]
@@ -53,9 +56,6 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
             Ok(Exit::Done)
         }
         Verb::Trust { names, site, accept } => {
-            if names.is_empty() && site.is_none() {
-                return Err(Stop::usage("name devices, or say --site SITE"));
-            }
             let devices: Vec<DeviceName> = names.into_iter().map(DeviceName).collect();
             let request = Request::Trust { devices: devices.clone(), site: site.map(Site), confirmed: accept };
             let lines = part!(ask(config, request, &mut |_| {})?, Answered::Trust(lines) => lines);

@@ -8,7 +8,7 @@ mod bundle;
 pub mod check_config;
 mod credential;
 mod device;
-mod inspect;
+pub mod inspect;
 mod ledger;
 pub mod output;
 mod poll;
@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::domain::problem::printable_lines;
 use output::Format;
 
 /// How a verb ended; the numbers are part of the contract with other programs.
@@ -88,10 +89,21 @@ impl From<std::io::Error> for Stop {
 const AFTER: &str = "Exit codes: 0 done; 1 failed; 2 partly done, what worked is kept; 3 something did not verify; \
 64 wrong usage or configuration; 75 another process holds the ledger.";
 
+const FIRST_STEPS: &str = "First steps:
+  slp-collector check-config           is everything written as it should be?
+  slp-collector poll edge-01           ask one device now
+  slp-collector status                 the deadlines, soonest first
+  slp-collector status --at +100d      the same in 100 days, if nothing is done
+  slp-collector bundle create --close  what a person carries to Cisco's portal
+  slp-collector ack import ACK_*       what the portal gave, to the devices
+  slp-collector inspect FILE           what is in a file, without any configuration
+
+";
+
 /// Collects Cisco Smart Licensing Using Policy usage reports, keeps their deadlines and carries
 /// the acknowledgements home.
 #[derive(Debug, Parser)]
-#[command(name = "slp-collector", version, after_help = AFTER, arg_required_else_help = true)]
+#[command(name = "slp-collector", version, after_help = format!("{FIRST_STEPS}{AFTER}"), arg_required_else_help = true)]
 pub struct Args {
     /// The configuration file.
     #[arg(
@@ -158,7 +170,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit,
         Err(stop) if stop.reason.is_empty() => stop.exit,
         Err(stop) => {
-            drop(writeln!(std::io::stderr(), "slp-collector: {}", output::printable(&stop.reason)));
+            drop(writeln!(std::io::stderr(), "slp-collector: {}", printable_lines(&stop.reason)));
             stop.exit
         }
     };
@@ -232,7 +244,7 @@ fn roff(text: &str) -> String {
 /// `--format`, for verbs that list.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Listing {
-    /// How to print.
+    /// How to print: columns for a person, one JSON document, one JSON object a line, or CSV with a header.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

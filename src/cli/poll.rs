@@ -10,14 +10,17 @@ use super::{Exit, Listing, Stop};
 use crate::config::Config;
 use crate::control::{Reply, Request};
 use crate::domain::instance::DeviceName;
+use crate::domain::problem::printable_lines;
 use crate::flow::poll::{Ask, Polled};
 
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("whom").args(["devices", "all"]).required(true)))]
 pub(super) struct Args {
     /// Devices by name.
+    #[arg(value_name = "DEVICE")]
     devices: Vec<String>,
     /// Every device of the inventory.
-    #[arg(long, conflicts_with = "devices")]
+    #[arg(long)]
     all: bool,
     /// Read only: change nothing, on the devices or here.
     #[arg(long)]
@@ -30,9 +33,6 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
-    if args.devices.is_empty() && !args.all {
-        return Err(Stop::usage("name devices, or say --all"));
-    }
     let devices = args.devices.iter().map(|name| DeviceName(name.clone())).collect();
     let request = Request::Poll { devices, ask: Ask { close: args.close, dry_run: args.dry_run } };
     let mut polled: Vec<Polled> = Vec::new();
@@ -48,6 +48,9 @@ pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exi
         progress.see(&reply);
     })?;
     written?;
+    if polled.is_empty() {
+        writeln!(std::io::stderr(), "slp-collector: no device of the inventory is within reach")?;
+    }
     if args.listing.format != Format::Table {
         polled.sort_by(|a, b| a.device.cmp(&b.device));
         output::list(out, args.listing.format, &polled, COLUMNS)?;
@@ -80,7 +83,7 @@ fn line(polled: &Polled) -> String {
         line.push_str("\n    ");
         line.push_str(remark);
     }
-    output::printable(&line)
+    printable_lines(&line)
 }
 
 /// A bar on standard error while that is a terminal.

@@ -15,8 +15,10 @@ use crate::domain::report::ReportId;
 pub(super) enum Verb {
     /// Kept reports that are not acknowledged; with --all every kept report.
     List {
+        /// Only those of this device.
         #[arg(long)]
         device: Option<String>,
+        /// Also those that are acknowledged.
         #[arg(long)]
         all: bool,
         #[command(flatten)]
@@ -24,6 +26,7 @@ pub(super) enum Verb {
     },
     /// One report: what it says, and its life from device to acknowledgement.
     Show {
+        /// Its number, as `report list` shows it.
         id: u64,
         #[command(flatten)]
         listing: Listing,
@@ -32,6 +35,7 @@ pub(super) enum Verb {
     Export {
         /// Report ids; none: every kept report.
         ids: Vec<u64>,
+        /// Only those of this device.
         #[arg(long)]
         device: Option<String>,
         /// The folder to write to; made if missing.

@@ -33,8 +33,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
+    let known = |site: &String| {
+        config.sites.keys().any(|known| known.0 == *site)
+            || config.inventory.iter().any(|device| device.site.0 == *site)
+    };
+    let unknown = args.site.clone().filter(|site| !known(site));
     let query = StatusQuery { at: args.at, site: args.site.map(Site), state: args.state, due_within: args.due_within };
     let rows = part!(ask(config, Request::Status(query), &mut |_| {})?, Answered::Rows(rows) => rows);
+    if let Some(site) = unknown.filter(|_| rows.is_empty()) {
+        return Err(Stop::usage(format!("no site '{site}' in the configuration, and nothing is known of one")));
+    }
     output::list(out, args.listing.format, &rows, COLUMNS)?;
     Ok(Exit::Done)
 }

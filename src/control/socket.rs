@@ -38,12 +38,16 @@ async fn converse(house: Arc<House>, stream: UnixStream) -> std::io::Result<()> 
     BufReader::new(reader.take(QUESTION_LIMIT)).read_line(&mut question).await?;
     let (tell, mut told) = mpsc::unbounded_channel();
     let work = async move {
-        let last = match serde_json::from_str(&question) {
+        let last = match serde_json::from_str::<Request>(&question) {
             Err(error) => Reply::Failed { input: true, reason: format!("not a question of this version: {error}") },
-            Ok(request) => match execute(&house, request, &tell).await {
-                Ok(answered) => Reply::Done(answered),
-                Err(error) => failed(&error),
-            },
+            Ok(request) => {
+                let changes = request.changes();
+                let answered = execute(&house, request, &tell).await;
+                if changes {
+                    house.stir();
+                }
+                answered.map_or_else(|error| failed(&error), Reply::Done)
+            }
         };
         drop(tell.send(last));
     };

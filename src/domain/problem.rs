@@ -122,6 +122,26 @@ pub fn excerpt(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Foreign text on one line of a terminal or a log: whatever moves the cursor, hides or turns text
+/// is spelled out.
+pub fn printable(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        let hidden = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+        if character.is_control() || hidden {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+/// [`printable`] for a text of several lines.
+pub fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
 /// An error with everything that caused it, in one line for a person.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -152,6 +172,12 @@ mod tests {
         assert!(!problems.is_whole());
         assert_eq!(problems.sentences().len(), MOST + 1);
         assert_eq!(problems.sentences().last().unwrap(), "and 8 more problems");
+    }
+
+    #[test]
+    fn terminals_get_nothing_to_obey() {
+        assert_eq!(printable("a\u{1b}[2Jb\nc\u{9b}d\u{202e}e ü"), "a\\u{1b}[2Jb\\nc\\u{9b}d\\u{202e}e ü");
+        assert_eq!(printable_lines("a\u{1b}\nZürich"), "a\\u{1b}\nZürich");
     }
 
     #[test]

@@ -123,9 +123,8 @@ pub fn assign(house: &House, object: Sha256, device: &DeviceName, note: &str) ->
             return Err(Error::Input(format!("no product instance is known for device '{device}'; poll it first")));
         };
         // The file's own word on whose it is cannot be overruled: the device would refuse it.
-        if let Some(inside) = file.udi()
-            && fleet.resolve(inside).is_none_or(|inside| inside.udi != instance.udi)
-        {
+        let other = |inside: &&Udi| fleet.resolve(inside).is_none_or(|inside| inside.udi != instance.udi);
+        if let Some(inside) = named_inside(&file).find(other) {
             return Err(Error::Input(format!("the answer names {inside}, but '{device}' is {}", instance.udi)));
         }
         let placed = Placed {
@@ -156,6 +155,11 @@ fn received(name: &str, object: Sha256, file: &AnswerFile, placed: Placed, assig
     }
 }
 
+/// Every instance that the file itself names.
+fn named_inside(file: &AnswerFile) -> impl Iterator<Item = &Udi> {
+    file.udis.iter().chain(file.acknowledgements.iter().filter_map(|ack| ack.udi.as_ref()))
+}
+
 /// Whose answer it is: by what is inside, by its name, and the two may not disagree.
 fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String> {
     let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
@@ -167,7 +171,7 @@ fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String>
         Some((bundle.facts.bundle_id.clone(), upload.udi.clone()))
     });
     let named = by_name.as_ref().and_then(|(_, udi)| udi.clone());
-    let mut inside = file.udis.iter().chain(file.acknowledgements.iter().filter_map(|ack| ack.udi.as_ref()));
+    let mut inside = named_inside(file);
     let first = inside.next().cloned();
     if let Some(first) = &first {
         let same = |udi: &Udi| {

@@ -71,6 +71,8 @@ struct Between {
     composing: Mutex<()>,
     /// One dialogue a device at a time, whoever asked for it.
     turns: Mutex<BTreeMap<DeviceName, Arc<tokio::sync::Mutex<()>>>>,
+    /// Somebody changed what a plan rests on.
+    stirred: tokio::sync::Notify,
 }
 
 impl House {
@@ -84,6 +86,16 @@ impl House {
     pub fn reconfigured(&self, config: Config) -> Self {
         let between = self.between.clone();
         House { between, ..House::new(config, self.ledger.clone(), self.clock.clone()) }
+    }
+
+    /// Says that something changed beside the plan's own doing, so that it is made anew.
+    pub fn stir(&self) {
+        self.between.stirred.notify_one();
+    }
+
+    /// Waits for [`stir`](Self::stir); one that came before is not missed.
+    pub async fn stirred(&self) {
+        self.between.stirred.notified().await;
     }
 
     /// The inventory's entry of that name.

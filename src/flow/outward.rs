@@ -13,7 +13,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::event::{BundleMade, BundledReport, Fact};
 use crate::domain::instance::{Account, DeviceName};
 use crate::domain::problem::with_causes;
-use crate::domain::report::read;
+use crate::domain::report::{ReportFacts, ReportId, read};
 use crate::exchange::bundle::{BundleInput, BundleReport, compose, sweep, write_folder, write_tar};
 use crate::exchange::seal::Signer;
 
@@ -43,7 +43,7 @@ pub fn create(
     let now = house.clock.now();
     let (owed, previous_bundle_id) = owed(house, selection);
     let instances = owed.iter().map(|owed| &owed.instance).collect::<std::collections::BTreeSet<_>>().len();
-    let reports = read_objects(house, owed)?;
+    let (reports, mut left_out) = read_objects(house, owed);
     let input = BundleInput {
         bundle_id: random(8)?,
         nonce: random(16)?,
@@ -71,9 +71,8 @@ pub fn create(
         })
         .collect();
     let count = reports.len();
-    let left_out = &bundle.left_out;
-    let left_out =
-        left_out.iter().map(|left| format!("report {} of {}: {}", left.report_id, left.udi, left.cause)).collect();
+    let unfit = bundle.left_out.iter();
+    left_out.extend(unfit.map(|left| format!("report {} of {}: {}", left.report_id, left.udi, left.cause)));
     let made = BundleMade {
         bundle_id: input.bundle_id.clone(),
         nonce: input.nonce,
@@ -94,7 +93,9 @@ struct Owed {
     instance: String,
     device: Option<DeviceName>,
     account: Account,
+    report_id: ReportId,
     object: Sha256,
+    payload_sha256: Sha256,
 }
 
 /// What the selection takes, and the bundle made before this one.
@@ -106,7 +107,9 @@ fn owed(house: &House, selection: &Selection) -> (Vec<Owed>, Option<String>) {
             instance: contribution.udi.to_string(),
             device: contribution.device.cloned(),
             account: contribution.account.clone(),
+            report_id: report.report_id,
             object: report.object,
+            payload_sha256: report.payload_sha256,
         }));
     }
     let of_site = fleet.bundles.values().filter(|bundle| bundle.facts.site == selection.site);
@@ -114,15 +117,31 @@ fn owed(house: &House, selection: &Selection) -> (Vec<Owed>, Option<String>) {
     (owed, previous)
 }
 
-fn read_objects(house: &House, owed: Vec<Owed>) -> Result<Vec<BundleReport>, Error> {
-    let read = |owed: Owed| {
-        let lost = |cause: String| Error::Exchange(format!("object {} of {}: {cause}", owed.object, owed.instance));
-        let raw = house.ledger.object(&owed.object)?.ok_or_else(|| lost("its bytes are gone".to_owned()))?;
-        let text = std::str::from_utf8(&raw).map_err(|error| lost(error.to_string()))?;
-        let facts = read::report(text).map_err(|error| lost(error.to_string()))?.facts;
-        Ok(BundleReport { device: owed.device, account: owed.account, raw, facts })
+/// Reads the bytes. A report whose bytes are gone, or are not what was kept, holds nobody else up.
+fn read_objects(house: &House, owed: Vec<Owed>) -> (Vec<BundleReport>, Vec<String>) {
+    let read = |owed: &Owed| -> Result<(Vec<u8>, ReportFacts), String> {
+        let raw = house.ledger.object(&owed.object).map_err(|error| with_causes(&error))?;
+        let raw = raw.ok_or("its bytes are gone from the ledger")?;
+        let text = std::str::from_utf8(&raw).map_err(|error| error.to_string())?;
+        let facts = read::report(text).map_err(|error| error.to_string())?.facts;
+        if facts.payload_sha256 != owed.payload_sha256 {
+            return Err(format!(
+                "expected a payload with SHA-256 {}, got {}",
+                owed.payload_sha256, facts.payload_sha256
+            ));
+        }
+        Ok((raw, facts))
     };
-    owed.into_iter().map(read).collect()
+    let (mut reports, mut left_out) = (Vec::with_capacity(owed.len()), Vec::new());
+    for owed in owed {
+        match read(&owed) {
+            Ok((raw, facts)) => {
+                reports.push(BundleReport { device: owed.device, account: owed.account, raw, facts });
+            }
+            Err(cause) => left_out.push(format!("report {} of {}: {cause}", owed.report_id, owed.instance)),
+        }
+    }
+    (reports, left_out)
 }
 
 fn refused(error: crate::exchange::bundle::BundleError) -> Error {

@@ -4,8 +4,11 @@
 #![allow(clippy::print_stdout)]
 
 mod architecture;
+mod cli;
 mod config;
+mod daemon;
 mod fleet_loop;
+mod kill;
 mod ledger;
 mod reading;
 mod supply_chain;

@@ -6,7 +6,8 @@ mod damage;
 
 use std::path::PathBuf;
 
-use slp_collector::inspect::{Format, run};
+use slp_collector::cli::inspect::inspect;
+use slp_collector::cli::output::Format;
 
 use crate::support::{data, golden};
 
@@ -24,8 +25,8 @@ const FIXTURES: [&str; 8] = [
 
 fn printed(files: &[PathBuf], format: Format) -> (u8, String) {
     let mut out = Vec::new();
-    let code = run(files, format, &mut out).expect("memory takes every write");
-    (code, String::from_utf8(out).expect("what is printed is text"))
+    let exit = inspect(files, format, &mut out).expect("memory takes every write");
+    (exit.code(), String::from_utf8(out).expect("what is printed is text"))
 }
 
 /// The same for every machine: files by their own name.

@@ -128,9 +128,10 @@ pub const ALL_OF_THEM: [Misbehaviour; 20] = [
         what: "drips",
         told: Told::ByPoll,
         words: &["the whole poll took longer than 10s"],
-        spec: as_it_is,
+        spec: two_licences,
+        // The headers take a second, the body half a minute.
         strike: |_, device| {
-            device.set_fault_on(Fault::Drip { bytes: 1, every: Duration::from_millis(50) }, Scope::path(ALL));
+            device.set_fault_on(Fault::Drip { bytes: 8, every: Duration::from_millis(100) }, Scope::path(ALL));
         },
     },
     Misbehaviour {

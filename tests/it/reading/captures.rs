@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::{Value, json};
+use slp_collector::cli::output::Format;
 use slp_collector::domain::rum_file;
-use slp_collector::inspect::{Completeness, Format, inspect};
+use slp_collector::inspect::{Completeness, inspect};
 
 use super::printed;
 use crate::support::captures;
