@@ -24,6 +24,7 @@ mod disk;
 mod error;
 mod hashing;
 mod heads;
+mod healing;
 mod history;
 mod identity;
 mod index;
@@ -53,6 +54,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 pub use self::error::{Error, Place};
+pub use self::healing::Healing;
 pub use self::history::FoldFrom;
 pub use self::rebuild::{Rebuilt, Reread, rebuild};
 pub use self::verify::{Finding, Severity, Verification, verify};
@@ -91,45 +93,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options { segment_bytes: 256 << 20, segment_months: true, register: RegisterKind::Sled }
-    }
-}
-
-/// What was mended while opening; to be told to the operator once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Healing {
-    /// The last batch was never confirmed; it was cut away.
-    TornTail { segment: u64, after_seq: u64, events_bytes: u64, objects_bytes: u64 },
-    /// sled's snapshots were unreadable; its log was enough.
-    SnapshotsMovedAway { dir: PathBuf },
-    /// A seal had not come to its end and was taken back; the segment goes on growing.
-    SealUndone { segment: u64 },
-    /// A seal had come to its end but for removing the raw files.
-    SealFinished { segment: u64 },
-    /// The register was made anew from the journal; what was there before, if anything, was set aside.
-    RegisterRebuilt { cause: String, set_aside: Option<PathBuf> },
-}
-
-impl fmt::Display for Healing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Healing::TornTail { segment, after_seq, events_bytes, objects_bytes } => write!(
-                f,
-                "segment {segment}: cut an unconfirmed batch after batch {after_seq} \
-                 ({events_bytes} bytes of events, {objects_bytes} of objects)"
-            ),
-            Healing::SnapshotsMovedAway { dir } => {
-                write!(f, "register {}: unreadable snapshots moved away; nothing is lost", dir.display())
-            }
-            Healing::SealUndone { segment } => write!(f, "segment {segment}: took an unfinished seal back"),
-            Healing::SealFinished { segment } => write!(f, "segment {segment}: finished its seal"),
-            Healing::RegisterRebuilt { cause, set_aside } => {
-                write!(f, "the register was made anew from the journal ({cause})")?;
-                match set_aside {
-                    Some(dir) => write!(f, "; the old one is {}", dir.display()),
-                    None => Ok(()),
-                }
-            }
-        }
     }
 }
 
