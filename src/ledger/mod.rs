@@ -199,6 +199,7 @@ impl Ledger {
             seal_again_at: 0,
             register: Some(register),
             register_dirty: false,
+            contacts: Vec::new(),
             lock,
         };
         let owner = std::thread::Builder::new()

@@ -23,6 +23,8 @@ use crate::domain::instance::DeviceName;
 
 /// After this long without work the register is flushed, so that the next start has little to fold.
 const IDLE: Duration = Duration::from_secs(1);
+/// So many contacts go into the register together.
+const CONTACTS_AT_ONCE: usize = 256;
 
 /// One append, made ready on its caller's thread.
 pub(super) struct Prepared {
@@ -87,6 +89,9 @@ pub(super) struct Owner {
     /// `None` after it failed: the next start makes it good from the journal.
     pub register: Option<Box<dyn Register>>,
     pub register_dirty: bool,
+    /// Contacts that the register does not have yet: a write of its own for each would cost more than the rest of a
+    /// poll's bookkeeping, and losing them does no harm.
+    pub contacts: Vec<(DeviceName, Timestamp)>,
     /// Last, so that it is released after everything else is closed.
     pub lock: Lock,
 }
@@ -110,7 +115,7 @@ impl Owner {
                     self.append(group);
                 }
                 Message::Contacts(contacts, reply) => {
-                    self.note_contacts(&contacts);
+                    self.note_contacts(contacts);
                     reply.answer(Ok(()));
                 }
                 Message::Seal(reply) => {
@@ -276,18 +281,31 @@ impl Owner {
         self.register_did(committed);
     }
 
-    fn note_contacts(&mut self, contacts: &[(DeviceName, Timestamp)]) {
-        let noted = self.register.as_mut().map_or(Ok(()), |register| register.note_contacts(contacts));
+    fn note_contacts(&mut self, contacts: Vec<(DeviceName, Timestamp)>) {
         self.register_dirty = true;
-        self.register_did(noted);
-        let mut fleet = self.shared.fleet.write().unwrap_or_else(PoisonError::into_inner);
-        for (device, at) in contacts {
-            let known = fleet.contacts.entry(device.clone()).or_insert(*at);
-            *known = (*known).max(*at);
+        {
+            let mut fleet = self.shared.fleet.write().unwrap_or_else(PoisonError::into_inner);
+            for (device, at) in &contacts {
+                let known = fleet.contacts.entry(device.clone()).or_insert(*at);
+                *known = (*known).max(*at);
+            }
+        }
+        self.contacts.extend(contacts);
+        if self.contacts.len() >= CONTACTS_AT_ONCE {
+            self.write_contacts();
+        }
+    }
+
+    fn write_contacts(&mut self) {
+        let contacts = std::mem::take(&mut self.contacts);
+        if !contacts.is_empty() {
+            let noted = self.register.as_mut().map_or(Ok(()), |register| register.note_contacts(&contacts));
+            self.register_did(noted);
         }
     }
 
     fn flush_register(&mut self) {
+        self.write_contacts();
         if std::mem::take(&mut self.register_dirty) {
             let flushed = self.register.as_mut().map_or(Ok(()), |register| register.flush());
             self.register_did(flushed);
