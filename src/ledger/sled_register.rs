@@ -15,11 +15,12 @@
 //!   at an earlier commit, with the `applied` of that commit, and the batches after it are folded in again.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -56,12 +57,17 @@ impl Drop for Folder {
 /// Waits, within bounds, until nobody holds sled's lock: then none of its threads works on the folder.
 fn wait_until_let_go(dir: &Path) {
     let Ok(file) = File::open(dir.join("db")) else { return };
-    let start = Instant::now();
-    while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && start.elapsed() < LET_GO {
-        std::thread::sleep(Duration::from_millis(2));
+    if file.try_lock().is_ok() {
+        return;
     }
+    let (done, waiting) = sync_channel(1);
+    std::thread::spawn(move || {
+        let _ = file.lock();
+        drop(file);
+        let _ = done.send(());
+    });
     // Whoever opens it next meets the lock and tells, should it still be held.
-    let _ = file.unlock();
+    let _ = waiting.recv_timeout(LET_GO);
 }
 
 impl SledRegister {
