@@ -148,7 +148,7 @@ fn refused(error: crate::exchange::bundle::BundleError) -> Error {
     use crate::exchange::bundle::BundleError;
     match error {
         BundleError::Empty { left_out: 0 } => {
-            Error::Exchange("nothing is owed that this selection takes; see `report list`".to_owned())
+            Error::Input("nothing is owed that this selection takes; see `report list`".to_owned())
         }
         other => Error::Exchange(with_causes(&other)),
     }

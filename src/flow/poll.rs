@@ -147,7 +147,7 @@ async fn talk<S: Session>(
     }
 
     if ask.close {
-        match closing_allowed(house, device) {
+        match closing_allowed(house, device, &seen) {
             Err(reason) => polled.not_closed = Some(reason),
             Ok(()) => {
                 let closing = Writing::begin(house, device, Write::CloseReports, "all running reports").await?;
@@ -196,14 +196,24 @@ pub(super) async fn look<S: Session>(session: &mut S) -> Result<Seen, device::Er
     Ok(Seen { identity, listed: merge(listed, &state.rum_ids), state })
 }
 
-fn closing_allowed(house: &House, device: &Device) -> Result<(), String> {
-    let allowed = house
-        .watched(&device.name)
-        .is_some_and(|watched| plan::may_close(&house.ledger.fleet(), watched, &house.settings, house.clock.now()));
-    if allowed {
-        return Ok(());
+/// May the reports be closed, by the rule and by what the device lists just now? Something listed
+/// and not collected is a close that worked and whose fetch did not: it is fetched first.
+fn closing_allowed(house: &House, device: &Device, seen: &Seen) -> Result<(), String> {
+    let (allowed, closed_before) = {
+        let fleet = house.ledger.fleet();
+        let watched = house.watched(&device.name);
+        let allowed =
+            watched.is_some_and(|watched| plan::may_close(&fleet, watched, &house.settings, house.clock.now()));
+        (allowed, fleet.devices.get(&device.name).is_some_and(|known| known.last_close.is_some()))
+    };
+    match (allowed, wanted(house, device, seen).len()) {
+        (true, 0) => Ok(()),
+        (true, _) if !closed_before => Ok(()),
+        (true, missing) => Err(format!("not closed: {missing} closed reports have to be collected first")),
+        (false, _) => {
+            Err("not closed: the reports of the last close are neither acknowledged nor 30 days old".to_owned())
+        }
     }
-    Err("not closed: the reports of the last close are neither acknowledged nor 30 days old".to_owned())
 }
 
 /// What to ask for: everything at first, later the days since the last success and two more;

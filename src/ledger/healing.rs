@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub enum Healing {
     /// The last batch was never confirmed; it was cut away.
     TornTail { segment: u64, after_seq: u64, events_bytes: u64, objects_bytes: u64 },
+    /// The disk did not keep a batch that had been confirmed. What was left of it is in `kept`.
+    ConfirmedBatchLost { batch: u64, kept: PathBuf },
     /// sled's snapshots were unreadable; its log was enough.
     SnapshotsMovedAway { dir: PathBuf },
     /// A seal had not come to its end and was taken back; the segment goes on growing.
@@ -25,6 +27,12 @@ impl fmt::Display for Healing {
                 f,
                 "segment {segment}: cut an unconfirmed batch after batch {after_seq} \
                  ({events_bytes} bytes of events, {objects_bytes} of objects)"
+            ),
+            Healing::ConfirmedBatchLost { batch, kept } => write!(
+                f,
+                "LOST: batches up to {batch} had been confirmed, and the disk did not keep the last of them; what is left \
+                 is in {}; check the disk, and poll and import again",
+                kept.display()
             ),
             Healing::SnapshotsMovedAway { dir } => {
                 write!(f, "register {}: unreadable snapshots moved away; nothing is lost", dir.display())

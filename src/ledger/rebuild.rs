@@ -49,6 +49,7 @@ pub fn rebuild(dir: &Path, options: Options, from: FoldFrom) -> Result<Rebuilt, 
             false
         }
         Healing::TornTail { .. }
+        | Healing::ConfirmedBatchLost { .. }
         | Healing::SnapshotsMovedAway { .. }
         | Healing::SealUndone { .. }
         | Healing::SealFinished { .. } => true,

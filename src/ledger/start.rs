@@ -1,7 +1,7 @@
 //! From a folder to a fold: checks, heals what a power cut may leave, refuses the rest.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -78,7 +78,7 @@ pub(super) fn start(
     let (walked, witness, mut folded) = std::thread::scope(|scope| {
         let scanning = scope.spawn(|| kept.scan());
         let confirmed = if from == From::Register { wanted } else { None };
-        let walked = walk_and_heal(&open, (wanted, confirmed), before, handles, &mut healings);
+        let walked = walk_and_heal(root, &open, (wanted, confirmed), before, handles, &mut healings);
         let folded = scanning.join().unwrap_or_else(|_| Err("reading it panicked".to_owned()));
         walked.map(|(walked, witness)| (walked, witness, folded))
     })?;
@@ -125,6 +125,7 @@ struct Witness {
 }
 
 fn walk_and_heal(
+    root: &Path,
     open: &Open,
     (wanted, confirmed): (Option<u64>, Option<u64>),
     before: Link,
@@ -149,14 +150,13 @@ fn walk_and_heal(
     }
     let (events_len, pack_len) = open.file_lengths()?;
     if events_len > walked.events_len || pack_len > walked.objects_end {
-        // The register is written after the journal is durable: a batch that it knows was confirmed.
-        if confirmed.is_some_and(|confirmed| confirmed > walked.end.seq) {
-            let what = format!(
-                "batch {} does not read, although it was confirmed; `ledger rebuild` goes on without it",
-                walked.end.seq.saturating_add(1)
-            );
-            return Err(Error::damaged(&open.events_path(), super::error::Place::Offset(walked.events_len), what));
-        }
+        // The register is written after the journal is durable: a batch that it knows was confirmed, and
+        // the disk did not keep it. What is left of it is not thrown away.
+        let lost = confirmed.filter(|confirmed| *confirmed > walked.end.seq);
+        let kept = match lost {
+            Some(batch) => Some((batch, set_tail_aside(root, open, &walked, (events_len, pack_len))?)),
+            None => None,
+        };
         let (mut events, mut pack) = handles(open)?;
         events.cut(walked.events_len).map_err(Error::io("cut back", &open.events_path()))?;
         pack.cut(walked.objects_end).map_err(Error::io("cut back", &open.pack_path()))?;
@@ -166,8 +166,30 @@ fn walk_and_heal(
             events_bytes: events_len - walked.events_len,
             objects_bytes: pack_len - walked.objects_end,
         });
+        healings.extend(kept.map(|(batch, kept)| Healing::ConfirmedBatchLost { batch, kept }));
     }
     Ok((walked, witness))
+}
+
+/// Copies what lies behind the last whole batch into a folder of its own.
+fn set_tail_aside(root: &Path, open: &Open, walked: &Walked, lengths: (u64, u64)) -> Result<PathBuf, Error> {
+    let folder = root.join(format!("torn-{}", walked.end.seq.saturating_add(1)));
+    disk::create_dirs(&folder)?;
+    let tails = [
+        (open.events_path(), walked.events_len, lengths.0, "events.log"),
+        (open.pack_path(), walked.objects_end, lengths.1, "objects.pack"),
+    ];
+    for (path, from, to, name) in tails.into_iter().filter(|(_, from, to, _)| to > from) {
+        let copy = || -> std::io::Result<()> {
+            let mut file = std::fs::File::open(&path)?;
+            std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(from))?;
+            let mut aside = std::fs::File::create(folder.join(name))?;
+            std::io::copy(&mut std::io::Read::take(file, to - from), &mut aside)?;
+            aside.sync_all()
+        };
+        copy().map_err(Error::io("set the torn end aside of", &path))?;
+    }
+    Ok(folder)
 }
 
 /// The register as it was found.

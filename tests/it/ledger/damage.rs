@@ -72,6 +72,14 @@ fn a_batch_torn_anywhere_is_cut(kind: RegisterKind) {
         let (events_bytes, objects_bytes) = ((end.len() - third) as u64, 40 + 8);
         let healing = Healing::TornTail { segment: 1, after_seq: 2, events_bytes, objects_bytes };
         assert_eq!(ledger.healings()[0], healing);
+        // Only the register on disk still knows that the batch was confirmed.
+        if kind == RegisterKind::Sled && end.len() > third {
+            let lost = ledger.healings().iter().find_map(|healing| match healing {
+                Healing::ConfirmedBatchLost { batch: 3, kept } => Some(std::fs::read(kept.join("events.log")).unwrap()),
+                _ => None,
+            });
+            assert_eq!(lost.as_deref(), Some(&end[third..]));
+        }
         assert_eq!(ledger.fleet().devices.len(), 2);
         assert_eq!(events(&ledger, None).len(), 2);
         assert_eq!(ledger.object(&Sha256::of(b"object 3")).unwrap(), None);
