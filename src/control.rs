@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::config::Device;
 use crate::domain::bundle::{self, Selection};
 use crate::domain::deadline::ObligationState;
 use crate::domain::digest::Sha256;
@@ -25,7 +26,7 @@ use crate::domain::instance::{DeviceName, Site};
 use crate::domain::plan::{self, PollTask};
 use crate::domain::problem::with_causes;
 use crate::domain::report::ReportId;
-use crate::domain::settings::{Mode, Reporter};
+use crate::domain::settings::{Mode, Reporter, Trust};
 use crate::domain::status::{self, Row};
 use crate::flow::deliver::{self, Delivered};
 use crate::flow::homeward::{self, Taken, TakenAs};
@@ -50,11 +51,11 @@ pub enum Request {
     Device {
         name: DeviceName,
     },
-    /// Trust the certificate that was refused.
+    /// Show the certificates that were refused; pin those of `accept`, if they are still the ones shown.
     Trust {
         devices: Vec<DeviceName>,
         site: Option<Site>,
-        confirmed: bool,
+        accept: Vec<(DeviceName, Sha256)>,
     },
     Credentials,
     ReleaseCredential {
@@ -222,7 +223,7 @@ pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Resul
         Request::Status(query) => aside(house, move |house| rows(house, &query)).await.map(Answered::Rows),
         Request::Devices => aside(house, |house| rows(house, &StatusQuery::default())).await.map(Answered::Rows),
         Request::Device { name } => sheet(house, &name).map(|sheet| Answered::Device(Box::new(sheet))),
-        Request::Trust { devices, site, confirmed } => trust(house, devices, site, confirmed).await,
+        Request::Trust { devices, site, accept } => trust(house, devices, site, accept).await,
         Request::Credentials => Ok(Answered::Credentials(credentials(house))),
         Request::ReleaseCredential { name, note } => {
             if !house.config.credentials.contains_key(&name) {
@@ -358,31 +359,43 @@ fn sheet(house: &House, name: &DeviceName) -> Result<DeviceSheet, Error> {
     })
 }
 
-async fn trust(house: &House, names: Vec<DeviceName>, site: Option<Site>, confirmed: bool) -> Result<Answered, Error> {
-    let mut lines = Vec::new();
-    {
-        let fleet = house.ledger.fleet();
-        let in_site = |name: &DeviceName| house.device(name).is_some_and(|device| Some(&device.site) == site.as_ref());
-        for (name, known) in &fleet.devices {
-            let wanted = names.contains(name) || (known.refused_pin.is_some() && in_site(name));
-            if wanted {
-                let (pinned, presented) = (known.pin, known.refused_pin);
-                lines.push(TrustLine { device: name.clone(), pinned, presented, accepted: false });
-            }
+/// Shows certificates that wait for a person, and pins those that were shown and accepted.
+async fn trust(
+    house: &House,
+    names: Vec<DeviceName>,
+    site: Option<Site>,
+    accept: Vec<(DeviceName, Sha256)>,
+) -> Result<Answered, Error> {
+    for name in &names {
+        let Some(device) = house.device(name) else {
+            return Err(Error::Input(format!("no device '{name}' in the inventory")));
+        };
+        if device.trust != Trust::Learn {
+            let trust = device.trust;
+            return Err(Error::Input(format!("trust of '{name}' is {trust}: its pin or CA stands in the inventory")));
         }
     }
-    if confirmed {
-        let mut facts = Vec::new();
-        for line in &mut lines {
-            if let Some(fingerprint) = line.presented {
-                line.accepted = true;
-                let device = line.device.clone();
+    let (mut lines, mut facts) = (Vec::new(), Vec::new());
+    {
+        let fleet = house.ledger.fleet();
+        let in_site = |device: &Device| site.as_ref() == Some(&device.site) && device.trust == Trust::Learn;
+        for (name, known) in &fleet.devices {
+            let of_site = known.refused_pin.is_some() && house.device(name).is_some_and(in_site);
+            if !names.contains(name) && !of_site {
+                continue;
+            }
+            // Only what a person saw: it may show yet another one by now.
+            let presented = known.refused_pin;
+            let accepted = presented.is_some_and(|shown| accept.contains(&(name.clone(), shown)));
+            if let (true, Some(fingerprint)) = (accepted, presented) {
+                let device = name.clone();
                 facts.push(Fact::TrustPinned(TrustPinned { device, fingerprint, by: Decider::Operator }));
             }
+            lines.push(TrustLine { device: name.clone(), pinned: known.pin, presented, accepted });
         }
-        if !facts.is_empty() {
-            house.ledger.append_async(house.clock.now(), facts, Vec::new()).await?;
-        }
+    }
+    if !facts.is_empty() {
+        house.ledger.append_async(house.clock.now(), facts, Vec::new()).await?;
     }
     Ok(Answered::Trust(lines))
 }

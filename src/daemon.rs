@@ -86,9 +86,9 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
     };
     tracing::info!(signal = ended, under_way = work.running.len(), "stopping");
     notify(&[sd_notify::NotifyState::Stopping]);
-    serving.abort();
     drop(std::fs::remove_file(&socket));
-    work.drain().await;
+    drop(current);
+    work.drain(serving).await;
     let ledger = house.ledger.clone();
     let closed = tokio::task::spawn_blocking(move || ledger.close()).await;
     closed.map_err(|panic| Error::Internal(format!("closing the ledger: {panic}")))??;
@@ -289,7 +289,7 @@ impl Work {
             Ok(Ok(Done::Delivery(object))) => {
                 self.delivering.remove(&object);
             }
-            Ok(Err(error @ Error::Ledger(_))) => return Err(error),
+            Ok(Err(Error::Ledger(error))) if error.ends_writing() => return Err(error.into()),
             Ok(Err(error)) => tracing::warn!(%error, "left for the next plan"),
             Err(panic) => tracing::error!(%panic, "a dialogue ended abnormally; the next run tries again"),
         }
@@ -308,11 +308,14 @@ impl Work {
         Duration::try_from(left).unwrap_or(Duration::ZERO).clamp(COALESCE, LOOK)
     }
 
-    /// Lets dialogues under way come to their end, for a while.
-    async fn drain(mut self) {
-        let all = async { while self.running.join_next().await.is_some() {} };
+    /// Lets dialogues and answers under way come to their end, for a while.
+    async fn drain(mut self, serving: tokio::task::JoinHandle<()>) {
+        let all = async {
+            while self.running.join_next().await.is_some() {}
+            serving.await
+        };
         if tokio::time::timeout(DRAIN, all).await.is_err() {
-            tracing::warn!(after = ?DRAIN, "dialogues cut off; nothing half-read is kept");
+            tracing::warn!(after = ?DRAIN, "dialogues cut off; what they wrote to devices is on record");
         }
     }
 }

@@ -153,7 +153,7 @@ fn import(
                 writeln!(out, "{}", printable(&text))?;
             }
         }
-        format => output::list(out, format, &lines, &[])?,
+        format => output::list(out, format, &lines, IMPORTED)?,
     }
     Ok(if mismatched > 0 && failed == 0 && worked == 0 {
         Exit::NotVerified
@@ -161,6 +161,25 @@ fn import(
         Exit::of(worked, failed + mismatched)
     })
 }
+
+const IMPORTED: &[Column<Line>] = &[
+    ("name", |line| match line {
+        Line::Taken(taken) => taken.name.clone(),
+        Line::Delivered(delivered) => delivered.name.clone(),
+    }),
+    ("device", |line| match line {
+        Line::Taken(taken) => or_dash(taken.device.as_ref()),
+        Line::Delivered(delivered) => delivered.device.to_string(),
+    }),
+    ("result", |line| match line {
+        Line::Taken(taken) => word(&taken.result),
+        Line::Delivered(delivered) => word(&delivered.outcome),
+    }),
+    ("told", |line| match line {
+        Line::Taken(taken) => line_taken(taken),
+        Line::Delivered(delivered) => line_delivered(delivered),
+    }),
+];
 
 fn line_taken(taken: &Taken) -> String {
     let name = &taken.name;

@@ -60,7 +60,19 @@ async fn answer(config: Config, request: Request, tell: control::Tell) -> Result
     Ok(())
 }
 
+/// Opens the ledger. Another user than its owner, root above all, would leave files in it that the
+/// service cannot write.
 fn open(config: &Config) -> Result<Ledger, Stop> {
+    use std::os::unix::fs::MetadataExt;
+    let dir = flow::ledger_dir(config);
+    if let (Ok(folder), Ok(own)) = (std::fs::metadata(&dir), std::fs::metadata("/proc/self"))
+        && folder.uid() != own.uid()
+    {
+        let dir = dir.display();
+        return Err(Stop::failed(format!(
+            "{dir} belongs to another user and no daemon answers; call as that user: `sudo -u slp-collector slp-collector …`"
+        )));
+    }
     flow::open_ledger(config).map_err(|error| stop(&error))
 }
 

@@ -17,6 +17,7 @@ use crate::domain::instance::Site;
 use crate::domain::problem::with_causes;
 use crate::exchange::archive::Limits;
 use crate::exchange::bundle as exchange;
+use crate::flow::outward::Made;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
@@ -40,7 +41,8 @@ pub(super) enum Verb {
         /// One tar instead of a folder.
         #[arg(long)]
         tar: bool,
-        /// Where to write; the configured exchange folder if not given.
+        /// Where to write; the configured exchange folder if not given. A running daemon writes it, with the
+        /// daemon's rights: under the shipped unit only below /var/lib/slp-collector.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
         /// The instant that names and files carry; now if not given.
@@ -87,10 +89,11 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
             let progress = Progress::new();
             let answered = ask(load()?, request, &mut |reply| {
                 if let Reply::Polled(polled) = &reply
-                    && let Some((_, cause)) = &polled.failure
+                    && let Some(cause) = polled.failure.as_ref().map(|(_, cause)| cause).or(polled.not_closed.as_ref())
                 {
-                    not_polled += 1;
-                    let line = format!("{}: not closed or collected: {cause}", polled.device);
+                    not_polled += usize::from(polled.failure.is_some());
+                    let how = if polled.failure.is_some() { "not collected: " } else { "" };
+                    let line = format!("{}: {how}{cause}", polled.device);
                     progress.above(|| drop(writeln!(std::io::stderr(), "{}", printable(&line))));
                 }
                 progress.see(&reply);
@@ -110,10 +113,11 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
                     }
                     writeln!(out, "next: read READ-ME.txt in it, then `bundle handover {} --note …`", made.bundle_id)?;
                 }
-                Format::Json | Format::Ndjson | Format::Csv => {
+                Format::Json | Format::Ndjson => {
                     serde_json::to_writer(&mut *out, &made).map_err(Stop::failed)?;
                     writeln!(out)?;
                 }
+                Format::Csv => output::list(out, Format::Csv, std::slice::from_ref(&made), MADE)?,
             }
             Ok(if not_polled > 0 || !made.left_out.is_empty() { Exit::Partly } else { Exit::Done })
         }
@@ -155,6 +159,15 @@ const COLUMNS: &[Column<Bundle>] = &[
     ("before it", |bundle| or_dash(bundle.facts.previous_bundle_id.as_ref())),
     ("name", |bundle| bundle.facts.name.clone()),
     ("note", |bundle| bundle.handover_note.clone().unwrap_or_default()),
+];
+
+const MADE: &[Column<Made>] = &[
+    ("bundle", |made| made.bundle_id.clone()),
+    ("path", |made| made.path.display().to_string()),
+    ("reports", |made| made.reports.to_string()),
+    ("instances", |made| made.instances.to_string()),
+    ("before it", |made| or_dash(made.previous_bundle_id.as_ref())),
+    ("left out", |made| made.left_out.join("; ")),
 ];
 
 const REPORTS: &[Column<crate::domain::event::BundledReport>] = &[

@@ -28,16 +28,25 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
         Verb::Release { name, note } => (Request::ReleaseCredential { name, note }, output::Format::Table),
     };
     let lines = part!(ask(config, request, &mut |_| {})?, Answered::Credentials(lines) => lines);
-    let lines: Vec<(String, CredentialLine)> = lines.into_iter().collect();
+    let named = |(credential, line)| Named { credential, line };
+    let lines: Vec<Named> = lines.into_iter().map(named).collect();
     output::list(out, format, &lines, COLUMNS)?;
     Ok(Exit::Done)
 }
 
-const COLUMNS: &[Column<(String, CredentialLine)>] = &[
-    ("credential", |(name, _)| name.clone()),
-    ("username", |(_, line)| line.username.clone()),
-    ("held", |(_, line)| line.held.to_string()),
-    ("refused by", |(_, line)| line.known.refused_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
-    ("last refusal", |(_, line)| minute(line.known.last_refusal)),
-    ("released", |(_, line)| minute(line.known.released)),
+/// A credential as it is printed.
+#[derive(serde::Serialize)]
+struct Named {
+    credential: String,
+    #[serde(flatten)]
+    line: CredentialLine,
+}
+
+const COLUMNS: &[Column<Named>] = &[
+    ("credential", |named| named.credential.clone()),
+    ("username", |named| named.line.username.clone()),
+    ("held", |named| named.line.held.to_string()),
+    ("refused by", |named| named.line.known.refused_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+    ("last refusal", |named| minute(named.line.known.last_refusal)),
+    ("released", |named| minute(named.line.known.released)),
 ];

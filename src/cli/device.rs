@@ -7,6 +7,7 @@ use super::output::{self, Column, minute, or_dash, printable, word};
 use super::{Exit, Listing, Stop, status};
 use crate::config::Config;
 use crate::control::{Answered, DeviceSheet, Request, TrustLine};
+use crate::domain::digest::Sha256;
 use crate::domain::instance::{DeviceName, Site};
 
 #[derive(Debug, clap::Subcommand)]
@@ -57,19 +58,27 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
         }
         Verb::Trust { names, site, accept } => {
             let devices: Vec<DeviceName> = names.into_iter().map(DeviceName).collect();
-            let request = Request::Trust { devices: devices.clone(), site: site.map(Site), confirmed: accept };
-            let lines = part!(ask(config, request, &mut |_| {})?, Answered::Trust(lines) => lines);
+            let site = site.map(Site);
+            let trust = |accept: Vec<(DeviceName, Sha256)>| {
+                let request = Request::Trust { devices: devices.clone(), site: site.clone(), accept };
+                Ok(part!(ask(config.clone(), request, &mut |_| {})?, Answered::Trust(lines) => lines))
+            };
+            let mut lines = trust(Vec::new())?;
+            if accept {
+                let shown = lines.iter().filter_map(|line| Some((line.device.clone(), line.presented?)));
+                lines = trust(shown.collect())?;
+            }
             output::list(out, output::Format::Table, &lines, TRUST)?;
-            if !accept && lines.iter().any(|line| line.presented.is_some()) {
+            let waiting = lines.iter().filter(|line| line.presented.is_some()).count();
+            if !accept && waiting > 0 {
                 writeln!(out, "\nnothing is accepted yet: compare with the device, then add --accept")?;
             }
-            let found = |name: &DeviceName| lines.iter().any(|line| line.device == *name && line.presented.is_some());
-            match devices.iter().find(|name| !found(name)) {
-                Some(name) => {
-                    Err(Stop::failed(format!("device '{name}' shows no other certificate than the pinned one")))
-                }
-                None => Ok(Exit::Done),
+            let found = |name: &&DeviceName| lines.iter().any(|line| line.device == **name && line.presented.is_some());
+            let missing: Vec<&DeviceName> = devices.iter().filter(|name| !found(name)).collect();
+            for name in &missing {
+                writeln!(std::io::stderr(), "slp-collector: '{name}' shows no other certificate than the pinned one")?;
             }
+            Ok(Exit::of(waiting, missing.len()))
         }
     }
 }

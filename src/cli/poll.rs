@@ -56,6 +56,10 @@ pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exi
         output::list(out, args.listing.format, &polled, COLUMNS)?;
     }
     let failed = polled.iter().filter(|polled| polled.failure.is_some()).count();
+    if failed == 0 && polled.iter().any(|polled| !polled.problems.is_empty()) {
+        // Single reports could not be read; the others are kept.
+        return Ok(Exit::Partly);
+    }
     Ok(Exit::of(polled.len() - failed, failed))
 }
 

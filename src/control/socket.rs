@@ -7,26 +7,39 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 use super::{Reply, Request, Tell, execute, failed};
 use crate::flow::House;
 
-/// Answers questions on the socket until dropped. Each connection is one question, answered by the
-/// house as it is configured then.
-pub async fn serve(houses: watch::Receiver<Arc<House>>, listener: UnixListener) {
+/// Answers questions on the socket. Each connection is one question, answered by the house as it is
+/// configured then. Ends when nobody configures any more (the sender is gone) and every question
+/// that was asked before is answered.
+pub async fn serve(mut houses: watch::Receiver<Arc<House>>, listener: UnixListener) {
+    let mut conversations = JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let accepted = tokio::select! {
+            changed = houses.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => break,
+            },
+            Some(_) = conversations.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
             // Out of descriptors: others finish and give some back.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         let house = houses.borrow().clone();
-        tokio::spawn(async move {
+        conversations.spawn(async move {
             if let Err(error) = converse(house, stream).await {
                 tracing::debug!(%error, "a control connection ended early");
             }
         });
     }
+    drop(listener);
+    while conversations.join_next().await.is_some() {}
 }
 
 /// The largest question: answer files of a big fleet in base64.
@@ -52,12 +65,17 @@ async fn converse(house: Arc<House>, stream: UnixStream) -> std::io::Result<()> 
         drop(tell.send(last));
     };
     let work = tokio::spawn(work);
+    // Whoever asked may go away; what was begun is brought to its end all the same.
+    let mut heard = Ok(());
     while let Some(reply) = told.recv().await {
-        let mut line = serde_json::to_vec(&reply)?;
-        line.push(b'\n');
-        writer.write_all(&line).await?;
+        if heard.is_ok() {
+            let mut line = serde_json::to_vec(&reply)?;
+            line.push(b'\n');
+            heard = writer.write_all(&line).await;
+        }
     }
-    work.await.map_err(std::io::Error::other)
+    work.await.map_err(std::io::Error::other)?;
+    heard
 }
 
 /// Asks the daemon behind `socket`. `None`: no daemon listens there.

@@ -97,6 +97,22 @@ impl Error {
         }
     }
 
+    /// Will nothing be stored any more until the ledger is opened again?
+    pub fn ends_writing(&self) -> bool {
+        match self {
+            Error::Poisoned { .. } | Error::Closed => true,
+            Error::Held { .. }
+            | Error::TooNew { .. }
+            | Error::NotALedger { .. }
+            | Error::Damaged { .. }
+            | Error::Io { .. }
+            | Error::NotStored { .. }
+            | Error::TooLarge { .. }
+            | Error::BeforeHistory { .. }
+            | Error::Register { .. } => false,
+        }
+    }
+
     pub(super) fn damaged(file: &Path, place: Place, what: impl Into<String>) -> Error {
         Error::Damaged { file: file.to_owned(), place, what: what.into() }
     }

@@ -32,7 +32,7 @@ fn after_three_refusals_the_fourth_device_is_never_asked() {
     site.run(["poll", "--all", "--close"]).exits(1);
     assert!(site.fleet.devices().all(|device| device.counters().total() <= 1));
     let listed: Value = site.run(["credential", "list", "--format", "json"]).exits(0).json();
-    assert_eq!((&listed[0][0], &listed[0][1]["held"]), (&"slp".into(), &true.into()));
+    assert_eq!((&listed[0]["credential"], &listed[0]["held"]), (&"slp".into(), &true.into()));
 
     site.fleet.devices().for_each(lab::Handle::clear_fault);
     site.run(["credential", "release", "slp", "--note", "the new password is in the file"]).exits(0);
