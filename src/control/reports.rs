@@ -1,5 +1,6 @@
 //! Kept reports as a person sees them: their place, their content, their life, their bytes.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::digest::Sha256;
 use crate::domain::event::{BundledReport, Event, Fact, ReportCollected};
-use crate::domain::fleet::{Answer, Fleet, Instance, OwedReport};
+use crate::domain::fleet::{Answer, Bundle, Fleet, Instance, OwedReport};
 use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::report::{ReportFacts, ReportId};
 use crate::domain::state::ReportState;
@@ -67,18 +68,29 @@ fn state_word(state: ReportState) -> String {
     serde_json::to_value(state).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
+/// The newest bundle that each report is in.
+type Bundled = BTreeMap<(Udi, ReportId), String>;
+
+fn bundled(fleet: &Fleet) -> Bundled {
+    let mut bundles: Vec<_> = fleet.bundles.values().collect();
+    bundles.sort_by_key(|bundle| bundle.made);
+    let reports = |bundle: &Bundle| {
+        let id = bundle.facts.bundle_id.clone();
+        let key = move |report: &BundledReport| ((report.udi.clone(), report.report_id), id.clone());
+        bundle.facts.reports.iter().map(key).collect::<Vec<_>>()
+    };
+    bundles.into_iter().flat_map(reports).collect()
+}
+
 /// The line of a report found in the journal, with what the fold knows of it now.
-fn line_of_fact(fleet: &Fleet, at: Timestamp, fact: &ReportCollected) -> ReportLine {
+fn line_of_fact(fleet: &Fleet, bundled: &Bundled, at: Timestamp, fact: &ReportCollected) -> ReportLine {
     let (udi, id) = (&fact.report.udi, fact.report.report_id);
     let instance = fleet.resolve(udi);
     if let Some((instance, owed)) = instance.and_then(|instance| Some((instance, instance.owed(udi, id)?))) {
         return line_of_owed(instance, owed);
     }
     let acknowledged = instance.is_some_and(|instance| instance.acknowledged.contains(udi, id));
-    let bundles = fleet
-        .bundles
-        .values()
-        .filter(|bundle| bundle.facts.reports.iter().any(|report| report.report_id == id && report.udi == *udi));
+    let bundle = bundled.get(&(udi.clone(), id)).cloned();
     ReportLine {
         device: fact.device.clone(),
         udi: udi.clone(),
@@ -88,7 +100,7 @@ fn line_of_fact(fleet: &Fleet, at: Timestamp, fact: &ReportCollected) -> ReportL
         end: fact.report.end(),
         collected: at,
         state: acknowledged.then(|| "acknowledged".to_owned()),
-        bundle: bundles.max_by_key(|bundle| bundle.made).map(|bundle| bundle.facts.bundle_id.clone()),
+        bundle,
         payload_sha256: fact.report.payload_sha256,
         object: fact.object,
     }
@@ -97,9 +109,10 @@ fn line_of_fact(fleet: &Fleet, at: Timestamp, fact: &ReportCollected) -> ReportL
 pub(super) fn reports(house: &House, device: Option<&DeviceName>, all: bool) -> Result<Vec<ReportLine>, Error> {
     let mut lines = Vec::new();
     if all {
+        let bundled = bundled(&house.ledger.fleet());
         house.ledger.events(None, &mut |event: &Event| {
             if let Fact::ReportCollected(fact) = &event.fact {
-                lines.push(line_of_fact(&house.ledger.fleet(), event.at, fact));
+                lines.push(line_of_fact(&house.ledger.fleet(), &bundled, event.at, fact));
             }
             ControlFlow::Continue(())
         })?;
@@ -116,6 +129,7 @@ pub(super) fn reports(house: &House, device: Option<&DeviceName>, all: bool) -> 
 
 pub(super) fn lives(house: &House, id: ReportId) -> Result<Vec<ReportLife>, Error> {
     let mut lives: Vec<ReportLife> = Vec::new();
+    let bundled = bundled(&house.ledger.fleet());
     house.ledger.events(None, &mut |event: &Event| {
         let fleet = house.ledger.fleet();
         let at = event.at;
@@ -125,7 +139,7 @@ pub(super) fn lives(house: &House, id: ReportId) -> Result<Vec<ReportLife>, Erro
                 if fact.presumed_acknowledged {
                     events.push((at, "ended before the last ACK: presumed acknowledged".to_owned()));
                 }
-                let line = line_of_fact(&fleet, at, fact);
+                let line = line_of_fact(&fleet, &bundled, at, fact);
                 lives.push(ReportLife { line, facts: fact.report.clone(), events });
             }
             Fact::ReportStates(fact) => {
