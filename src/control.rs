@@ -59,7 +59,9 @@ pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Resul
         }
         Request::Report { id } => aside(house, move |house| reports::lives(house, id)).await.map(Answered::Report),
         Request::ReportBytes { ids, device } => {
-            aside(house, move |house| reports::bytes_of(house, &ids, device.as_ref())).await.map(Answered::Bytes)
+            let tell = tell.clone();
+            aside(house, move |house| reports::bytes_of(house, &ids, device.as_ref(), &tell)).await?;
+            Ok(Answered::Nothing)
         }
         Request::CreateBundle { selection, close, tar, out, at } => {
             if close {

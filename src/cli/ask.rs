@@ -27,7 +27,9 @@ pub(super) fn ask(config: Config, request: Request, told: &mut dyn FnMut(Reply))
                 let exit = if input { Exit::Usage } else { Exit::Failed };
                 last = Some(Err(Stop { exit, reason }));
             }
-            part @ (Reply::Total(_) | Reply::Polled(_) | Reply::Taken(_) | Reply::Delivered(_)) => told(part),
+            part @ (Reply::Total(_) | Reply::Polled(_) | Reply::Taken(_) | Reply::Delivered(_) | Reply::Bytes(_)) => {
+                told(part)
+            }
         }
     }
     runtime.block_on(answering).map_err(|panic| Stop::failed(format!("ended abnormally: {panic}")))??;

@@ -7,7 +7,7 @@ use super::ask::{ask, part};
 use super::output::{self, Column, minute, or_dash, printable};
 use super::{Exit, Listing, Stop};
 use crate::config::Config;
-use crate::control::{Answered, ReportBytes, ReportLife, ReportLine, Request};
+use crate::control::{Answered, Reply, ReportBytes, ReportLife, ReportLine, Request};
 use crate::domain::instance::DeviceName;
 use crate::domain::report::ReportId;
 
@@ -70,11 +70,15 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
         }
         Verb::Export { ids, device, out: dir } => {
             let ids = ids.into_iter().map(ReportId).collect();
-            let request = Request::ReportBytes { ids, device: device.map(DeviceName) };
-            let reports = part!(ask(config, request, &mut |_| {})?, Answered::Bytes(reports) => reports);
             std::fs::create_dir_all(&dir).map_err(|error| Stop::failed(format!("{}: {error}", dir.display())))?;
-            reports.iter().try_for_each(|report| export(out, &dir, report))?;
-            Ok(Exit::Done)
+            let request = Request::ReportBytes { ids, device: device.map(DeviceName) };
+            let mut written = Ok(());
+            ask(config, request, &mut |reply| {
+                if let (Reply::Bytes(report), Ok(())) = (&reply, &written) {
+                    written = export(out, &dir, report);
+                }
+            })?;
+            written.map(|()| Exit::Done)
         }
     }
 }

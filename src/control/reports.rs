@@ -14,6 +14,8 @@ use crate::domain::report::{ReportFacts, ReportId};
 use crate::domain::state::ReportState;
 use crate::flow::{Error, House};
 
+use super::{Reply, Tell};
+
 /// One kept report.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReportLine {
@@ -194,22 +196,18 @@ pub(super) fn lives(house: &House, id: ReportId) -> Result<Vec<ReportLife>, Erro
     Ok(lives)
 }
 
-pub(super) fn bytes_of(
-    house: &House,
-    ids: &[ReportId],
-    device: Option<&DeviceName>,
-) -> Result<Vec<ReportBytes>, Error> {
+pub(super) fn bytes_of(house: &House, ids: &[ReportId], device: Option<&DeviceName>, tell: &Tell) -> Result<(), Error> {
     let mut lines = reports(house, device, true)?;
     lines.retain(|line| ids.is_empty() || ids.contains(&line.report_id));
     if let Some(missing) = ids.iter().find(|id| !lines.iter().any(|line| line.report_id == **id)) {
         return Err(Error::Input(format!("no report {missing} is kept; see `report list --all`")));
     }
-    let mut all = Vec::with_capacity(lines.len());
     for line in lines {
         let gone = || Error::Internal(format!("the bytes of report {} are gone from the ledger", line.report_id));
         let bytes = house.ledger.object(&line.object)?.ok_or_else(gone)?;
         let base64 = data_encoding::BASE64.encode(&bytes);
-        all.push(ReportBytes { udi: line.udi, report_id: line.report_id, base64 });
+        // One by one: all of them need not fit into memory.
+        drop(tell.send(Reply::Bytes(ReportBytes { udi: line.udi, report_id: line.report_id, base64 })));
     }
-    Ok(all)
+    Ok(())
 }
