@@ -242,10 +242,7 @@ impl Work {
         let now = self.house.clock.now();
         let trouble = self.house.ledger.trouble();
         if trouble != self.trouble {
-            match &trouble {
-                Some(trouble) => tracing::warn!(trouble, "the ledger keeps everything, but not as it should"),
-                None => tracing::info!("the ledger is as it should be again"),
-            }
+            tracing::warn!(?trouble, "the ledger keeps everything, but not as it should; a restart mends it");
             self.trouble = trouble;
         }
         if self.run.is_none() {

@@ -12,6 +12,7 @@ use super::status::instant;
 use super::{Exit, Listing, Stop};
 use crate::control::{Answered, Reply, Request};
 use crate::domain::bundle::Selection;
+use crate::domain::digest::Sha256;
 use crate::domain::fleet::Bundle;
 use crate::domain::instance::Site;
 use crate::domain::problem::with_causes;
@@ -64,6 +65,9 @@ pub(super) enum Verb {
     Verify {
         /// The folder or the tar.
         path: PathBuf,
+        /// The SHA-256 of the certificate that must have signed it; else whoever signed is named.
+        #[arg(long, value_name = "FINGERPRINT", value_parser = fingerprint)]
+        signer: Option<Sha256>,
     },
     /// Record that a bundle left the house; the wait for its answer counts from then.
     Handover {
@@ -126,7 +130,7 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
         Verb::Handover { id, at, note } => {
             bundles(load()?, Request::HandOver { id, at, note }, Listing { format: Format::Table }, out)
         }
-        Verb::Verify { path } => verify(&path, out),
+        Verb::Verify { path, signer } => verify(&path, signer, out),
     }
 }
 
@@ -176,10 +180,15 @@ const REPORTS: &[Column<crate::domain::event::BundledReport>] = &[
     ("payload sha256", |report| report.payload_sha256.to_string()),
 ];
 
+/// A fingerprint as OpenSSL prints it, or without colons.
+fn fingerprint(text: &str) -> Result<Sha256, String> {
+    text.replace(':', "").parse().map_err(|error: crate::domain::digest::NotADigest| error.to_string())
+}
+
 /// Checks a bundle against its own signature; the signer is named, for a person to compare.
-fn verify(path: &Path, out: &mut dyn Write) -> Result<Exit, Stop> {
+fn verify(path: &Path, signer: Option<Sha256>, out: &mut dyn Write) -> Result<Exit, Stop> {
     let opened = exchange::open(path, &Limits::own());
-    let verified = opened.and_then(|opened| opened.verify(None));
+    let verified = opened.and_then(|opened| opened.verify(signer));
     match verified {
         Ok(verified) => {
             let (manifest, signer) = (&verified.manifest, &verified.signer);
