@@ -1,0 +1,196 @@
+//! The questions and the parts of their answers: what the command line and the daemon say to each other.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::reports::{ReportBytes, ReportLife, ReportLine};
+use crate::domain::bundle::Selection;
+use crate::domain::deadline::ObligationState;
+use crate::domain::digest::Sha256;
+use crate::domain::fleet::{Answer, Bundle, Credential, Instance};
+use crate::domain::instance::{DeviceName, Site};
+use crate::domain::report::ReportId;
+use crate::domain::status::Row;
+use crate::flow::deliver::Delivered;
+use crate::flow::homeward::Taken;
+use crate::flow::outward::Made;
+use crate::flow::poll::{Ask, Polled};
+
+/// One question.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// Poll these devices; none named: all.
+    Poll {
+        devices: Vec<DeviceName>,
+        ask: Ask,
+    },
+    Status(StatusQuery),
+    Devices,
+    Device {
+        name: DeviceName,
+    },
+    /// Show the certificates that were refused; pin those of `accept`, if they are still the ones shown.
+    Trust {
+        devices: Vec<DeviceName>,
+        site: Option<Site>,
+        accept: Vec<(DeviceName, Sha256)>,
+    },
+    Credentials,
+    ReleaseCredential {
+        name: String,
+        note: Option<String>,
+    },
+    Reports {
+        device: Option<DeviceName>,
+        all: bool,
+    },
+    Report {
+        id: ReportId,
+    },
+    /// The signed bytes of reports.
+    ReportBytes {
+        ids: Vec<ReportId>,
+        device: Option<DeviceName>,
+    },
+    CreateBundle {
+        selection: Selection,
+        close: bool,
+        tar: bool,
+        out: Option<PathBuf>,
+        at: Option<Timestamp>,
+    },
+    Bundles,
+    Bundle {
+        id: String,
+    },
+    HandOver {
+        id: String,
+        at: Option<Timestamp>,
+        note: String,
+    },
+    /// Files from the portal: name and base64 of the bytes.
+    ImportAnswers {
+        files: Vec<(String, String)>,
+        deliver: bool,
+    },
+    Answers,
+    AssignAnswer {
+        object: Sha256,
+        device: DeviceName,
+        note: String,
+    },
+}
+
+impl Request {
+    /// May the answer change what a plan rests on?
+    pub(super) fn changes(&self) -> bool {
+        match self {
+            Request::Poll { .. }
+            | Request::Trust { .. }
+            | Request::ReleaseCredential { .. }
+            | Request::CreateBundle { .. }
+            | Request::HandOver { .. }
+            | Request::ImportAnswers { .. }
+            | Request::AssignAnswer { .. } => true,
+            Request::Status(_)
+            | Request::Devices
+            | Request::Device { .. }
+            | Request::Credentials
+            | Request::Reports { .. }
+            | Request::Report { .. }
+            | Request::ReportBytes { .. }
+            | Request::Bundles
+            | Request::Bundle { .. }
+            | Request::Answers => false,
+        }
+    }
+}
+
+/// Which rows of the register, and as of when.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StatusQuery {
+    pub at: Option<Timestamp>,
+    pub site: Option<Site>,
+    pub state: Option<ObligationState>,
+    pub due_within: Option<SignedDuration>,
+}
+
+/// One part of an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// So many things are to be done.
+    Total(usize),
+    Polled(Polled),
+    Taken(Taken),
+    Delivered(Delivered),
+    Bytes(ReportBytes),
+    /// The answer is complete.
+    Done(Answered),
+    /// It cannot be given; whose mistake it is.
+    Failed {
+        input: bool,
+        reason: String,
+    },
+}
+
+/// The last part of an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answered {
+    /// Everything was said on the way.
+    Nothing,
+    Rows(Vec<Row>),
+    Device(Box<DeviceSheet>),
+    Trust(Vec<TrustLine>),
+    Credentials(BTreeMap<String, CredentialLine>),
+    Reports(Vec<ReportLine>),
+    Report(Vec<ReportLife>),
+    Made(Made),
+    Bundles(BTreeMap<String, Bundle>),
+    Answers(Vec<AnswerLine>),
+}
+
+/// All that is known of one device.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeviceSheet {
+    pub row: Row,
+    /// `host:port`; `null` for a device that a person visits.
+    pub address: Option<String>,
+    pub credential: Option<String>,
+    pub trust: String,
+    pub known: crate::domain::fleet::Device,
+    pub instance: Option<Instance>,
+}
+
+/// One certificate waiting for a person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrustLine {
+    pub device: DeviceName,
+    pub pinned: Option<Sha256>,
+    /// `None`: the device showed no other certificate.
+    pub presented: Option<Sha256>,
+    pub accepted: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CredentialLine {
+    pub username: String,
+    pub held: bool,
+    #[serde(flatten)]
+    pub known: Credential,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AnswerLine {
+    pub object: Sha256,
+    pub device: Option<DeviceName>,
+    /// What keeps it from being delivered.
+    pub waits_for: Option<String>,
+    #[serde(flatten)]
+    pub answer: Answer,
+}
