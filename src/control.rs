@@ -64,6 +64,11 @@ pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Resul
             Ok(Answered::Nothing)
         }
         Request::CreateBundle { selection, close, tar, out, at } => {
+            if let Some(site) = selection.site.as_ref().filter(|site| !is_known(house, site)) {
+                return Err(Error::Input(format!(
+                    "no site '{site}' in the configuration, and nothing is known of one"
+                )));
+            }
             if close {
                 let devices = selected_devices(house, &selection);
                 poll_each(house, devices, Ask { close: true, dry_run: false }, tell).await?;
@@ -231,6 +236,12 @@ fn credentials(house: &House) -> BTreeMap<String, CredentialLine> {
         (name.clone(), CredentialLine { username: credential.username.clone(), held, known })
     };
     house.config.credentials.iter().map(line).collect()
+}
+
+/// Is it configured, or was something ever there? Else its name is a slip.
+fn is_known(house: &House, site: &Site) -> bool {
+    let configured = house.config.sites.contains_key(site);
+    configured || house.ledger.fleet().instances.values().any(|instance| instance.site == *site)
 }
 
 /// The devices whose reports a selection would take, and may be closed for it.

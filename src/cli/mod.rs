@@ -199,7 +199,10 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, Stop> {
         Verb::Ack(verb) => ack::run(verb, config()?, out),
         Verb::Ledger(verb) => ledger::run(&verb, &config()?, out),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "slp-collector", out);
+            // The generator panics where it cannot write, so it writes to memory.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "slp-collector", &mut script);
+            out.write_all(&script)?;
             Ok(Exit::Done)
         }
         Verb::Man => {

@@ -52,6 +52,7 @@ fn how_a_verb_ended_is_told_by_its_exit_code() {
         &["status", "--format", "xml"],
         &["report", "show", "1"],
         &["bundle", "create"],
+        &["bundle", "create", "--site", "nowhere"],
         &["bundle", "show", "nothing"],
         &["ack", "assign", "nothing", "edge-1", "--note", "x"],
         &["credential", "release", "nobody"],
@@ -263,4 +264,19 @@ fn an_unknown_key_is_told_with_its_file_and_line() {
         );
     }
     assert!(!site.path("state").exists(), "nothing is made under a wrong configuration");
+}
+
+#[test]
+fn whoever_closes_the_pipe_early_makes_nothing_panic() {
+    use std::process::Stdio;
+    let site = site();
+    for verb in [&["completions", "bash"][..], &["man"]] {
+        let mut child =
+            site.command(verb.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Nobody reads: the first write meets a broken pipe.
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{verb:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stderr.is_empty(), "{verb:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
