@@ -229,7 +229,8 @@ fn everything_is_there(site: &Site, ledger: &Ledger, seen: &Seen) {
     }
     assert_eq!(made, seen.reports.len());
     assert!(made > 2 * DEVICES, "only {made} reports were at stake");
-    assert!(seen.confirmed.len() > DEVICES, "only {} answers were confirmed", seen.confirmed.len());
+    // Each device has at least the answer that settled its first reports; how many more, the kills decide.
+    assert!(seen.confirmed.len() >= DEVICES, "only {} answers were confirmed", seen.confirmed.len());
 }
 
 /// The bundles in the exchange folder; those put aside while they were written do not count.
