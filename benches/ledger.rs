@@ -4,8 +4,11 @@
 //! one run belong together: read the ratios. Each opening runs in a process of its own, so that its memory
 //! is its own. The folder is inside `target`, because a file system in memory confirms nothing.
 
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -192,8 +195,9 @@ fn alone(verb: &str, dir: &Path) {
 fn large() {
     let instances = setting("SLP_BENCH_INSTANCES", 100_000);
     say(&format!("{instances} instances with 3 licences and 3 owed reports each"));
-    let dir = folder();
-    let ledger = Ledger::open(dir.path(), options(RegisterKind::Sled)).expect("open");
+    let state = folder();
+    let dir = state.path().join("ledger");
+    let ledger = Ledger::open(&dir, options(RegisterKind::Sled)).expect("open");
     let start = Instant::now();
     let mut random = fastrand::Rng::with_seed(7);
     for group in (0..instances).collect::<Vec<_>>().chunks(100) {
@@ -215,17 +219,60 @@ fn large() {
     ledger.close().expect("close");
     say(&format!(
         "  on disk: segments {} MB, register {} MB",
-        size(&dir.path().join("segments")) >> 20,
-        size(&dir.path().join("register")) >> 20
+        size(&dir.join("segments")) >> 20,
+        size(&dir.join("register")) >> 20
     ));
-    alone("child-open", dir.path());
-    alone("child-tail", dir.path());
-    alone("child-open", dir.path());
-    alone("child-memory", dir.path());
-    alone("child-rebuild", dir.path());
-    alone("child-refold", dir.path());
-    alone("child-verify", dir.path());
-    alone("child-open", dir.path());
+    alone("child-open", &dir);
+    alone("child-tail", &dir);
+    alone("child-open", &dir);
+    for _ in 0..3 {
+        ready(&dir, instances);
+    }
+    alone("child-memory", &dir);
+    alone("child-rebuild", &dir);
+    alone("child-refold", &dir);
+    alone("child-verify", &dir);
+    alone("child-open", &dir);
+}
+
+/// From the start of the real daemon, with its inventory, to the READY that systemd waits for.
+fn ready(ledger: &Path, instances: usize) {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    // Nothing answers there, and no schedule comes round.
+    let config = format!(
+        "[collector]\nstate_dir = {:?}\nsocket = {:?}\n[poll]\nschedule = \"0 0 29 2 *\"\n\
+         [credentials.routers]\nusername = \"slpcol\"\npassword_file = \"password\"\n\
+         [defaults]\ncredential = \"routers\"\n{}",
+        ledger.parent().expect("a folder"),
+        at("control.sock"),
+        (0..200).map(|site| format!("[sites.site-{site}]\n")).collect::<String>(),
+    );
+    let row = |n: usize| format!("edge-{n:06},127.{}.{}.{},9,site-{}\n", n >> 16, n >> 8 & 255, n & 255, n % 200);
+    std::fs::write(at("slp-collector.toml"), config).expect("configuration");
+    let inventory: String = (0..instances).map(row).collect();
+    std::fs::write(at("devices.csv"), format!("name,address,port,site\n{inventory}")).expect("inventory");
+    let secret = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(at("password"));
+    secret.expect("password").write_all(b"none").expect("password");
+    let socket = UnixDatagram::bind(at("notify.sock")).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slp-collector"));
+    command.arg("--config").arg(at("slp-collector.toml")).arg("run");
+    command.env("NOTIFY_SOCKET", at("notify.sock")).stdout(Stdio::null()).stderr(Stdio::null());
+    let start = Instant::now();
+    let mut daemon = command.spawn().expect("the daemon");
+    let mut word = [0; 4096];
+    let told = loop {
+        let length = socket.recv(&mut word).expect("READY");
+        if word[..length].starts_with(b"READY=1") {
+            break start.elapsed();
+        }
+    };
+    let memory = resident(&format!("/proc/{}/status", daemon.id()));
+    let pid = nix::unistd::Pid::from_raw(daemon.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("its end");
+    assert!(daemon.wait().expect("its end").success());
+    say(&format!("  READY of the daemon (aim 1.5 s): {:.2} s, RSS {memory} MB", told.as_secs_f64()));
 }
 
 fn size(dir: &Path) -> u64 {
@@ -238,8 +285,8 @@ fn size(dir: &Path) -> u64 {
     bytes
 }
 
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("status");
+fn resident(of: &str) -> u64 {
+    let status = std::fs::read_to_string(of).expect("status");
     let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("VmRSS");
     line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
@@ -251,7 +298,7 @@ fn child(verb: &str, dir: &Path) {
             "  {what}: {:.2} s, {:.2} s CPU, RSS {} MB{extra}",
             start.elapsed().as_secs_f64(),
             (cpu() - before).as_secs_f64(),
-            resident()
+            resident("/proc/self/status")
         ));
     };
     match verb {

@@ -182,7 +182,7 @@ fn sheet(house: &House, name: &DeviceName) -> Result<DeviceSheet, Error> {
         address: device.authority(),
         credential: device.credential.clone(),
         trust: device.trust.to_string(),
-        known: fleet.devices.get(name).cloned().unwrap_or_default(),
+        known: fleet.devices.get(name).map(|known| (**known).clone()).unwrap_or_default(),
         instance: instance.cloned(),
     })
 }

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::domain::instance::{Account, Udi};
+use crate::domain::instance::Udi;
 use crate::domain::policy::{ClassPolicy, Policy};
 use crate::domain::report::{EntitlementTag, ReportId};
 use crate::domain::state::{
@@ -27,10 +27,8 @@ pub fn state(answer: &Value) -> Option<DeviceState> {
     rum_ids.sort_by_key(|listed| listed.report_id);
     Some(DeviceState {
         model: model(outer, info),
-        account: Account {
-            smart_account: text(deep(info, &["registration", "registration-complete", "smart-account"])),
-            virtual_account: text(deep(info, &["registration", "registration-complete", "virtual-account"])),
-        },
+        smart_account: text(deep(info, &["registration", "registration-complete", "smart-account"])),
+        virtual_account: text(deep(info, &["registration", "registration-complete", "virtual-account"])),
         transport: node(info, "transport").map(transport),
         policy: node(info, "policy").map(policy),
         usage_reporting: UsageReporting {

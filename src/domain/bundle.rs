@@ -7,6 +7,7 @@ use super::instance::{Account, DeviceName, Site, Udi};
 use super::plan::Watched;
 use super::report::ReportType;
 use super::settings::Reporter;
+use super::state::DeviceState;
 
 /// Which of the owed reports a bundle takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +34,7 @@ impl Selection {
 
 /// The accounts of an instance: the operator's word first, then the device's own.
 pub fn account(device: Option<&Watched>, instance: Option<&Instance>) -> Account {
-    let told = instance.and_then(|instance| instance.state.as_ref()).map(|state| state.account.clone());
+    let told = instance.and_then(|instance| instance.state.as_ref()).map(DeviceState::account);
     let (stated, told) = (device.map(|device| device.account.clone()).unwrap_or_default(), told.unwrap_or_default());
     Account {
         smart_account: stated.smart_account.or(told.smart_account),

@@ -406,7 +406,7 @@ mod tests {
         fleet.apply(&Event { at: first, fact: Fact::DeviceIdentified(identified) });
         fleet
             .apply(&Event { at: first, fact: Fact::StateRead(StateRead { udi: udi.clone(), state: Box::new(state) }) });
-        fleet.instances.remove(&udi).unwrap()
+        *fleet.instances.remove(&udi).unwrap()
     }
 
     fn stand(state: DeviceState, now: &str) -> Standing {

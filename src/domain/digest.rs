@@ -6,7 +6,7 @@ use std::str::FromStr;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A SHA-256 digest; written and **stored** as 64 lower-case hex digits.
+/// A SHA-256 digest; written and **stored** as 64 lower-case hex digits, in compact records as its 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(pub [u8; 32]);
 
@@ -52,21 +52,43 @@ impl FromStr for Sha256 {
 
     fn from_str(text: &str) -> Result<Self, NotADigest> {
         let not = || NotADigest { got: text.chars().take(80).collect() };
-        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| not())?;
-        Ok(Sha256(bytes.try_into().map_err(|_| not())?))
+        if text.len() != 64 {
+            return Err(not());
+        }
+        let mut own = [0; 32];
+        HEXLOWER_PERMISSIVE.decode_mut(text.as_bytes(), &mut own).map_err(|_| not())?;
+        Ok(Sha256(own))
     }
 }
 
 impl Serialize for Sha256 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
     }
 }
 
 impl<'de> Deserialize<'de> for Sha256 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        /// Reads the text where it stands.
+        struct Digits;
+
+        impl serde::de::Visitor<'_> for Digits {
+            type Value = Sha256;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("64 hex digits")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Sha256, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(Digits)
+        } else {
+            <[u8; 32]>::deserialize(deserializer).map(Sha256)
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 pub use ids::{IdSet, ReportSet};
-pub use key::RecordKey;
+pub use key::{NotARecord, RecordForm, RecordKey};
 pub use record::{
     Answer, AnswerStatus, Bundle, Confirmation, Credential, Device, Instance, OwedReport, ScheduleRun, Trouble,
     WriteRecord,
@@ -30,9 +30,10 @@ use super::state::ReportState;
 /// Everything known, as of the last event applied.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fleet {
-    pub instances: BTreeMap<Udi, Instance>,
+    /// In boxes, as devices are: they are large, and maps move what they hold.
+    pub instances: BTreeMap<Udi, Box<Instance>>,
     pub aliases: BTreeMap<Udi, Udi>,
-    pub devices: BTreeMap<DeviceName, Device>,
+    pub devices: BTreeMap<DeviceName, Box<Device>>,
     pub bundles: BTreeMap<String, Bundle>,
     pub answers: BTreeMap<Sha256, Answer>,
     pub credentials: BTreeMap<String, Credential>,
@@ -45,7 +46,7 @@ pub struct Fleet {
 impl Fleet {
     /// The instance that a UDI belongs to, be it the active's or another member's.
     pub fn resolve(&self, udi: &Udi) -> Option<&Instance> {
-        self.instances.get(self.primary(udi))
+        self.instances.get(self.primary(udi)).map(Box::as_ref)
     }
 
     /// The instance behind a device of the inventory.
@@ -171,7 +172,7 @@ impl Fleet {
 
     fn instance_mut(&mut self, udi: &Udi, at: Timestamp) -> &mut Instance {
         let primary = self.primary(udi).clone();
-        self.instances.entry(primary.clone()).or_insert_with(|| Instance::new(primary, at))
+        self.instances.entry(primary.clone()).or_insert_with(|| Box::new(Instance::new(primary, at)))
     }
 
     fn device(&mut self, name: &DeviceName, change: impl FnOnce(&mut Device)) -> Vec<RecordKey> {

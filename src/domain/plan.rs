@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::deadline::{self, Rules};
 use super::digest::Sha256;
 use super::event::Blame;
-use super::fleet::{Answer, AnswerStatus, Device, Fleet, Instance};
+use super::fleet::{Answer, AnswerStatus, Fleet, Instance};
 use super::instance::{Account, DeviceName, Site};
 use super::settings::{Mode, Reporter};
 
@@ -136,7 +136,7 @@ pub fn may_close(fleet: &Fleet, device: &Watched, settings: &Settings, now: Time
     {
         return false;
     }
-    let last_close = fleet.devices.get(&device.name).and_then(|known: &Device| known.last_close);
+    let last_close = fleet.devices.get(&device.name).and_then(|known| known.last_close);
     let Some(last_close) = last_close else { return true };
     // Whoever closes looks first whether the device lists something that is not collected yet.
     let all_acknowledged = fleet.of_device(&device.name).is_some_and(|instance| instance.waiting().next().is_none());

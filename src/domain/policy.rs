@@ -52,7 +52,7 @@ pub struct Policy {
     pub enforced: Option<ClassPolicy>,
     pub export: Option<ClassPolicy>,
     /// Only policy files carry it; no CLI shows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub generic: Option<ClassPolicy>,
 }
 

@@ -34,15 +34,34 @@ impl fmt::Display for EntitlementTag {
 
 /// What kind of measurements a report holds. **stored**
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(from = "String", into = "String")]
 pub enum ReportType {
     /// Licence counts: what CSSM needs.
     Entitlement,
     /// Inventory and feature counters: Cisco's analytics.
     Telemetry,
     /// A `report_type` that we do not know, in its own words.
-    #[serde(untagged)]
     Other(String),
+}
+
+impl From<String> for ReportType {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "entitlement" => ReportType::Entitlement,
+            "telemetry" => ReportType::Telemetry,
+            _ => ReportType::Other(word),
+        }
+    }
+}
+
+impl From<ReportType> for String {
+    fn from(of: ReportType) -> Self {
+        match of {
+            ReportType::Entitlement => "entitlement".to_owned(),
+            ReportType::Telemetry => "telemetry".to_owned(),
+            ReportType::Other(word) => word,
+        }
+    }
 }
 
 /// One stretch of time with one value. **stored**

@@ -125,9 +125,9 @@ pub struct ListedReport {
     /// `null` where the list tells ids only.
     pub state: Option<ReportState>,
     pub feature: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub start: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub end: Option<Timestamp>,
 }
 
@@ -147,8 +147,8 @@ pub struct ReportSummary {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceState {
     pub model: Model,
-    #[serde(flatten)]
-    pub account: Account,
+    pub smart_account: Option<String>,
+    pub virtual_account: Option<String>,
     pub transport: Option<Transport>,
     pub policy: Option<Policy>,
     pub usage_reporting: UsageReporting,
@@ -160,4 +160,11 @@ pub struct DeviceState {
     pub reports: Option<ReportSummary>,
     pub rum_ids: Vec<ListedReport>,
     pub agent_version: Option<String>,
+}
+
+impl DeviceState {
+    /// The account that the device says it belongs to.
+    pub fn account(&self) -> Account {
+        Account { smart_account: self.smart_account.clone(), virtual_account: self.virtual_account.clone() }
+    }
 }

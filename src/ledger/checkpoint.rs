@@ -17,7 +17,7 @@ use super::register::Applied;
 use super::seal::LEVEL;
 use super::sealed::FileSeal;
 use crate::domain::digest::Sha256;
-use crate::domain::fleet::Fleet;
+use crate::domain::fleet::{Fleet, RecordForm};
 
 pub(super) const CHECKPOINT: &str = "checkpoint.zst";
 
@@ -72,7 +72,7 @@ fn write_text(to: &mut impl Write, head: &CheckpointHead, fleet: &Fleet) -> std:
     serde_json::to_writer(&mut *to, head)?;
     to.write_all(b"\n")?;
     for key in fleet.keys() {
-        let Some(record) = fleet.encode(&key) else { continue };
+        let Some(record) = fleet.encode(&key, RecordForm::Json) else { continue };
         let key = key.to_bytes();
         let parts: Vec<_> = key.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
         to.write_all(b"{\"key\":")?;
@@ -121,7 +121,7 @@ fn read_unchecked(file: &Path) -> Result<(CheckpointHead, Fleet, Sha256), Error>
     let decoder = zstd::Decoder::new(open).map_err(Error::io("read", file))?;
     let mut reader = BufReader::with_capacity(256 << 10, Hashing::new(decoder));
     let read = |records: &mut Records| read_lines(&mut reader, file, records);
-    let (head, fleet) = decode::fleet(read, |what| Error::damaged(file, Place::Whole, what))?;
+    let (head, fleet) = decode::fleet(RecordForm::Json, read, |what| Error::damaged(file, Place::Whole, what))?;
     if records(&fleet) != head.records {
         let what = format!("it has {} records and should have {}", records(&fleet), head.records);
         return Err(Error::damaged(file, Place::Whole, what));

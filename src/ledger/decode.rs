@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::fleet::{Fleet, RecordKey};
+use crate::domain::fleet::{Fleet, RecordForm, RecordKey};
 
 /// Bytes of records that go to a thread at once.
 const CHUNK: usize = 256 << 10;
@@ -50,6 +50,7 @@ impl Records {
 ///
 /// The error of `read` comes before that of a record: it may be its cause.
 pub(super) fn fleet<T, E>(
+    form: RecordForm,
     read: impl FnOnce(&mut Records) -> Result<T, E>,
     bad_record: impl FnOnce(String) -> E,
 ) -> Result<(T, Fleet), E> {
@@ -57,7 +58,7 @@ pub(super) fn fleet<T, E>(
     let (sender, receiver) = sync_channel(WAITING);
     let receiver = Arc::new(Mutex::new(receiver));
     let (done, parts) = std::thread::scope(|scope| {
-        let start = |receiver: Arc<_>| scope.spawn(move || decode(&receiver));
+        let start = |receiver: Arc<_>| scope.spawn(move || decode(&receiver, form));
         let workers: Vec<_> = (0..threads).map(|_| start(receiver.clone())).collect();
         // Only the threads hold it: should they all die, sending ends instead of waiting for ever.
         drop(receiver);
@@ -86,7 +87,7 @@ pub(super) fn fleet<T, E>(
     }
 }
 
-fn decode(chunks: &Mutex<Receiver<Chunk>>) -> Result<Fleet, String> {
+fn decode(chunks: &Mutex<Receiver<Chunk>>, form: RecordForm) -> Result<Fleet, String> {
     let mut fleet = Fleet::default();
     let mut bad = None;
     loop {
@@ -94,19 +95,19 @@ fn decode(chunks: &Mutex<Receiver<Chunk>>) -> Result<Fleet, String> {
         let Ok(chunk) = next else { break };
         // After a bad record chunks are still taken, so that the reader comes to its end.
         if bad.is_none() {
-            bad = decode_chunk(&mut fleet, &chunk).err();
+            bad = decode_chunk(&mut fleet, &chunk, form).err();
         }
     }
     bad.map_or(Ok(fleet), Err)
 }
 
-fn decode_chunk(fleet: &mut Fleet, chunk: &Chunk) -> Result<(), String> {
+fn decode_chunk(fleet: &mut Fleet, chunk: &Chunk, form: RecordForm) -> Result<(), String> {
     let mut start = 0;
     for &(key_end, end) in &chunk.ends {
         let (key, record) = (&chunk.bytes[start..key_end], &chunk.bytes[key_end..end]);
         let named = || String::from_utf8_lossy(key).replace('\0', " ");
         let own = RecordKey::from_bytes(key).ok_or_else(|| format!("{:?} is no key of a record", named()))?;
-        fleet.decode(own, record).map_err(|e| format!("the record {:?}: {e}", named()))?;
+        fleet.decode(own, record, form).map_err(|e| format!("the record {:?}: {e}", named()))?;
         start = end;
     }
     Ok(())

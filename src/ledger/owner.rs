@@ -18,7 +18,7 @@ use super::seal::{self, Closing, Done, SealError};
 use super::writer::Writer;
 use super::{Hooks, Options, Shared};
 use crate::domain::event::Event;
-use crate::domain::fleet::{Fleet, RecordKey};
+use crate::domain::fleet::{Fleet, RecordForm, RecordKey};
 use crate::domain::instance::DeviceName;
 
 /// After this long without work the register is flushed, so that the next start has little to fold.
@@ -352,5 +352,5 @@ pub(super) fn records(fleet: &Fleet) -> u64 {
 
 /// The stored form of the records that were touched.
 pub(super) fn changes(fleet: &Fleet, touched: BTreeSet<RecordKey>) -> Vec<Change> {
-    touched.into_iter().map(|key| (key.to_bytes(), fleet.encode(&key))).collect()
+    touched.into_iter().map(|key| (key.to_bytes(), fleet.encode(&key, RecordForm::Compact))).collect()
 }

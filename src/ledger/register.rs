@@ -10,17 +10,20 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::Link;
 use crate::domain::digest::Sha256;
+use crate::domain::fleet::RecordForm;
 use crate::domain::instance::DeviceName;
 
 /// Up to where the journal is folded into a register; committed together with the records. **stored**
 ///
 /// JSON under the key `NUL applied` of sled's tree `records`, where each record stands under
 /// [`RecordKey::to_bytes`](crate::domain::fleet::RecordKey::to_bytes) as
-/// [`Fleet::encode`](crate::domain::fleet::Fleet::encode) gives it. Without this entry, with another
-/// `schema` or `ledger_id`, or when the journal has no such batch, the register is made anew.
+/// [`Fleet::encode`](crate::domain::fleet::Fleet::encode) gives it, compact. Without this entry, with another
+/// `schema`, `form` or `ledger_id`, or when the journal has no such batch, the register is made anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Applied {
     pub schema: u32,
+    /// The version of the records' compact form.
+    pub form: u32,
     pub ledger_id: String,
     pub seq: u64,
     pub head: Sha256,
@@ -34,7 +37,14 @@ impl Applied {
 
     pub(super) fn at(link: &Link, ledger_id: &str, records: u64) -> Applied {
         let ledger_id = ledger_id.to_owned();
-        Applied { schema: Applied::SCHEMA, ledger_id, seq: link.seq, head: link.head, records }
+        Applied {
+            schema: Applied::SCHEMA,
+            form: RecordForm::COMPACT_VERSION,
+            ledger_id,
+            seq: link.seq,
+            head: link.head,
+            records,
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use super::sled_register::SledRegister;
 use super::survey::Survey;
 use super::writer::{Handles, Writer};
 use super::{Healing, Options, RegisterKind};
-use crate::domain::fleet::Fleet;
+use crate::domain::fleet::{Fleet, RecordForm};
 
 /// Records that go into one commit while a register is made anew.
 const REBUILD_COMMIT: usize = 1000;
@@ -229,6 +229,14 @@ impl KeptRegister {
             Ok(Some(applied)) if applied.schema != Applied::SCHEMA => {
                 (None, Some(format!("it has schema {}, this program's is {}", applied.schema, Applied::SCHEMA)))
             }
+            Ok(Some(applied)) if applied.form != RecordForm::COMPACT_VERSION => (
+                None,
+                Some(format!(
+                    "its records have form {}, this program's is {}",
+                    applied.form,
+                    RecordForm::COMPACT_VERSION
+                )),
+            ),
             Ok(Some(applied)) if applied.ledger_id != identity.ledger_id => {
                 (None, Some(format!("it belongs to the ledger {}", applied.ledger_id)))
             }
@@ -301,7 +309,7 @@ fn read_fold(register: &dyn Register, applied: &Applied) -> Result<Fleet, String
             .map_err(|e| e.to_string())?;
         Ok(records.count)
     };
-    let (count, mut fleet) = decode::fleet(read, |what| what)?;
+    let (count, mut fleet) = decode::fleet(RecordForm::Compact, read, |what| what)?;
     if count != applied.records || count != records(&fleet) {
         return Err(format!("it has {count} records and should have {}", applied.records));
     }
@@ -349,7 +357,7 @@ fn fold_tail(
 pub(super) fn fill(register: &mut dyn Register, fleet: &Fleet, applied: &Applied) -> Result<(), RegisterError> {
     let mut chunk = Vec::with_capacity(REBUILD_COMMIT);
     for key in fleet.keys() {
-        chunk.push((key.to_bytes(), fleet.encode(&key)));
+        chunk.push((key.to_bytes(), fleet.encode(&key, RecordForm::Compact)));
         if chunk.len() == REBUILD_COMMIT {
             register.commit(std::mem::take(&mut chunk), None)?;
         }

@@ -21,7 +21,7 @@ use super::segment::{self, Open};
 use super::sled_register::SledRegister;
 use super::{heads, history};
 use crate::domain::digest::Sha256;
-use crate::domain::fleet::{Fleet, RecordKey};
+use crate::domain::fleet::{Fleet, RecordForm, RecordKey};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -357,7 +357,9 @@ impl Verifier<'_> {
         let opened = SledRegister::open(&dir).and_then(|(register, _)| Ok((register.applied()?, register)));
         match opened {
             Ok((Some(applied), register))
-                if applied.schema == Applied::SCHEMA && applied.ledger_id == self.done.ledger_id =>
+                if applied.schema == Applied::SCHEMA
+                    && applied.form == RecordForm::COMPACT_VERSION
+                    && applied.ledger_id == self.done.ledger_id =>
             {
                 Some((register, applied))
             }
@@ -382,7 +384,7 @@ impl Verifier<'_> {
         let mut found = 0;
         let compared = register.scan(&mut |key, value| {
             found += 1;
-            let own = RecordKey::from_bytes(key).and_then(|key| fold.encode(&key));
+            let own = RecordKey::from_bytes(key).and_then(|key| fold.encode(&key, RecordForm::Compact));
             if own.as_deref() == Some(value) {
                 return Ok(());
             }

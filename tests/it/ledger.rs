@@ -12,7 +12,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::{Blame, ContactLost, ContactRestored, Event, Fact};
-use slp_collector::domain::fleet::Fleet;
+use slp_collector::domain::fleet::{Fleet, RecordForm};
 use slp_collector::ledger::{Error, FoldFrom, Ledger, Options, RegisterKind, Severity, rebuild, verify};
 
 fn at(second: i64) -> Timestamp {
@@ -44,7 +44,7 @@ fn events(ledger: &Ledger, from: Option<Timestamp>) -> Vec<Event> {
 
 /// What the fold holds, as it is stored.
 fn records(fleet: &Fleet) -> BTreeMap<String, serde_json::Value> {
-    let record = |key| serde_json::from_slice(&fleet.encode(&key).unwrap()).unwrap();
+    let record = |key| serde_json::from_slice(&fleet.encode(&key, RecordForm::Json).unwrap()).unwrap();
     fleet
         .keys()
         .map(|key| (String::from_utf8_lossy(&key.to_bytes()).replace('\0', " "), key))

@@ -99,6 +99,18 @@ impl Instance {
         }
     }
 
+    /// Gives back what its lists hold in reserve: a fleet has many instances, and few of them change in a day.
+    pub(super) fn shrink(&mut self) {
+        self.owed.shrink_to_fit();
+        self.members.shrink_to_fit();
+        if let Some(state) = &mut self.state {
+            state.licenses.shrink_to_fit();
+            state.members.shrink_to_fit();
+            state.rum_ids.shrink_to_fit();
+            state.trust_codes.shrink_to_fit();
+        }
+    }
+
     /// Reports that still want an acknowledgement from Cisco. Telemetry counts no licence: no bundle takes it
     /// unasked, so nothing waits for its acknowledgement.
     pub fn waiting(&self) -> impl Iterator<Item = &OwedReport> {
@@ -154,7 +166,7 @@ pub struct Device {
     /// When reports were last closed, or may have been: the answer was lost.
     pub last_close: Option<Timestamp>,
     /// The one before, in case the device refuses.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub close_before: Option<Timestamp>,
     /// The form of import that worked, and on which software.
     pub import_form: Option<ImportForm>,

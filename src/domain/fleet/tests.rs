@@ -325,13 +325,17 @@ fn every_record_survives_its_stored_form() {
         answer(b"ack", "FOC0001", Some("b1"), &[10]),
         Fact::CredentialRefused(CredentialRefused { credential: "net".to_owned(), device: "core-1".into() }),
     ]);
-    let mut copy = Fleet::default();
     let keys: Vec<RecordKey> = fleet.keys().collect();
     assert!(keys.iter().map(RecordKey::to_bytes).is_sorted());
-    for key in keys {
-        let read = RecordKey::from_bytes(&key.to_bytes()).unwrap();
-        assert_eq!(read, key);
-        copy.decode(read, &fleet.encode(&key).unwrap()).unwrap();
+    for form in [RecordForm::Json, RecordForm::Compact] {
+        let mut copy = Fleet::default();
+        for key in &keys {
+            let read = RecordKey::from_bytes(&key.to_bytes()).unwrap();
+            assert_eq!(read, *key);
+            let bytes = fleet.encode(key, form).unwrap();
+            assert!(copy.decode(read.clone(), &[&bytes[..], b"!"].concat(), form).is_err(), "{key:?} is too long");
+            copy.decode(read, &bytes, form).unwrap();
+        }
+        assert_eq!(copy, fleet);
     }
-    assert_eq!(copy, fleet);
 }

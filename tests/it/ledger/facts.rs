@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::*;
-use slp_collector::domain::instance::{Account, Member, Role, Site, Udi};
+use slp_collector::domain::instance::{Member, Role, Site, Udi};
 use slp_collector::domain::policy::Policy;
 use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
 use slp_collector::domain::state::{
@@ -66,7 +66,8 @@ pub fn report() -> ReportFacts {
 fn state() -> DeviceState {
     DeviceState {
         model: Model::Slp,
-        account: Account { smart_account: Some("Example".to_owned()), virtual_account: Some("Default".to_owned()) },
+        smart_account: Some("Example".to_owned()),
+        virtual_account: Some("Default".to_owned()),
         transport: Some(Transport { kind: Some("off".to_owned()), url: None }),
         policy: Some(Policy::cisco_default()),
         usage_reporting: UsageReporting {
