@@ -5,6 +5,7 @@
 
 pub mod budget;
 mod error;
+pub mod flash;
 mod http;
 pub mod inline;
 pub mod own_file;
