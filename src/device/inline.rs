@@ -48,7 +48,7 @@ pub fn prove(raw: &[u8], digest: Md5) -> Option<Vec<u8>> {
         for wrapped in std::iter::once(None).chain(WIDTHS.iter().map(Some)) {
             for start in &starts {
                 let printed = raw.get(*start..).unwrap_or_default();
-                for ends in [Ends::AsPrinted, Ends::OneLess, Ends::Bare] {
+                for ends in [Ends::AsPrinted, Ends::OneLess, Ends::Bare, Ends::One] {
                     let Some(body) = restored(printed, ends, wrapped.copied(), unlog) else { continue };
                     if let Some(found) = with_some_end(body, digest) {
                         return Some(found);
@@ -69,6 +69,8 @@ enum Ends {
     OneLess,
     /// No CR belongs there.
     Bare,
+    /// One CR belongs before each LF.
+    One,
 }
 
 /// Where the file may begin: at once, or behind lines that are headers or blank.
@@ -109,10 +111,10 @@ fn restored(printed: &[u8], ends: Ends, wrapped: Option<usize>, unlog: bool) -> 
         let kept = match ends {
             Ends::AsPrinted => text,
             Ends::OneLess => text.strip_suffix(b"\r").unwrap_or(text),
-            Ends::Bare => bare,
+            Ends::Bare | Ends::One => bare,
         };
         body.extend_from_slice(kept);
-        body.push(b'\n');
+        body.extend_from_slice(if ends == Ends::One { b"\r\n" } else { b"\n" });
     }
     (changed == (true, true)).then_some(body)
 }
@@ -154,15 +156,15 @@ mod tests {
     fn line_ends_are_found() {
         let crlf = XML.replace('\n', "\r\n");
         for file in [XML.to_owned(), format!("{XML}\n"), format!("{XML}\n\n"), crlf.clone(), format!("{crlf}\r\n")] {
-            for end in ["\n", "\r\n", "\r\r\n"] {
-                let printed = file.replace("\r\n", "\n").replace('\n', end);
-                if end == "\r\r\n" || !file.contains('\r') {
-                    proved(&printed.replace("\r\r\n", if file.contains('\r') { "\r\r\n" } else { end }), &file);
-                }
-                proved(&format!("{}{end}", file.replace('\n', end)), &file);
-                proved(&format!("{end}{}{end}", file.replace('\n', end)), &file);
+            for printed_lf in ["\n", "\r\n", "\r\r\n"] {
+                let printed = file.replace('\n', printed_lf);
+                proved(&printed, &file);
+                proved(&format!("{printed}{printed_lf}"), &file);
+                proved(&format!("{printed_lf}{printed}{printed_lf}"), &file);
             }
         }
+        let mixed = "<a/>\n<b/>\r\n<c/>\n";
+        proved(&mixed.replace('\n', "\r\n"), mixed);
     }
 
     #[test]
