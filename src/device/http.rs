@@ -4,7 +4,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method, StatusCode};
 
 use super::budget::{Budget, Share};
-use super::{Error, Target};
+use super::{Error, Refusal, Target};
 use crate::domain::digest::Sha256;
 use crate::tls::{self, Shown, Trust};
 
@@ -69,7 +69,7 @@ impl Http {
         self.proven = shown.fingerprint().or(self.proven);
         let status = answer.status();
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
-            return Err(Error::LoginRefused { step, status: status.as_u16() });
+            return Err(Error::LoginRefused { step, refusal: Refusal::Http(status.as_u16()) });
         }
         let html = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/html");
         if status.is_success() && answer.headers().get(CONTENT_TYPE).is_some_and(html) {

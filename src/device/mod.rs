@@ -4,19 +4,29 @@
 //! is decided by its caller; what each call writes on the device is said at the call.
 
 pub mod budget;
+mod error;
+pub mod flash;
 mod http;
+pub mod inline;
+pub mod own_file;
 pub mod restconf;
+pub mod scp;
+pub mod sftp;
+pub mod shell;
 pub mod smartlic;
+pub mod ssh;
 
 use std::future::Future;
 use std::time::Duration;
 
 use crate::domain::digest::Sha256;
-use crate::domain::event::{Blame, ImportForm};
+use crate::domain::event::ImportForm;
 use crate::domain::instance::{Member, Udi};
 use crate::domain::report::read::RawReport;
 use crate::domain::state::{DeviceState, ListedReport};
 use crate::tls::Trust;
+
+pub use error::{Complaint, Error, Refusal};
 
 /// Where a device is and how to get in. Lives as long as one session.
 #[derive(Clone, Debug)]
@@ -113,56 +123,4 @@ pub trait Session: Send {
 
     /// The certificate or host key that the device showed, once it has answered with it.
     fn proven(&self) -> Option<Sha256>;
-}
-
-/// Why a session cannot go on. Each variant says whose turn it is.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("{step}: no answer from {address}: {cause}")]
-    Unreachable { step: &'static str, address: String, cause: String },
-    #[error("{step}: the device refused the login (HTTP {status}); the password is not tried again")]
-    LoginRefused { step: &'static str, status: u16 },
-    #[error("{step}: the certificate shown ({shown}) is not the pinned one ({pinned}); see `device trust`")]
-    ChangedCertificate { step: &'static str, pinned: Sha256, shown: Sha256 },
-    #[error("{step}: the certificate does not verify: {cause}")]
-    Untrusted { step: &'static str, cause: String },
-    #[error("{step}: expected {expected}, got {got}")]
-    Misbehaved { step: &'static str, expected: &'static str, got: String },
-    #[error("{step}: the answer is larger than {limit} bytes; nothing of it is kept")]
-    TooLarge { step: &'static str, limit: u64 },
-    #[error("{step}: not offered by this device (HTTP {status}): {remedy}")]
-    Unsupported { step: &'static str, status: u16, remedy: &'static str },
-    #[error("{step}: the device answered HTTP {status}")]
-    Failed { step: &'static str, status: u16 },
-    #[error("{step}: {cause}")]
-    Ours { step: &'static str, cause: String },
-}
-
-impl Error {
-    /// Who must act.
-    pub fn blame(&self) -> Blame {
-        match self {
-            Error::Unreachable { .. } => Blame::Unreachable,
-            Error::LoginRefused { .. } => Blame::Refused,
-            Error::ChangedCertificate { .. } | Error::Untrusted { .. } => Blame::Untrusted,
-            Error::Misbehaved { .. } | Error::TooLarge { .. } | Error::Failed { .. } => Blame::Misbehaved,
-            Error::Unsupported { .. } => Blame::Unsupported,
-            Error::Ours { .. } => Blame::Ours,
-        }
-    }
-
-    /// May the same thing work later without anybody acting?
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Error::Unreachable { .. } => true,
-            Error::Failed { status, .. } => *status >= 500,
-            Error::Misbehaved { .. } => true,
-            Error::LoginRefused { .. }
-            | Error::ChangedCertificate { .. }
-            | Error::Untrusted { .. }
-            | Error::TooLarge { .. }
-            | Error::Unsupported { .. }
-            | Error::Ours { .. } => false,
-        }
-    }
 }

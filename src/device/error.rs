@@ -1,0 +1,134 @@
+//! Why a session with a device cannot go on, and whose turn it is.
+
+use std::fmt;
+
+use crate::domain::digest::Sha256;
+use crate::domain::event::Blame;
+
+/// Why a session cannot go on. Each variant says whose turn it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{step}: no answer from {address}: {cause}")]
+    Unreachable { step: &'static str, address: String, cause: String },
+    #[error("{step}: the device refused the login ({refusal}); it is not tried again")]
+    LoginRefused { step: &'static str, refusal: Refusal },
+    /// The login cannot even be tried, or asks for what nobody configured. No secret was refused.
+    #[error("{step}: no way to log in: {cause}")]
+    NoLogin { step: &'static str, cause: String },
+    #[error("{step}: the certificate shown ({shown}) is not the pinned one ({pinned}); see `device trust`")]
+    ChangedCertificate { step: &'static str, pinned: Sha256, shown: Sha256 },
+    #[error("{step}: the {algorithm} host key shown ({shown}) is not the pinned one ({pinned}); see `device trust`")]
+    ChangedHostKey { step: &'static str, algorithm: String, pinned: Sha256, shown: Sha256 },
+    #[error("{step}: the certificate does not verify: {cause}")]
+    Untrusted { step: &'static str, cause: String },
+    #[error("{step}: no {kind} in common: the device offers {theirs}, this side {ours}; {remedy}")]
+    NoCommonAlgorithm { step: &'static str, kind: &'static str, ours: String, theirs: String, remedy: &'static str },
+    #[error("{step}: expected {expected}, got {got}")]
+    Misbehaved { step: &'static str, expected: &'static str, got: String },
+    #[error("{step}: the answer is larger than {limit} bytes; nothing of it is kept")]
+    TooLarge { step: &'static str, limit: u64 },
+    #[error("{step}: not offered by this device (HTTP {status}): {remedy}")]
+    Unsupported { step: &'static str, status: u16, remedy: &'static str },
+    #[error("{step}: the device does not open {what}: {cause}")]
+    NotOffered { step: &'static str, what: String, cause: String },
+    #[error("{step}: the device answered HTTP {status}")]
+    Failed { step: &'static str, status: u16 },
+    #[error("{command:?}: the device answered {said:?}")]
+    CommandRefused { command: String, said: String, complaint: Complaint },
+    /// A redundant supervisor that is not in charge.
+    #[error("{step}: this is the standby, its active partner must be asked ({said:?})")]
+    Standby { step: &'static str, said: String },
+    #[error("{step}: no known prompt came, the last that came is {got:?}")]
+    NoPrompt { step: &'static str, got: String },
+    #[error("{step}: {path}: the device answered {said:?}")]
+    FileRefused { step: &'static str, path: String, said: String },
+    #[error("{step}: {needed} bytes are needed, the device has {free} free; nothing was written")]
+    NoSpace { step: &'static str, needed: u64, free: u64 },
+    #[error("{step}: {cause}")]
+    Ours { step: &'static str, cause: String },
+}
+
+/// How a login was refused. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The HTTP status.
+    Http(u16),
+    /// One SSH method, and the methods that the device would still take.
+    Ssh { method: &'static str, offered: Vec<String> },
+    /// The password of `enable`.
+    Enable,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Http(status) => write!(f, "HTTP {status}"),
+            Refusal::Ssh { method, offered } if offered.is_empty() => write!(f, "SSH {method}"),
+            Refusal::Ssh { method, offered } => write!(f, "SSH {method}; it still offers {}", offered.join(", ")),
+            Refusal::Enable => f.write_str("enable password"),
+        }
+    }
+}
+
+/// What a device's command line has against a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complaint {
+    /// It has no such command, or not in this form: try the next rung of a ladder.
+    Unknown,
+    /// The user may not.
+    Unauthorized,
+    /// It knows the command and could not do it.
+    Failed,
+}
+
+impl Error {
+    /// Who must act.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Error::Unreachable { .. } => Blame::Unreachable,
+            Error::LoginRefused { .. } => Blame::Refused,
+            Error::ChangedCertificate { .. } | Error::ChangedHostKey { .. } | Error::Untrusted { .. } => {
+                Blame::Untrusted
+            }
+            Error::Misbehaved { .. }
+            | Error::TooLarge { .. }
+            | Error::Failed { .. }
+            | Error::NoPrompt { .. }
+            | Error::FileRefused { .. } => Blame::Misbehaved,
+            Error::Unsupported { .. }
+            | Error::NotOffered { .. }
+            | Error::NoLogin { .. }
+            | Error::NoCommonAlgorithm { .. }
+            | Error::Standby { .. }
+            | Error::NoSpace { .. } => Blame::Unsupported,
+            Error::CommandRefused { complaint, .. } => match complaint {
+                Complaint::Unknown => Blame::Unsupported,
+                Complaint::Unauthorized => Blame::Refused,
+                Complaint::Failed => Blame::Misbehaved,
+            },
+            Error::Ours { .. } => Blame::Ours,
+        }
+    }
+
+    /// May the same thing work later without anybody acting?
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Unreachable { .. } | Error::Misbehaved { .. } | Error::Standby { .. } => true,
+            Error::Failed { status, .. } => *status >= 500,
+            Error::LoginRefused { .. }
+            | Error::NoLogin { .. }
+            | Error::ChangedCertificate { .. }
+            | Error::ChangedHostKey { .. }
+            | Error::Untrusted { .. }
+            | Error::NoCommonAlgorithm { .. }
+            | Error::TooLarge { .. }
+            | Error::Unsupported { .. }
+            | Error::NotOffered { .. }
+            | Error::CommandRefused { .. }
+            | Error::NoPrompt { .. }
+            | Error::FileRefused { .. }
+            | Error::NoSpace { .. }
+            | Error::Ours { .. } => false,
+        }
+    }
+}
