@@ -251,6 +251,8 @@ impl House {
             | crate::device::Error::Misbehaved { .. }
             | crate::device::Error::TooLarge { .. }
             | crate::device::Error::Unsupported { .. }
+            | crate::device::Error::NotOffered { .. }
+            | crate::device::Error::Declined { .. }
             | crate::device::Error::Failed { .. }
             | crate::device::Error::Ours { .. } => {}
         }

@@ -1,0 +1,1 @@
+//! Sessions against a peer that says exactly what a test writes down.
