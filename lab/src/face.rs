@@ -3,7 +3,9 @@
 pub mod certificate;
 pub mod counters;
 pub mod http;
+pub mod netconf;
 mod page;
 mod restconf;
+mod rpc;
 mod smartlic;
 pub mod station;

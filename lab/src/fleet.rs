@@ -5,14 +5,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::device::Device;
 use crate::face::certificate::Shown;
 use crate::face::counters::{Counters, Level};
-use crate::face::http;
 use crate::face::station::Station;
+use crate::face::{http, netconf};
 use crate::fault::{Fault, Scope};
 use crate::lock;
 use crate::operation::{Operation, Reply};
@@ -167,6 +168,11 @@ impl Handle {
     /// A new key and certificate for every connection from now on.
     pub fn rotate_certificate(&self) {
         self.0.certificates.rotate();
+    }
+
+    /// One NETCONF session over any stream, until it ends.
+    pub async fn netconf<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<()> {
+        netconf::serve(&self.0, stream).await
     }
 
     /// Cuts every open connection.

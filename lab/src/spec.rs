@@ -1,12 +1,16 @@
 //! What a simulated device is: identity, licences, and the knobs that decide what it does where public sources are
 //! silent or disagree.
 
+mod netconf;
+
 use std::time::Duration;
 
 use crate::account::Account;
 use crate::licence::Licence;
 use crate::policy::Policy;
 use crate::udi::{Member, Role, Udi};
+
+pub use netconf::Netconf;
 
 /// Everything fixed about a device. Start from [`Spec::new`] or one of [`crate::specs`] and change what matters.
 #[derive(Debug, Clone)]
@@ -40,6 +44,7 @@ pub struct Spec {
     pub knobs: Knobs,
     pub limits: Limits,
     pub tls: Tls,
+    pub netconf: Netconf,
 }
 
 /// How the device itself would report, were it left to.
@@ -219,6 +224,7 @@ impl Spec {
             knobs: Knobs::default(),
             limits: Limits::default(),
             tls: Tls::default(),
+            netconf: Netconf::default(),
         }
     }
 

@@ -168,7 +168,7 @@ async fn page(station: &Station, fault: Option<&Fault>, path: &str, request: Req
     if path.starts_with(smartlic::ROOT) {
         smartlic::answer(station, &method, path, &body)
     } else if path.starts_with(restconf::ROOT) {
-        restconf::answer(station, &method, path, query.as_deref())
+        restconf::answer(station, &method, path, query.as_deref(), &body)
     } else {
         Page::bare(404, "Not Found")
     }
