@@ -219,6 +219,3 @@ impl<S: AsyncRead> Incoming<S> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

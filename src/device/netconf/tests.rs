@@ -1,1 +1,0 @@
-//! Sessions against a peer that says exactly what a test writes down.
