@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::face::Way;
 use crate::face::netconf::request::Node;
 use crate::face::netconf::wire::Wire;
 use crate::face::rpc::{self, Outcome};
@@ -19,6 +20,7 @@ use crate::face::station::Station;
 use crate::fault::Fault;
 use crate::operation::{Operation, Reply};
 use crate::spec::StateModel;
+use crate::system::System;
 use crate::xml::escaped;
 
 const BASE: &str = "urn:ietf:params:xml:ns:netconf:base:1.0";
@@ -104,7 +106,7 @@ fn revision(model: StateModel) -> Option<&'static str> {
 }
 
 fn is_xr(station: &Station) -> bool {
-    station.spec.netconf.ios_xr
+    station.spec.os == System::IosXr
 }
 
 fn parsed(message: &[u8]) -> Result<Node, String> {
@@ -142,7 +144,7 @@ fn answer(station: &Station, message: &[u8]) -> Answer {
     let mut last = false;
     let told = told.and_then(|operation| {
         station.meter.request("NETCONF", &operation.name);
-        fault = station.faults.at_request(&operation.name);
+        fault = station.faults.at_command(Way::Netconf, &operation.name);
         last = operation.name == "close-session";
         match &fault {
             Some(Fault::Forbidden) => Err(Wrong::new("application", "access-denied", "not allowed")),

@@ -46,7 +46,7 @@ pub fn call(station: &Station, module: &str, name: &str, leaf: &dyn Fn(&str) -> 
                 _ => None,
             };
             // There is no network behind the lab.
-            let Some(name) = on_flash(&path) else { return returned("commsend") };
+            let Some(name) = on_flash(station, &path) else { return returned("commsend") };
             let operation = match which {
                 Some(which) => Operation::SaveUsage { which, name },
                 None => Operation::ImportFile(name),
@@ -61,7 +61,7 @@ pub fn call(station: &Station, module: &str, name: &str, leaf: &dyn Fn(&str) -> 
             let Some(to) = leaf("destination-drop-node-name") else {
                 return Outcome::Missing("destination-drop-node-name");
             };
-            let (Some(source), Some(target)) = (on_flash(&from), on_flash(&to)) else {
+            let (Some(source), Some(target)) = (on_flash(station, &from), on_flash(station, &to)) else {
                 return result(format!("%Error opening {from} (Undefined error)"));
             };
             let bytes = match station.apply(Operation::ReadFile(source)) {
@@ -77,7 +77,7 @@ pub fn call(station: &Station, module: &str, name: &str, leaf: &dyn Fn(&str) -> 
             let Some(path) = leaf("filename-drop-node-name") else {
                 return Outcome::Missing("filename-drop-node-name");
             };
-            match on_flash(&path).map(|name| station.apply(Operation::DeleteFile(name))) {
+            match on_flash(station, &path).map(|name| station.apply(Operation::DeleteFile(name))) {
                 Some(Reply::Done) => result("RPC request successful".to_string()),
                 Some(_) => result(format!("%Error deleting {path} (No such file or directory)")),
                 None => Outcome::Invalid("filename-drop-node-name"),
@@ -96,8 +96,6 @@ fn result(text: String) -> Outcome {
 }
 
 /// The file on flash that a path names; `None` when it names another place.
-fn on_flash(path: &str) -> Option<String> {
-    let own = ["bootflash:", "flash:", "harddisk:"].into_iter().find_map(|system| path.strip_prefix(system));
-    let name = own.unwrap_or(path).trim_start_matches('/');
-    (!name.is_empty() && !name.contains(':')).then(|| name.to_string())
+fn on_flash(station: &Station, path: &str) -> Option<String> {
+    station.spec.os.file(path)
 }

@@ -3,8 +3,6 @@
 /// Knobs of the NETCONF server. Which models it serves follows from [`crate::spec::StateModel`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Netconf {
-    /// Serves the models of IOS XR, not those of IOS XE.
-    pub ios_xr: bool,
     /// Offers base 1.1, and with it chunks.
     pub base_1_1: bool,
     /// Bytes a chunk of what it sends; 0 sends each message as one.
@@ -17,6 +15,6 @@ pub struct Netconf {
 
 impl Default for Netconf {
     fn default() -> Netconf {
-        Netconf { ios_xr: false, base_1_1: true, chunk: 0, strict_filter: false, message: 1 << 20 }
+        Netconf { base_1_1: true, chunk: 0, strict_filter: false, message: 1 << 20 }
     }
 }
