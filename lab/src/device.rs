@@ -40,6 +40,8 @@ pub struct Device {
     first_use: Option<i64>,
     files: BTreeMap<String, Vec<u8>>,
     free: u64,
+    /// When usage was last saved to a file.
+    last_save: Option<i64>,
     reloads: u32,
 }
 
@@ -64,6 +66,7 @@ impl Device {
             first_use: None,
             files: BTreeMap::new(),
             free: spec.flash,
+            last_save: None,
             reloads: 0,
             spec,
         };
@@ -271,7 +274,9 @@ impl Device {
             return Err(Refusal::not_found("The requested item was not found"));
         }
         let text = saved::file(&self.spec, self.udi(), self.clock(), &fetched);
-        self.write(name, text.into_bytes())
+        let written = self.write(name, text.into_bytes())?;
+        self.last_save = Some(self.clock());
+        Ok(written)
     }
 
     /// Classes with a licence in use, or with usage that is still owed an acknowledgement.
@@ -307,6 +312,10 @@ impl Device {
                 Subject::Licence(index) => self.licences[index].name.clone(),
                 Subject::Telemetry => "TELEMETRY".to_string(),
             },
+            tag: match report.subject {
+                Subject::Licence(index) => Some(self.licences[index].tag.clone()),
+                Subject::Telemetry => None,
+            },
             udi: report.udi.clone().unwrap_or_else(|| self.udi().clone()),
             state: report.state,
             start: report.start,
@@ -333,6 +342,8 @@ impl Device {
             reports: self.shelf.all().map(known).collect(),
             files: self.files.keys().cloned().collect(),
             free: self.free,
+            last_save: self.last_save,
+            started: self.started,
             reloads: self.reloads,
         }
     }

@@ -5,14 +5,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::device::Device;
 use crate::face::certificate::Shown;
 use crate::face::counters::{Counters, Level};
-use crate::face::http;
 use crate::face::station::Station;
+use crate::face::{Way, http, netconf, ssh};
 use crate::fault::{Fault, Scope};
 use crate::lock;
 use crate::operation::{Operation, Reply};
@@ -30,7 +31,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts a device for each spec. Each needs one descriptor for its listener and one a connection.
+    /// Starts a device for each spec. Each needs one descriptor for each port and one a connection.
     pub async fn start(specs: Vec<Spec>, clock: Clock) -> io::Result<Fleet> {
         let in_flight = Arc::new(Level::default());
         let mut stations = BTreeMap::new();
@@ -40,7 +41,14 @@ impl Fleet {
             let station = Station::new(index, spec, clock.clone(), Arc::clone(&in_flight))
                 .map_err(|error| io::Error::new(error.kind(), format!("{name} cannot listen: {error}")))?;
             let station = Arc::new(station);
-            serving.spawn(http::serve(Arc::clone(&station)));
+            if station.spec.faces.https() {
+                serving.spawn(http::serve(Arc::clone(&station)));
+            }
+            for way in [Way::Ssh, Way::Netconf] {
+                if station.door(way).is_some() {
+                    serving.spawn(ssh::serve(Arc::clone(&station), way));
+                }
+            }
             if stations.insert(name.clone(), Handle(station)).is_some() {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is there twice")));
             }
@@ -48,9 +56,14 @@ impl Fleet {
         Ok(Fleet { clock, stations, in_flight, serving })
     }
 
-    /// Specs of a varied fleet; see [`specs::fleet`].
+    /// Specs of a varied fleet of IOS XE devices that are asked over HTTPS; see [`specs::fleet`].
     pub fn spec(devices: usize, seed: u64) -> Vec<Spec> {
         specs::fleet(devices, seed)
+    }
+
+    /// Specs of a fleet of all three systems and all ways in; see [`specs::mixed`].
+    pub fn mixed(devices: usize, seed: u64) -> Vec<Spec> {
+        specs::mixed(devices, seed)
     }
 
     pub fn clock(&self) -> &Clock {
@@ -97,8 +110,19 @@ impl Handle {
         &self.0.spec
     }
 
+    /// Where HTTPS is; on a device without it, where connections are refused.
     pub fn addr(&self) -> SocketAddr {
         self.0.addr
+    }
+
+    /// Where the command line is, on a device that serves it over SSH.
+    pub fn ssh_addr(&self) -> Option<SocketAddr> {
+        self.0.door(Way::Ssh).map(|door| door.addr)
+    }
+
+    /// Where NETCONF is, on a device that serves it.
+    pub fn netconf_addr(&self) -> Option<SocketAddr> {
+        self.0.door(Way::Netconf).map(|door| door.addr)
     }
 
     /// `https://` and the address.
@@ -167,6 +191,21 @@ impl Handle {
     /// A new key and certificate for every connection from now on.
     pub fn rotate_certificate(&self) {
         self.0.certificates.rotate();
+    }
+
+    /// One NETCONF session over any stream, until it ends.
+    pub async fn netconf<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<()> {
+        netconf::serve(&self.0, stream).await
+    }
+
+    /// The public host key it shows when no fault shows another, as a line of `known_hosts` has it: type and base64.
+    pub fn host_key(&self) -> String {
+        self.0.host_keys.line(&self.0.spec)
+    }
+
+    /// Another host key for every connection from now on.
+    pub fn rotate_host_key(&self) {
+        self.0.host_keys.rotate();
     }
 
     /// Cuts every open connection.

@@ -39,6 +39,7 @@
 
 pub mod account;
 pub mod answer;
+pub mod cli;
 pub mod clock;
 pub mod console;
 pub mod device;
@@ -58,6 +59,7 @@ mod sign;
 pub mod spec;
 pub mod specs;
 pub mod state;
+pub mod system;
 pub mod udi;
 mod xml;
 
@@ -70,6 +72,7 @@ pub use fleet::{Fleet, Handle};
 pub use operation::{Operation, Reply};
 pub use portal::Portal;
 pub use spec::Spec;
+pub use system::System;
 
 /// A test that panicked while it looked inside a device must not take the others with it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -134,6 +134,36 @@ impl Refusal {
     }
 }
 
+/// Numbers, names and sentences of Cisco's table of licensing errors, those that the lab can meet. The command line
+/// prints the sentence alone.
+const SENTENCES: [(u16, &str, &str); 12] = [
+    (9, "notfound", "The requested item was not found"),
+    (10, "notsupported", "The requested operation is not supported"),
+    (17, "msgparse", "message parsing error"),
+    (19, "notenabled", "Smart Agent not enabled"),
+    (25, "storagefailtostore", "Smart Agent Trusted Storage failed to store*"),
+    (28, "matchidentifier", "Product Instance identifier failed to match"),
+    (30, "matchnonce", "nonce failed to match"),
+    (45, "verifysignaturefailed", "Signature Verification failed "),
+    (52, "standby", "Smart agent is running on a standby RP "),
+    (71, "storageobjdoesnotexist", "trusted storage object/file does not exist"),
+    (73, "codevalidationfailed", "Validation of the authorization key failed"),
+    (103, "base64decoding", "Base64 decoding failed "),
+];
+
+impl Refusal {
+    /// The refusal of this number; one that the lab has no sentence for becomes "not supported".
+    pub fn numbered(code: u16) -> Refusal {
+        let known = SENTENCES.into_iter().find(|(number, _, _)| *number == code).unwrap_or(SENTENCES[1]);
+        Refusal { code: known.0, name: known.1, message: known.2.trim_end().to_string() }
+    }
+
+    /// What the command line says.
+    pub fn sentence(&self) -> &'static str {
+        SENTENCES.into_iter().find(|(number, _, _)| *number == self.code).map_or("Internal error", |(_, _, text)| text)
+    }
+}
+
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "error {} {}: {}", self.code, self.name, self.message)

@@ -1,12 +1,19 @@
 //! What a simulated device is: identity, licences, and the knobs that decide what it does where public sources are
 //! silent or disagree.
 
+mod access;
+mod netconf;
+
 use std::time::Duration;
 
 use crate::account::Account;
 use crate::licence::Licence;
 use crate::policy::Policy;
+use crate::system::System;
 use crate::udi::{Member, Role, Udi};
+
+pub use access::{Algorithms, Faces, HostKey, LineEnds, SaveForm, Ssh, Terminal};
+pub use netconf::Netconf;
 
 /// Everything fixed about a device. Start from [`Spec::new`] or one of [`crate::specs`] and change what matters.
 #[derive(Debug, Clone)]
@@ -15,11 +22,13 @@ pub struct Spec {
     pub name: String,
     /// Where it stands; only printed, so that an inventory can be made.
     pub site: String,
+    pub os: System,
+    pub faces: Faces,
     /// All chassis, the active one first. Never empty.
     pub members: Vec<Member>,
     /// The id an account gave it, which reports then carry: such a device has a trust code. `None` until then.
     pub uuid: Option<String>,
-    /// `17.09.02`, as reports print it.
+    /// `17.09.02`, as reports print it; `24.1.2`, `10.4(5)`.
     pub software: String,
     /// The product's SWID tag: the asset's name and the signature's key.
     pub product: String,
@@ -40,6 +49,9 @@ pub struct Spec {
     pub knobs: Knobs,
     pub limits: Limits,
     pub tls: Tls,
+    pub netconf: Netconf,
+    pub ssh: Ssh,
+    pub terminal: Terminal,
 }
 
 /// How the device itself would report, were it left to.
@@ -197,11 +209,13 @@ impl Default for Tls {
 }
 
 impl Spec {
-    /// A single chassis that uses no licence yet.
+    /// A single IOS XE chassis that uses no licence yet and is asked over HTTPS.
     pub fn new(name: impl Into<String>, pid: &str, sn: &str, product: &str) -> Spec {
         Spec {
             name: name.into(),
             site: String::new(),
+            os: System::IosXe,
+            faces: Faces::rest(),
             members: vec![Member { role: Role::Active, udi: Udi::new(pid, sn) }],
             uuid: None,
             software: "17.09.04".to_string(),
@@ -219,6 +233,9 @@ impl Spec {
             knobs: Knobs::default(),
             limits: Limits::default(),
             tls: Tls::default(),
+            netconf: Netconf::default(),
+            ssh: Ssh::default(),
+            terminal: Terminal::default(),
         }
     }
 

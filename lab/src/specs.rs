@@ -4,7 +4,10 @@
 use crate::account::Account;
 use crate::licence::{Class, Licence};
 use crate::policy::{Frequency, Policy};
-use crate::spec::{AcknowledgedKeys, ImportForm, Payload, Spec, StateModel, Tls, Transport};
+use crate::spec::{
+    AcknowledgedKeys, Faces, HostKey, ImportForm, LineEnds, Payload, SaveForm, Spec, StateModel, Tls, Transport,
+};
+use crate::system::System;
 use crate::udi::{Member, Role, Udi};
 
 const DAY: i64 = 86_400;
@@ -76,6 +79,37 @@ pub fn wlc(name: &str) -> Spec {
     spec
 }
 
+/// A Cisco 8201 with IOS XR: two subscription licences, command line and SCP. IOS XR's default policy asks for all in
+/// 90 days.
+pub fn xr(name: &str) -> Spec {
+    let mut spec = Spec::new(name, "8201-32FH", &serial(name, 0), &product("8201_32FH", 15));
+    spec.os = System::IosXr;
+    spec.faces = Faces::ssh_and_scp();
+    spec.software = "24.1.2".to_string();
+    spec.transport = Transport::Cslu;
+    spec.ssh.host_key = HostKey::Ed25519;
+    spec.licences = vec![
+        Licence::new(tag("ADN_CE_RTU", 16), "Core-Edge-Premier-RTU", Class::Subscription, 4),
+        Licence::new(tag("8000_C_SIA", 17), "8000-C-SIA", Class::Subscription, 2),
+    ];
+    spec
+}
+
+/// A Nexus 93180YC-FX3 with NX-OS: two licences, command line and SCP.
+pub fn nexus(name: &str) -> Spec {
+    let mut spec = Spec::new(name, "N9K-C93180YC-FX3", &serial(name, 0), &product("N9K_C93180", 18));
+    spec.os = System::NxOs;
+    spec.faces = Faces::ssh_and_scp();
+    spec.software = "10.4(5)".to_string();
+    spec.transport = Transport::Off;
+    spec.terminal.line_ends = LineEnds::CrCrLf;
+    spec.licences = vec![
+        Licence::new(tag("NXOS_ADVANTAGE_XF", 19), "NXOS_ADVANTAGE_XF", Class::Subscription, 1),
+        Licence::new(tag("LAN_ENTERPRISE", 20), "LAN_ENTERPRISE_SERVICES_PKG", Class::Perpetual, 1),
+    ];
+    spec
+}
+
 /// A device that knows a licence and never used one: it makes no report.
 pub fn idle(name: &str) -> Spec {
     let mut spec = switch(name);
@@ -103,6 +137,59 @@ pub fn fleet(devices: usize, seed: u64) -> Vec<Spec> {
             spec
         })
         .collect()
+}
+
+/// A fleet of all three systems, a third of each, and of every way in that such a device can have. The IOS XE third is
+/// [`fleet`]'s. The same seed makes the same fleet.
+pub fn mixed(devices: usize, seed: u64) -> Vec<Spec> {
+    let mut specs = fleet(devices, seed);
+    let mut dice = Dice(!seed);
+    for (index, spec) in specs.iter_mut().enumerate() {
+        let other = match System::ALL[index % 3] {
+            System::IosXe => {
+                spec.faces = [
+                    Faces { ssh: true, scp: true, ..Faces::rest() },
+                    Faces::ssh_and_scp(),
+                    Faces::inline_only(),
+                    Faces { netconf: true, ..Faces::ssh_and_scp() },
+                ][index / 3 % 4];
+                spec.terminal.timestamps = dice.below(4) == 0;
+                spec.terminal.enable = (dice.below(4) == 0).then(|| format!("enable-{seed:x}"));
+                continue;
+            }
+            System::IosXr => {
+                let mut xr = xr(&spec.name);
+                xr.faces = [Faces::ssh_and_scp(), Faces::ssh_and_sftp(), Faces::inline_only()][index / 3 % 3];
+                xr.software = ["24.1.2", "24.2.2", "25.1.1"][dice.below(3)].to_string();
+                xr.terminal.save_form = [SaveForm::WithFile, SaveForm::Bare, SaveForm::Either][dice.below(3)];
+                xr
+            }
+            System::NxOs => {
+                let mut nexus = nexus(&spec.name);
+                nexus.faces =
+                    [Faces::ssh_and_scp(), Faces::inline_only(), Faces { nxapi: true, ..Faces::none() }][index / 3 % 3];
+                nexus.software = ["10.2(5)", "10.3(4a)", "10.4(5)"][dice.below(3)].to_string();
+                nexus.terminal.save_form = [SaveForm::WithFile, SaveForm::Bare, SaveForm::Either][dice.below(3)];
+                nexus
+            }
+        };
+        let members = if spec.members.len() > 1 { 2 } else { 1 };
+        *spec = Spec {
+            site: spec.site.clone(),
+            user: spec.user.clone(),
+            password: spec.password.clone(),
+            members: spec.members.iter().take(members).cloned().collect(),
+            age: spec.age,
+            clock_offset: spec.clock_offset,
+            account: spec.account.clone(),
+            uuid: spec.uuid.clone(),
+            seed: spec.seed,
+            tls: spec.tls,
+            ..other.clone()
+        };
+        spec.members.iter_mut().for_each(|member| member.udi.pid.clone_from(&other.members[0].udi.pid));
+    }
+    specs
 }
 
 fn one(name: &str, index: usize, dice: &mut Dice) -> Spec {
@@ -200,6 +287,23 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_mixed_fleet_has_every_system_and_every_way() {
+        let fleet = mixed(60, 7);
+        for os in System::ALL {
+            assert_eq!(fleet.iter().filter(|spec| spec.os == os).count(), 20);
+        }
+        let has = |ask: fn(&Spec) -> bool| fleet.iter().any(ask);
+        assert!(has(|spec| spec.os == System::IosXe && spec.faces.smartlic && spec.faces.scp));
+        assert!(has(|spec| spec.os == System::IosXe && spec.faces == Faces::inline_only()));
+        assert!(has(|spec| spec.faces.netconf));
+        assert!(has(|spec| spec.os == System::IosXr && spec.faces == Faces::ssh_and_sftp()));
+        assert!(has(|spec| spec.os == System::NxOs && spec.faces.nxapi && !spec.faces.ssh));
+        let serials: BTreeSet<_> = fleet.iter().flat_map(|spec| &spec.members).map(|member| &member.udi.sn).collect();
+        assert_eq!(serials.len(), fleet.iter().map(|spec| spec.members.len()).sum::<usize>());
+        assert_eq!(format!("{:?}", mixed(60, 7)), format!("{fleet:?}"));
+    }
 
     #[test]
     fn a_fleet_is_varied_unique_and_repeatable() {

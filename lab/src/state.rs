@@ -32,7 +32,12 @@ pub struct State {
     /// Every report the device remembers, by id.
     pub reports: Vec<Known>,
     pub files: Vec<String>,
+    /// Bytes left on flash.
     pub free: u64,
+    /// When usage was last saved to a file.
+    pub last_save: Option<i64>,
+    /// When it was first switched on.
+    pub started: i64,
     pub reloads: u32,
 }
 
@@ -42,6 +47,8 @@ pub struct Known {
     pub id: u64,
     /// Short name of the licence, or `TELEMETRY`.
     pub licence: String,
+    /// The licence's tag; telemetry has none.
+    pub tag: Option<String>,
     /// The member that signed it, or would.
     pub udi: Udi,
     pub state: ReportState,

@@ -140,7 +140,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn unescape(text: &str, into: &mut String) -> Result<(), String> {
+/// Undoes entities.
+pub fn unescape(text: &str, into: &mut String) -> Result<(), String> {
     let mut rest = text;
     while let Some(at) = rest.find('&') {
         into.push_str(&rest[..at]);

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::domain::digest::Sha256;
 use crate::domain::event::Blame;
+use crate::domain::problem::{excerpt, printable};
 
 /// Why a session cannot go on. Each variant says whose turn it is.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,9 @@ pub enum Error {
     Unsupported { step: &'static str, status: u16, remedy: &'static str },
     #[error("{step}: the device does not open {what}: {cause}")]
     NotOffered { step: &'static str, what: String, cause: String },
+    /// It understood what was asked and said no: an error of its protocol, or a licensing return code.
+    #[error("{step}: the device declined ({code}): {said}")]
+    Declined { step: &'static str, kind: Decline, code: String, said: String },
     #[error("{step}: the device answered HTTP {status}")]
     Failed { step: &'static str, status: u16 },
     #[error("{command:?}: the device answered {said:?}")]
@@ -81,7 +85,57 @@ pub enum Complaint {
     Failed,
 }
 
+/// What kind of no it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decline {
+    /// It does not know the operation or the node: its release is too old, or the feature is off.
+    Unknown,
+    /// The user may not.
+    Denied,
+    /// Not now.
+    Busy,
+    /// It knows the operation and could not do it.
+    Failed,
+}
+
+impl Decline {
+    /// By an `error-tag` of NETCONF and RESTCONF (RFC 6241, appendix A).
+    pub(super) fn of_tag(tag: &str) -> Decline {
+        match tag {
+            "unknown-element" | "unknown-namespace" | "unknown-attribute" | "operation-not-supported" => {
+                Decline::Unknown
+            }
+            "access-denied" => Decline::Denied,
+            "in-use" | "lock-denied" | "resource-denied" => Decline::Busy,
+            _ => Decline::Failed,
+        }
+    }
+}
+
 impl Error {
+    /// A no in the device's words, made fit for one line.
+    pub(super) fn declined(step: &'static str, kind: Decline, code: &str, said: &str) -> Error {
+        let line = |text: &str| printable(&excerpt(text.trim()));
+        Error::Declined { step, kind, code: line(code), said: line(said) }
+    }
+
+    /// Something else came than what should have come: how much, how it begins, and what is wrong with it.
+    pub(super) fn unreadable(step: &'static str, expected: &'static str, wrong: &str, body: &[u8]) -> Error {
+        let start: String = String::from_utf8_lossy(&body[..body.len().min(60)]).escape_debug().collect();
+        let got = format!("{} bytes starting \"{start}\" ({})", body.len(), printable(&excerpt(wrong)));
+        Error::Misbehaved { step, expected, got }
+    }
+
+    /// The certificate or host key that was pinned and the one shown instead, where that is the trouble.
+    pub fn changed_key(&self) -> Option<(Sha256, Sha256)> {
+        match self {
+            Error::ChangedCertificate { pinned, shown, .. } | Error::ChangedHostKey { pinned, shown, .. } => {
+                Some((*pinned, *shown))
+            }
+            _ => None,
+        }
+    }
+
     /// Who must act.
     pub fn blame(&self) -> Blame {
         match self {
@@ -106,6 +160,11 @@ impl Error {
                 Complaint::Unauthorized => Blame::Refused,
                 Complaint::Failed => Blame::Misbehaved,
             },
+            Error::Declined { kind, .. } => match kind {
+                Decline::Unknown => Blame::Unsupported,
+                Decline::Denied => Blame::Refused,
+                Decline::Busy | Decline::Failed => Blame::Misbehaved,
+            },
             Error::Ours { .. } => Blame::Ours,
         }
     }
@@ -115,6 +174,7 @@ impl Error {
         match self {
             Error::Unreachable { .. } | Error::Misbehaved { .. } | Error::Standby { .. } => true,
             Error::Failed { status, .. } => *status >= 500,
+            Error::Declined { kind, .. } => *kind == Decline::Busy,
             Error::LoginRefused { .. }
             | Error::NoLogin { .. }
             | Error::ChangedCertificate { .. }

@@ -1,6 +1,6 @@
 //! HTTPS with one device: Basic login on every request, no redirects, no proxy, bounded bodies.
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use reqwest::{Client, Method, StatusCode};
 
 use super::budget::{Budget, Share};
@@ -29,12 +29,27 @@ pub(super) struct Http {
     /// Requests sent over the present connection.
     sent: u32,
     proven: Option<Sha256>,
+    /// The status that refused the login: nothing is sent any more.
+    refused: Option<u16>,
+    cookie: Option<Cookie>,
+}
+
+/// A cookie of this name, as it is sent back once the device has set it.
+struct Cookie {
+    name: &'static str,
+    pair: Option<HeaderValue>,
 }
 
 impl Http {
     pub(super) fn new(target: Target, budget: Budget) -> Self {
         let base = format!("https://{}", target.authority);
-        Http { target, budget, base, client: None, sent: 0, proven: None }
+        Http { target, budget, base, client: None, sent: 0, proven: None, refused: None, cookie: None }
+    }
+
+    /// Sends a cookie of this name back with every further request, beside the login.
+    pub(super) fn keeping(mut self, name: &'static str) -> Self {
+        self.cookie = Some(Cookie { name, pair: None });
+        self
     }
 
     pub(super) fn proven(&self) -> Option<Sha256> {
@@ -51,6 +66,9 @@ impl Http {
         accept: &'static str,
         body: Option<Body>,
     ) -> Result<Answer, Error> {
+        if let Some(status) = self.refused {
+            return Err(Error::LoginRefused { step, refusal: Refusal::Http(status) });
+        }
         if self.sent >= self.target.limits.requests_per_connection {
             self.client = None;
         }
@@ -62,6 +80,9 @@ impl Http {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, HeaderValue::from_static(body.content_type)).body(body.bytes);
         }
+        if let Some(pair) = self.cookie.as_ref().and_then(|cookie| cookie.pair.clone()) {
+            request = request.header(COOKIE, pair);
+        }
         self.sent += 1;
         let answer = request.send().await;
         let mut answer = answer.map_err(|error| self.failed(step, &error, shown.fingerprint()))?;
@@ -69,7 +90,11 @@ impl Http {
         self.proven = shown.fingerprint().or(self.proven);
         let status = answer.status();
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+            self.refused = Some(status.as_u16());
             return Err(Error::LoginRefused { step, refusal: Refusal::Http(status.as_u16()) });
+        }
+        if let Some(cookie) = &mut self.cookie {
+            cookie.take(answer.headers());
         }
         let html = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/html");
         if status.is_success() && answer.headers().get(CONTENT_TYPE).is_some_and(html) {
@@ -137,6 +162,20 @@ impl Http {
             return Error::Unreachable { step, address, cause: format!("nothing came for {limit:?}") };
         }
         Error::Unreachable { step, address, cause: innermost(error) }
+    }
+}
+
+impl Cookie {
+    fn take(&mut self, headers: &HeaderMap) {
+        let own = |value: &HeaderValue| {
+            let pair = value.as_bytes().split(|byte| *byte == b';').next()?.trim_ascii();
+            pair.strip_prefix(self.name.as_bytes())?.strip_prefix(b"=").filter(|value| !value.is_empty())?;
+            HeaderValue::from_bytes(pair).ok()
+        };
+        if let Some(mut pair) = headers.get_all(SET_COOKIE).iter().filter_map(own).next_back() {
+            pair.set_sensitive(true);
+            self.pair = Some(pair);
+        }
     }
 }
 

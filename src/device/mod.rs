@@ -8,6 +8,8 @@ mod error;
 pub mod flash;
 mod http;
 pub mod inline;
+pub mod netconf;
+pub mod nxapi;
 pub mod own_file;
 pub mod restconf;
 pub mod scp;
@@ -15,6 +17,7 @@ pub mod sftp;
 pub mod shell;
 pub mod smartlic;
 pub mod ssh;
+pub mod yang;
 
 use std::future::Future;
 use std::time::Duration;
@@ -26,7 +29,7 @@ use crate::domain::report::read::RawReport;
 use crate::domain::state::{DeviceState, ListedReport};
 use crate::tls::Trust;
 
-pub use error::{Complaint, Error, Refusal};
+pub use error::{Complaint, Decline, Error, Refusal};
 
 /// Where a device is and how to get in. Lives as long as one session.
 #[derive(Clone, Debug)]
@@ -90,6 +93,16 @@ pub struct Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
     All,
+    /// Those of the last so many days.
+    Days(u32),
+}
+
+/// Which reports a device writes to a file of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    All,
+    /// Those never handed out before.
+    Unreported,
     /// Those of the last so many days.
     Days(u32),
 }

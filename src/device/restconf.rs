@@ -1,265 +1,149 @@
-//! RESTCONF answers of `cisco-smart-license` (revision 2021-03-01, and what of it older images serve).
-//!
-//! Reads by name, wherever a node stands, and takes what is there. Under SLP the old nodes
-//! `registration-state`, `authorization-state` and `enforcement-mode` hold leftovers that look
-//! like faults (seen on a C9300, 17.15); they are not read at all.
+//! RESTCONF (RFC 8040) of IOS XE: the licensing state, and the RPCs that move files.
 
-use jiff::Timestamp;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::domain::instance::Udi;
-use crate::domain::policy::{ClassPolicy, Policy};
-use crate::domain::report::{EntitlementTag, ReportId};
-use crate::domain::state::{
-    DeviceState, License, ListedReport, Model, ReportState, Stamp, Transport, TrustCode, UsageReporting,
-};
+use super::budget::Budget;
+use super::http::{Answer, Body, Http};
+use super::yang::rpc::Rpc;
+use super::yang::{self, ios_xe};
+use super::{Decline, Error, Identity, Target, Usage};
+use crate::domain::digest::Sha256;
+use crate::domain::state::DeviceState;
 
-/// Reads `licensing/state` or `licensing/state/state-info`. `None` when it holds neither.
-pub fn state(answer: &Value) -> Option<DeviceState> {
-    let outer = node(answer, "state").unwrap_or(answer);
-    let info = node(outer, "state-info")?;
-    if !info.is_object() {
-        return None;
+const YANG: &str = "application/yang-data+json";
+const STATE: &str = "/restconf/data/cisco-smart-license:licensing/state";
+const HOSTNAME: &str = "/restconf/data/Cisco-IOS-XE-native:native/hostname";
+const VERSION: &str = "/restconf/data/Cisco-IOS-XE-native:native/version";
+const NO_RESTCONF: &str = "needs `restconf` on the device";
+const NO_RPC: &str = "needs IOS XE 17.4.1 or later";
+
+/// RESTCONF with one device, over a connection of its own.
+pub struct Restconf {
+    http: Http,
+}
+
+impl Restconf {
+    /// Nothing is sent before the first question.
+    pub fn new(target: Target, budget: Budget) -> Self {
+        Restconf { http: Http::new(target, budget) }
     }
-    let udi = node(info, "udi");
-    let keys = node(info, "rum-reports-closed-keys");
-    let mut rum_ids: Vec<ListedReport> = list(keys).iter().filter_map(listed).collect();
-    rum_ids.sort_by_key(|listed| listed.report_id);
-    Some(DeviceState {
-        model: model(outer, info),
-        smart_account: text(deep(info, &["registration", "registration-complete", "smart-account"])),
-        virtual_account: text(deep(info, &["registration", "registration-complete", "virtual-account"])),
-        transport: node(info, "transport").map(transport),
-        policy: node(info, "policy").map(policy),
-        usage_reporting: UsageReporting {
-            last_ack: stamp(deep(info, &["rum-ack", "last-received-time"])),
-            next_ack_deadline: stamp(deep(info, &["rum-ack", "next-report-deadline"])),
-            ..UsageReporting::default()
-        },
-        trust_codes: list(node(info, "trust-code")).iter().map(trust_code).collect(),
-        udi: udi.and_then(read_udi),
-        uuid: text(udi.and_then(|udi| node(udi, "uuid"))),
-        members: Vec::new(),
-        licenses: list(node(info, "usage")).iter().map(license).collect(),
-        reports: None,
-        rum_ids,
-        agent_version: text(node(outer, "version")),
-    })
-}
 
-/// The value of a leaf asked for by its own path (`native/hostname`, `native/version`).
-pub fn leaf(answer: &Value, name: &str) -> Option<String> {
-    text(node(answer, name))
-}
-
-fn model(outer: &Value, info: &Value) -> Model {
-    // SLP cannot be switched off where it exists, and its nodes exist only there.
-    if ["policy", "rum-ack", "rum-reports-closed-keys"].iter().any(|name| node(info, name).is_some()) {
-        return Model::Slp;
+    /// Who is there, and its licensing state; reads only. Empty where the model is not served.
+    pub async fn state(&mut self) -> Result<(Option<Identity>, DeviceState), Error> {
+        state(&mut self.http).await
     }
-    match node(outer, "smart-enabled").and_then(Value::as_bool) {
-        Some(true) => Model::ClassicSmartLicensing,
-        Some(false) => Model::Disabled,
-        None => Model::Unknown,
+
+    /// Writes signed reports to a file of the device, or to a URL that it can reach: see [`Rpc::save_usage`].
+    pub async fn save_usage(&mut self, usage: Usage, path: &str) -> Result<(), Error> {
+        call(&mut self.http, &Rpc::save_usage(usage, path)?).await
     }
-}
 
-/// A child by name, with or without its module in front (`cisco-smart-license:state`).
-fn node<'a>(parent: &'a Value, name: &str) -> Option<&'a Value> {
-    let members = parent.as_object()?;
-    members
-        .get(name)
-        .or_else(|| members.iter().find(|(key, _)| key.rsplit_once(':').is_some_and(|(_, own)| own == name))?.1.into())
-        .filter(|value| !value.is_null())
-}
+    /// Installs a file: see [`Rpc::import_file`].
+    pub async fn import_file(&mut self, path: &str) -> Result<(), Error> {
+        call(&mut self.http, &Rpc::import_file(path)?).await
+    }
 
-fn deep<'a>(parent: &'a Value, path: &[&str]) -> Option<&'a Value> {
-    path.iter().try_fold(parent, |value, name| node(value, name))
-}
+    /// Copies a file: see [`Rpc::copy`].
+    pub async fn copy(&mut self, from: &str, to: &str) -> Result<(), Error> {
+        call(&mut self.http, &Rpc::copy(from, to)?).await
+    }
 
-/// A list; a lone entry that was not wrapped counts as a list of one.
-fn list(value: Option<&Value>) -> &[Value] {
-    match value {
-        Some(Value::Array(entries)) => entries,
-        Some(one) => std::slice::from_ref(one),
-        None => &[],
+    /// Deletes one file of the device for good.
+    pub async fn delete(&mut self, path: &str) -> Result<(), Error> {
+        call(&mut self.http, &Rpc::delete(path)?).await
+    }
+
+    /// The certificate that the device showed, once it has answered with it.
+    pub fn proven(&self) -> Option<Sha256> {
+        self.http.proven()
     }
 }
 
-fn text(value: Option<&Value>) -> Option<String> {
-    value?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-/// RFC 7951 writes 64-bit numbers as strings; smaller ones as numbers.
-fn number(value: Option<&Value>) -> Option<u64> {
-    let value = value?;
-    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
-}
-
-fn stamp(value: Option<&Value>) -> Option<Stamp> {
-    let text = text(value)?;
-    let utc = text.parse::<Timestamp>().ok();
-    // An agent that has no time yet gives the epoch.
-    if utc.is_some_and(|utc| utc.as_second() <= 0) {
-        return None;
+/// [`Restconf::state`] over a connection that somebody else keeps.
+pub(super) async fn state(http: &mut Http) -> Result<(Option<Identity>, DeviceState), Error> {
+    let step = "read state";
+    let answer = http.ask(step, Method::GET, STATE, YANG, None).await?;
+    if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::NO_CONTENT | StatusCode::BAD_REQUEST) {
+        // Not served: reports will tell the identity, where the mode allows to fetch them.
+        return Ok((None, DeviceState::default()));
     }
-    Some(Stamp { text, utc })
+    succeeded(step, &answer, NO_RESTCONF)?;
+    let value = json(step, "RESTCONF state as JSON", &answer.body)?;
+    let Some(state) = ios_xe::state(&value) else { return Ok((None, DeviceState::default())) };
+    let Some(udi) = state.udi.clone() else { return Ok((None, state)) };
+    let hostname = leaf(http, "read host name", HOSTNAME, "hostname").await?;
+    let software = leaf(http, "read software version", VERSION, "version").await?;
+    let identity =
+        Identity { udi, uuid: state.uuid.clone(), members: state.members.clone(), os: "ios-xe", software, hostname };
+    Ok((Some(identity), state))
 }
 
-fn read_udi(value: &Value) -> Option<Udi> {
-    Some(Udi { pid: text(node(value, "pid"))?, sn: text(node(value, "sn"))? })
-}
-
-/// Takes the enum's own prefix off: `transport-type-off` is `off`.
-fn word(value: Option<&Value>, prefix: &str) -> Option<String> {
-    text(value).map(|word| word.strip_prefix(prefix).unwrap_or(&word).to_ascii_lowercase())
-}
-
-fn transport(value: &Value) -> Transport {
-    let urls = node(value, "url-settings");
-    let url = |name| urls.and_then(|urls| text(node(urls, name)));
-    Transport {
-        kind: word(node(value, "transport-type"), "transport-type-"),
-        url: url("url-registration").or_else(|| url("url-utility")),
+/// A leaf that some images do not serve: then `None`.
+async fn leaf(http: &mut Http, step: &'static str, path: &str, name: &str) -> Result<Option<String>, Error> {
+    let answer = http.ask(step, Method::GET, path, YANG, None).await?;
+    if !answer.status.is_success() {
+        return Ok(None);
     }
+    Ok(serde_json::from_slice::<Value>(&answer.body).ok().and_then(|value| yang::leaf(&value, name)))
 }
 
-fn policy(value: &Value) -> Policy {
-    let class = |name: &str| {
-        let class = node(value, name)?;
-        let days = |name| number(node(class, name)).and_then(|days| u32::try_from(days).ok());
-        Some(ClassPolicy {
-            first_report_days: days("reporting-first-time"),
-            reporting_frequency_days: days("reporting-ongoing"),
-            report_on_change_days: days("reporting-macd"),
-        })
-    };
-    Policy {
-        name: text(node(value, "policy-name")),
-        source: word(node(value, "policy-type"), "policy-type-"),
-        ack_required: node(value, "ack-required").and_then(Value::as_bool),
-        perpetual: class("policy-perpetual"),
-        subscription: class("policy-subscription"),
-        enforced: class("policy-enforced"),
-        export: class("policy-export"),
-        generic: None,
+/// One operation. It may take effect although its answer is lost.
+async fn call(http: &mut Http, rpc: &Rpc) -> Result<(), Error> {
+    let step = rpc.step;
+    let path = format!("/restconf/operations/{}:{}", rpc.module.name, rpc.name);
+    let body = Body { content_type: YANG, bytes: rpc.json().to_string().into_bytes() };
+    let answer = http.ask(step, Method::POST, &path, YANG, Some(body)).await?;
+    succeeded(step, &answer, NO_RPC)?;
+    if answer.body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(());
+    }
+    let value = json(step, "an operation's output as JSON", &answer.body)?;
+    rpc.judge(yang::node(&value, "output").unwrap_or(&value))
+}
+
+/// An answer that is no success, in the words of its `errors` body where it has one.
+fn succeeded(step: &'static str, answer: &Answer, remedy: &'static str) -> Result<(), Error> {
+    let status = answer.status.as_u16();
+    if answer.status.is_success() {
+        return Ok(());
+    }
+    match answer.status {
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+            Err(Error::Unsupported { step, status, remedy })
+        }
+        _ => Err(declined(step, &answer.body).unwrap_or(Error::Failed { step, status })),
     }
 }
 
-fn trust_code(value: &Value) -> TrustCode {
-    let installed = node(value, "is-installed").and_then(Value::as_bool) != Some(false);
-    TrustCode {
-        role: None,
-        udi: node(value, "udi").and_then(read_udi).or_else(|| key_udi(node(value, "key_udi")?.as_str()?)),
-        installed: if installed { stamp(node(value, "time-installed")) } else { None },
-        expires: None,
-    }
+/// `{"ietf-restconf:errors":{"error":[{"error-tag":…,"error-message":…}]}}`, the name with or without its module.
+fn declined(step: &'static str, body: &[u8]) -> Option<Error> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let error = yang::list(yang::node(yang::node(&value, "errors")?, "error")).first()?;
+    let word = |name| yang::leaf(error, name);
+    let tag = word("error-tag")?;
+    let said = word("error-message").or_else(|| word("error-path")).unwrap_or_default();
+    Some(Error::declined(step, Decline::of_tag(&tag), &tag, &said))
 }
 
-/// `PID:C9300-24UX,SN:FCW0000A001`, the list key of the model.
-fn key_udi(key: &str) -> Option<Udi> {
-    let (pid, sn) = key.strip_prefix("PID:")?.split_once(",SN:")?;
-    Some(Udi::new(pid, sn))
-}
-
-fn license(value: &Value) -> License {
-    License {
-        name: text(node(value, "license-name")).or_else(|| text(node(value, "short-name"))),
-        entitlement_tag: text(node(value, "entitlement-tag")).map(EntitlementTag),
-        description: text(node(value, "description")),
-        count: number(node(value, "count")),
-        status: None,
-        license_type: None,
-        enforcement: None,
-    }
-}
-
-fn listed(value: &Value) -> Option<ListedReport> {
-    let time = |name| node(value, name)?.as_str()?.parse::<Timestamp>().ok();
-    Some(ListedReport {
-        report_id: ReportId(number(node(value, "report-id"))?),
-        state: word(node(value, "report-state"), "rum-report-state-").and_then(|word| report_state(&word)),
-        feature: None,
-        start: time("report-start-time"),
-        end: time("report-end-time"),
-    })
-}
-
-/// A state by its word in the model (`closed`, `acknowledged`, …) or the CLI (`CLOSED`, `ACK`, …).
-pub(super) fn report_state(word: &str) -> Option<ReportState> {
-    match word.to_ascii_lowercase().as_str() {
-        "invalid" => Some(ReportState::Invalid),
-        "open" => Some(ReportState::Open),
-        "closed" => Some(ReportState::Closed),
-        "pending" => Some(ReportState::Pending),
-        "unacknowledged" | "unacked" | "unack" => Some(ReportState::Unacknowledged),
-        "acknowledged" | "acked" | "ack" => Some(ReportState::Acknowledged),
-        "deleted" => Some(ReportState::Deleted),
-        _ => None,
-    }
+fn json(step: &'static str, expected: &'static str, body: &[u8]) -> Result<Value, Error> {
+    serde_json::from_slice(body).map_err(|error| Error::unreadable(step, expected, &error.to_string(), body))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn full() -> Value {
-        json!({"cisco-smart-license:state": {"smart-enabled": true, "version": "5.3.16_rel/55", "state-info": {
-            "registration": {"registration-state": "reg-state-not-registered"},
-            "transport": {"transport-type": "transport-type-cslu",
-                "url-settings": {"url-registration": "http://192.0.2.7:8182/cslu/v1/pi"}},
-            "udi": {"pid": "C9300-24UX", "sn": "FOC0000A001"},
-            "usage": [{"entitlement-tag": "regid.2017-05.com.cisco.x,1.0_a", "license-name": "dna-advantage",
-                "count": 2, "enforcement-mode": "enforcement-invalid-tag"}],
-            "policy": {"policy-type": "policy-type-custom", "policy-name": "Custom Policy", "ack-required": true,
-                "policy-subscription": {"reporting-first-time": 90, "reporting-ongoing": 60, "reporting-macd": 30}},
-            "trust-code": [{"key_udi": "PID:C9300-24UX,SN:FOC0000A001", "is-installed": true,
-                "time-installed": "2026-01-14T11:37:52+02:00"}],
-            "rum-reports-closed-keys": [
-                {"rum-report-key": "k2", "report-id": "9223372036854775809", "report-state": "rum-report-state-closed"},
-                {"rum-report-key": "k1", "report-id": "1700000000", "report-state": "rum-report-state-acknowledged",
-                    "report-start-time": "2026-01-01T00:00:00+00:00", "report-end-time": "2026-02-01T00:00:00+00:00"}],
-            "rum-ack": {"last-received-time": "2026-02-02T10:00:00+02:00", "next-report-deadline": "2026-05-03T08:00:00+00:00"}
-        }}})
-    }
 
     #[test]
-    fn reads_every_node_that_matters() {
-        let state = state(&full()).unwrap();
-        assert_eq!(state.model, Model::Slp);
-        assert_eq!(state.udi, Some(Udi::new("C9300-24UX", "FOC0000A001")));
-        assert_eq!(state.transport.unwrap().kind.as_deref(), Some("cslu"));
-        let policy = state.policy.unwrap();
-        assert_eq!(policy.subscription, Some(ClassPolicy::of(90, 60, 30)));
-        assert_eq!((policy.source.as_deref(), policy.perpetual), (Some("custom"), None));
-        let ack = state.usage_reporting.last_ack.unwrap();
-        assert_eq!(ack.text, "2026-02-02T10:00:00+02:00");
-        assert_eq!(ack.utc, "2026-02-02T08:00:00Z".parse().ok());
-        assert_eq!(state.trust_codes[0].udi, Some(Udi::new("C9300-24UX", "FOC0000A001")));
-        let ids: Vec<_> = state.rum_ids.iter().map(|id| (id.report_id.0, id.state)).collect();
-        let expected =
-            [(1_700_000_000, Some(ReportState::Acknowledged)), (9_223_372_036_854_775_809, Some(ReportState::Closed))];
-        assert_eq!(ids, expected);
-        assert_eq!(state.licenses[0].count, Some(2));
-        assert_eq!(state.agent_version.as_deref(), Some("5.3.16_rel/55"));
-    }
-
-    #[test]
-    fn takes_what_an_older_image_serves() {
-        let old = json!({"cisco-smart-license:state-info": {"udi": {"pid": "ISR4331/K9", "sn": "FDO0000A002"},
-            "policy": {"policy-type": "policy-type-platform-default"}}});
-        let state = state(&old).unwrap();
-        assert_eq!(state.model, Model::Slp);
-        assert_eq!(state.usage_reporting, UsageReporting::default());
-        assert!(state.rum_ids.is_empty());
-        assert!(super::state(&json!({"unrelated": 1})).is_none());
-        assert!(super::state(&json!([1, 2])).is_none());
-    }
-
-    #[test]
-    fn the_epoch_is_not_an_ack() {
-        let never = json!({"state-info": {"rum-ack": {"last-received-time": "1970-01-01T00:00:00+00:00"}}});
-        assert_eq!(state(&never).unwrap().usage_reporting.last_ack, None);
+    fn error_bodies_are_read_with_and_without_their_module() {
+        for name in ["errors", "ietf-restconf:errors"] {
+            let body = format!(
+                r#"{{"{name}":{{"error":[{{"error-type":"application","error-tag":"access-denied","error-message":"no\u001b[2J"}}]}}}}"#
+            );
+            let error = declined("import", body.as_bytes()).unwrap();
+            assert_eq!(error.to_string(), "import: the device declined (access-denied): no\\u{1b}[2J");
+        }
+        assert!(declined("import", b"<html>").is_none());
+        assert!(declined("import", b"{\"errors\":{\"error\":[]}}").is_none());
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::budget::Budget;
 use super::http::{Answer, Body, Http};
-use super::{Error, Fetched, Identity, Session, Span, Target, restconf};
+use super::{Error, Fetched, Identity, Session, Span, Target, restconf, yang};
 use crate::domain::digest::Sha256;
 use crate::domain::event::ImportForm;
 use crate::domain::report::ReportId;
@@ -19,12 +19,7 @@ use crate::domain::rum_file;
 use crate::domain::state::{DeviceState, ListedReport};
 
 const JSON: &str = "application/json";
-const YANG: &str = "application/yang-data+json";
-const STATE: &str = "/restconf/data/cisco-smart-license:licensing/state";
-const HOSTNAME: &str = "/restconf/data/Cisco-IOS-XE-native:native/hostname";
-const VERSION: &str = "/restconf/data/Cisco-IOS-XE-native:native/version";
 const NO_SERVICE: &str = "needs IOS XE 17.3.2 or later, `ip http secure-server` and the session module SL_HTTP";
-const NO_RESTCONF: &str = "needs `restconf` on the device";
 
 /// A session over HTTPS with one IOS XE device.
 pub struct Smartlic {
@@ -40,40 +35,11 @@ impl Smartlic {
     async fn get(&mut self, step: &'static str, path: &str, accept: &'static str) -> Result<Answer, Error> {
         self.http.ask(step, Method::GET, path, accept, None).await
     }
-
-    /// A leaf of RESTCONF that some images do not serve: then `None`.
-    async fn leaf(&mut self, step: &'static str, path: &str, name: &str) -> Result<Option<String>, Error> {
-        let answer = self.get(step, path, YANG).await?;
-        if !answer.status.is_success() {
-            return Ok(None);
-        }
-        Ok(serde_json::from_slice::<Value>(&answer.body).ok().and_then(|value| restconf::leaf(&value, name)))
-    }
 }
 
 impl Session for Smartlic {
     async fn state(&mut self) -> Result<(Option<Identity>, DeviceState), Error> {
-        let step = "read state";
-        let answer = self.get(step, STATE, YANG).await?;
-        if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::NO_CONTENT | StatusCode::BAD_REQUEST) {
-            // Not served: reports will tell the identity, where the mode allows to fetch them.
-            return Ok((None, DeviceState::default()));
-        }
-        succeeded(step, &answer, NO_RESTCONF)?;
-        let value = json(step, "RESTCONF state as JSON", &answer.body)?;
-        let Some(state) = restconf::state(&value) else { return Ok((None, DeviceState::default())) };
-        let Some(udi) = state.udi.clone() else { return Ok((None, state)) };
-        let hostname = self.leaf("read host name", HOSTNAME, "hostname").await?;
-        let software = self.leaf("read software version", VERSION, "version").await?;
-        let identity = Identity {
-            udi,
-            uuid: state.uuid.clone(),
-            members: state.members.clone(),
-            os: "ios-xe",
-            software,
-            hostname,
-        };
-        Ok((Some(identity), state))
+        restconf::state(&mut self.http).await
     }
 
     async fn list(&mut self) -> Result<Vec<ListedReport>, Error> {
@@ -175,13 +141,7 @@ fn succeeded(step: &'static str, answer: &Answer, remedy: &'static str) -> Resul
 }
 
 fn json(step: &'static str, expected: &'static str, body: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice(body).map_err(|error| Error::Misbehaved { step, expected, got: excerpt(&error, body) })
-}
-
-/// What came instead, in a form that fits a log line: foreign bytes are shown escaped and cut.
-fn excerpt(error: &serde_json::Error, body: &[u8]) -> String {
-    let start: String = String::from_utf8_lossy(&body[..body.len().min(60)]).escape_debug().collect();
-    format!("{} bytes starting \"{start}\" ({error})", body.len())
+    serde_json::from_slice(body).map_err(|error| Error::unreadable(step, expected, &error.to_string(), body))
 }
 
 /// The elements of `/list` are not published: any object that holds a report id counts, whatever
@@ -209,9 +169,8 @@ fn collect_ids(value: &Value, depth: usize, into: &mut Vec<ListedReport>) {
                 let state = member(&["state", "report_state", "report-state"]).and_then(Value::as_str);
                 into.push(ListedReport {
                     report_id,
-                    state: state.and_then(|word| {
-                        restconf::report_state(word.strip_prefix("rum-report-state-").unwrap_or(word))
-                    }),
+                    state: state
+                        .and_then(|word| yang::report_state(word.strip_prefix("rum-report-state-").unwrap_or(word))),
                     feature: None,
                     start: time(&["start_time", "report-start-time"]),
                     end: time(&["end_time", "report-end-time"]),

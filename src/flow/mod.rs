@@ -233,35 +233,16 @@ impl House {
         if trouble.is_none_or(|trouble| trouble.blame != blame || trouble.cause != cause) {
             facts.push(Fact::ContactLost(ContactLost { device: name(), blame, cause }));
         }
-        match error {
-            crate::device::Error::LoginRefused { .. } => {
-                self.login_refused(device);
-                if let Some(credential) = device.credential.clone() {
-                    facts.push(Fact::CredentialRefused(CredentialRefused { credential, device: name() }));
-                }
+        if let crate::device::Error::LoginRefused { .. } = error {
+            self.login_refused(device);
+            if let Some(credential) = device.credential.clone() {
+                facts.push(Fact::CredentialRefused(CredentialRefused { credential, device: name() }));
             }
-            crate::device::Error::ChangedCertificate { pinned, shown, .. }
-            | crate::device::Error::ChangedHostKey { pinned, shown, .. } => {
-                let (pinned, presented) = (*pinned, *shown);
-                if known.and_then(|known| known.refused_pin) != Some(presented) {
-                    facts.push(Fact::TrustRefused(TrustRefused { device: name(), pinned, presented }));
-                }
-            }
-            crate::device::Error::Unreachable { .. }
-            | crate::device::Error::Untrusted { .. }
-            | crate::device::Error::Misbehaved { .. }
-            | crate::device::Error::TooLarge { .. }
-            | crate::device::Error::Unsupported { .. }
-            | crate::device::Error::Failed { .. }
-            | crate::device::Error::NoLogin { .. }
-            | crate::device::Error::NoCommonAlgorithm { .. }
-            | crate::device::Error::NotOffered { .. }
-            | crate::device::Error::CommandRefused { .. }
-            | crate::device::Error::Standby { .. }
-            | crate::device::Error::NoPrompt { .. }
-            | crate::device::Error::FileRefused { .. }
-            | crate::device::Error::NoSpace { .. }
-            | crate::device::Error::Ours { .. } => {}
+        }
+        if let Some((pinned, presented)) = error.changed_key()
+            && known.and_then(|known| known.refused_pin) != Some(presented)
+        {
+            facts.push(Fact::TrustRefused(TrustRefused { device: name(), pinned, presented }));
         }
         facts
     }

@@ -17,7 +17,8 @@ use crate::lock;
 use crate::sign;
 use crate::spec::{Spec, TlsVersions};
 
-static KEYS: [&[u8]; 4] = [
+/// PKCS #8.
+pub(super) static KEYS: [&[u8]; 4] = [
     include_bytes!("../../data/rsa-a.pk8"),
     include_bytes!("../../data/rsa-b.pk8"),
     include_bytes!("../../data/rsa-c.pk8"),

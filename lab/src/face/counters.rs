@@ -11,20 +11,27 @@ use crate::lock;
 /// The counts at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
-    /// By method and path, such as `GET /smartlic-service/list`. Queries are left out.
+    /// By method and path, such as `GET /smartlic-service/list`, queries left out; and `SSH` with the command line,
+    /// `SSH scp -f PATH`, `SSH subsystem sftp`.
     pub requests: BTreeMap<String, u64>,
     pub logins_refused: u64,
+    /// Passwords given over SSH, by either method, right or wrong: what locks an account.
+    pub passwords_tried: u64,
+    /// Public keys over SSH whose owner proved to have them, right or wrong.
+    pub keys_tried: u64,
     /// Connections accepted, whatever became of them.
     pub connections: u64,
-    /// Accepted connections whose TLS handshake did not succeed.
+    /// Accepted connections whose handshake did not succeed.
     pub handshakes_failed: u64,
-    /// Plaintext bytes of requests and of responses.
+    /// Plaintext bytes of HTTP, and bytes of SSH as they are on the wire.
     pub bytes_in: u64,
     pub bytes_out: u64,
     /// The most requests under way at once.
     pub max_in_flight: usize,
-    /// The most connections open at once.
+    /// The most connections open at once, HTTPS and NETCONF.
     pub max_open: usize,
+    /// The most terminal lines taken at once.
+    pub max_vtys: usize,
 }
 
 impl Counters {
@@ -44,12 +51,15 @@ impl Counters {
 pub struct Meter {
     requests: Mutex<BTreeMap<String, u64>>,
     logins_refused: AtomicU64,
+    passwords_tried: AtomicU64,
+    keys_tried: AtomicU64,
     connections: AtomicU64,
     handshakes_failed: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     pub in_flight: Level,
     pub open: Level,
+    pub vtys: Level,
 }
 
 impl Meter {
@@ -59,6 +69,14 @@ impl Meter {
 
     pub fn login_refused(&self) {
         self.logins_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn password_tried(&self) {
+        self.passwords_tried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn key_tried(&self) {
+        self.keys_tried.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn connection(&self) {
@@ -81,12 +99,15 @@ impl Meter {
         Counters {
             requests: lock(&self.requests).clone(),
             logins_refused: self.logins_refused.load(Ordering::Relaxed),
+            passwords_tried: self.passwords_tried.load(Ordering::Relaxed),
+            keys_tried: self.keys_tried.load(Ordering::Relaxed),
             connections: self.connections.load(Ordering::Relaxed),
             handshakes_failed: self.handshakes_failed.load(Ordering::Relaxed),
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.bytes_out.load(Ordering::Relaxed),
             max_in_flight: self.in_flight.highest(),
             max_open: self.open.highest(),
+            max_vtys: self.vtys.highest(),
         }
     }
 }

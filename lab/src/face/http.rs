@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::face::certificate::Shown;
 use crate::face::page::{HTML, JSON, Page};
 use crate::face::station::Station;
-use crate::face::{restconf, smartlic};
+use crate::face::{Way, restconf, smartlic};
 use crate::fault::Fault;
 use crate::fault::wire::{Tamper, Wire};
 
@@ -36,7 +36,7 @@ pub async fn serve(station: Arc<Station>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = station.accept() => match accepted {
+            accepted = station.accept(Way::Https) => match accepted {
                 Ok(socket) => {
                     connections.spawn(connection(Arc::clone(&station), socket));
                 }
@@ -63,7 +63,7 @@ async fn connection(station: Arc<Station>, socket: TcpStream) {
 }
 
 async fn spoken(station: &Arc<Station>, socket: TcpStream) -> io::Result<()> {
-    let shown = match station.faults.at_accept() {
+    let shown = match station.faults.at_accept(Way::Https) {
         Some(Fault::ResetOnAccept) => return socket.set_zero_linger(),
         Some(Fault::HangHandshake) => return std::future::pending().await,
         Some(Fault::ExpiredCertificate) => Shown::Expired,
@@ -165,10 +165,11 @@ async fn page(station: &Station, fault: Option<&Fault>, path: &str, request: Req
         Ok(body) => body.to_bytes(),
         Err(_) => return Page::bare(413, "Content Too Large"),
     };
-    if path.starts_with(smartlic::ROOT) {
+    let faces = station.spec.faces;
+    if faces.smartlic && path.starts_with(smartlic::ROOT) {
         smartlic::answer(station, &method, path, &body)
-    } else if path.starts_with(restconf::ROOT) {
-        restconf::answer(station, &method, path, query.as_deref())
+    } else if faces.restconf && path.starts_with(restconf::ROOT) {
+        restconf::answer(station, &method, path, query.as_deref(), &body)
     } else {
         Page::bare(404, "Not Found")
     }

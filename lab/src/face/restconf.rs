@@ -8,6 +8,7 @@ use jiff::tz::{Offset, TimeZone};
 use serde_json::{Map, Value, json};
 
 use crate::face::page::{Page, YANG};
+use crate::face::rpc::{self, Outcome};
 use crate::face::station::Station;
 use crate::operation::{Operation, Reply};
 use crate::policy::Frequency;
@@ -21,8 +22,13 @@ pub const ROOT: &str = "/restconf/";
 const LICENSING: &str = "/restconf/data/cisco-smart-license:licensing/state";
 const NATIVE: &str = "/restconf/data/Cisco-IOS-XE-native:native/";
 
-pub fn answer(station: &Station, method: &str, path: &str, query: Option<&str>) -> Page {
+const OPERATIONS: &str = "/restconf/operations/";
+
+pub fn answer(station: &Station, method: &str, path: &str, query: Option<&str>, body: &[u8]) -> Page {
     let spec = &station.spec;
+    if let Some(operation) = path.strip_prefix(OPERATIONS) {
+        return if method == "POST" { called(station, operation, body) } else { Page::method("POST") };
+    }
     if method != "GET" {
         return Page::method("GET");
     }
@@ -63,12 +69,27 @@ pub fn answer(station: &Station, method: &str, path: &str, query: Option<&str>) 
     Page::ok(YANG, &json!({ format!("cisco-smart-license:{name}"): node }))
 }
 
+/// `module:name`, its input as `{"module:input":{…}}`.
+fn called(station: &Station, operation: &str, body: &[u8]) -> Page {
+    let Some((module, name)) = operation.split_once(':') else { return missing() };
+    let input: Option<Map<String, Value>> = serde_json::from_slice(body).ok();
+    let input = input.as_ref().and_then(|body| body.get(&format!("{module}:input"))).and_then(Value::as_object);
+    let Some(input) = input else { return Page::error(400, "malformed-message", "no input of this module") };
+    let leaf = |name: &str| input.get(name).map(|leaf| leaf.as_str().map_or_else(|| leaf.to_string(), str::to_string));
+    match rpc::call(station, module, name, &leaf) {
+        Outcome::Output(leaf, value) => Page::ok(YANG, &json!({ format!("{module}:output"): { leaf: value } })),
+        Outcome::Unknown => missing(),
+        Outcome::Missing(leaf) => Page::error(400, "missing-element", &format!("{leaf} is missing")),
+        Outcome::Invalid(leaf) => Page::error(400, "invalid-value", &format!("{leaf} is not valid")),
+    }
+}
+
 fn missing() -> Page {
     Page::error(404, "invalid-value", "uri keypath not found")
 }
 
 /// The container `state`.
-fn tree(spec: &Spec, state: &State) -> Value {
+pub fn tree(spec: &Spec, state: &State) -> Value {
     let time = |unix: i64| date_and_time(unix, spec.knobs.timezone_minutes);
     let mut info = Map::new();
     info.insert("registration".into(), json!({ "registration-state": "reg-state-not-registered" }));
