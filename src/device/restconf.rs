@@ -41,11 +41,10 @@ pub fn state(answer: &Value) -> Option<DeviceState> {
         trust_codes: list(node(info, "trust-code")).iter().map(trust_code).collect(),
         udi: udi.and_then(read_udi),
         uuid: text(udi.and_then(|udi| node(udi, "uuid"))),
-        members: Vec::new(),
         licenses: list(node(info, "usage")).iter().map(license).collect(),
-        reports: None,
         rum_ids,
         agent_version: text(node(outer, "version")),
+        ..DeviceState::default()
     })
 }
 
@@ -144,7 +143,7 @@ fn policy(value: &Value) -> Policy {
         subscription: class("policy-subscription"),
         enforced: class("policy-enforced"),
         export: class("policy-export"),
-        generic: None,
+        ..Policy::default()
     }
 }
 
@@ -180,25 +179,11 @@ fn listed(value: &Value) -> Option<ListedReport> {
     let time = |name| node(value, name)?.as_str()?.parse::<Timestamp>().ok();
     Some(ListedReport {
         report_id: ReportId(number(node(value, "report-id"))?),
-        state: word(node(value, "report-state"), "rum-report-state-").and_then(|word| report_state(&word)),
+        state: word(node(value, "report-state"), "rum-report-state-").and_then(|word| ReportState::read(&word)),
         feature: None,
         start: time("report-start-time"),
         end: time("report-end-time"),
     })
-}
-
-/// A state by its word in the model (`closed`, `acknowledged`, …) or the CLI (`CLOSED`, `ACK`, …).
-pub(super) fn report_state(word: &str) -> Option<ReportState> {
-    match word.to_ascii_lowercase().as_str() {
-        "invalid" => Some(ReportState::Invalid),
-        "open" => Some(ReportState::Open),
-        "closed" => Some(ReportState::Closed),
-        "pending" => Some(ReportState::Pending),
-        "unacknowledged" | "unacked" | "unack" => Some(ReportState::Unacknowledged),
-        "acknowledged" | "acked" | "ack" => Some(ReportState::Acknowledged),
-        "deleted" => Some(ReportState::Deleted),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

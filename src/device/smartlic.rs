@@ -16,7 +16,7 @@ use crate::domain::event::ImportForm;
 use crate::domain::report::ReportId;
 use crate::domain::report::read::{RawReport, ReportForm};
 use crate::domain::rum_file;
-use crate::domain::state::{DeviceState, ListedReport};
+use crate::domain::state::{DeviceState, ListedReport, ReportState};
 
 const JSON: &str = "application/json";
 const YANG: &str = "application/yang-data+json";
@@ -209,9 +209,8 @@ fn collect_ids(value: &Value, depth: usize, into: &mut Vec<ListedReport>) {
                 let state = member(&["state", "report_state", "report-state"]).and_then(Value::as_str);
                 into.push(ListedReport {
                     report_id,
-                    state: state.and_then(|word| {
-                        restconf::report_state(word.strip_prefix("rum-report-state-").unwrap_or(word))
-                    }),
+                    state: state
+                        .and_then(|word| ReportState::read(word.strip_prefix("rum-report-state-").unwrap_or(word))),
                     feature: None,
                     start: time(&["start_time", "report-start-time"]),
                     end: time(&["end_time", "report-end-time"]),
@@ -240,7 +239,6 @@ fn instant(value: &Value) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::state::ReportState;
     use serde_json::json;
 
     fn ids(value: &Value) -> Vec<u64> {
