@@ -134,6 +134,11 @@ impl Chassis {
         Some(Udi::new(pid, sn))
     }
 
+    /// Is the chassis told by its product id? A processor's name (`C9800-CL`) may lack a part of it.
+    pub(super) fn is_certain(&self) -> bool {
+        self.chassis.is_some() || self.model.is_some()
+    }
+
     /// The system, told by a product id where nothing else tells it.
     pub(super) fn os(&self) -> Option<&'static str> {
         self.os.or_else(|| self.first_pid.as_deref().and_then(os_of_pid))

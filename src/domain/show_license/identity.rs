@@ -30,7 +30,7 @@ pub fn identity<'a>(texts: impl IntoIterator<Item = &'a str>, zone: Option<&Time
         let reading = read(text, zone);
         let version = reading.software.is_some();
         let inventory = reading.kind == Kind::ShowInventory;
-        let Reading { os, hostname, software, state, clock, chassis: found, .. } = reading;
+        let Reading { os, hostname, software, state, clock, chassis: found, chassis_certain, .. } = reading;
         // What show version says of itself is surer than what a prompt or a product name lets infer.
         identity.os = if version { os.or(identity.os) } else { identity.os.or(os) };
         if version {
@@ -45,7 +45,8 @@ pub fn identity<'a>(texts: impl IntoIterator<Item = &'a str>, zone: Option<&Time
             identity.members = state.members;
         }
         identity.clock = clock.or(identity.clock);
-        if let Some(udi) = found
+        // A name that lacks a part would make another instance of it.
+        if let Some(udi) = found.filter(|_| chassis_certain)
             && chassis.as_ref().is_none_or(|(by_inventory, _)| !by_inventory || inventory)
         {
             chassis = Some((inventory, udi));

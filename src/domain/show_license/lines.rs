@@ -268,7 +268,8 @@ fn log_mark(text: &str) -> Option<usize> {
 
 /// What of a line stands before a log message's own prefix: number, node, time, process.
 fn before_log(head: &str) -> &str {
-    let mut rest = head.trim_end();
+    // NX-OS: `2026 Nov 21 09:10:44 n9k-1 %$ VDC-1 %$ %…`.
+    let mut rest = head.split("%$").next().unwrap_or(head).trim_end();
     rest = rest.strip_suffix(':').unwrap_or(rest).trim_end();
     if rest.ends_with(']')
         && let Some(at) = rest.rfind([' ', ':'])
@@ -295,17 +296,23 @@ fn before_log(head: &str) -> &str {
         return head;
     }
     let before = before.get(..start).unwrap_or_default();
-    let before = before.strip_suffix(['*', '.']).unwrap_or(before);
-    match before.strip_suffix(':') {
-        // `000123: ` and `RP/0/RP0/CPU0:` are prefixes too.
-        Some(named) => {
-            let start = named.rfind(' ').map_or(0, |at| at + 1);
-            let node = named.get(start..).unwrap_or_default();
-            let is_node = node.contains("/CPU") || (!node.is_empty() && node.bytes().all(|byte| byte.is_ascii_digit()));
-            if is_node { named.get(..start).unwrap_or_default() } else { before }
-        }
-        None => before,
-    }
+    let before = match before.strip_suffix(['*', '.']) {
+        Some(before) => before,
+        None => without_year(before),
+    };
+    // `000123: ` and `RP/0/RP0/CPU0:` are prefixes too.
+    let Some(named) = before.trim_end().strip_suffix(':') else { return before };
+    let start = named.rfind(' ').map_or(0, |at| at + 1);
+    let node = named.get(start..).unwrap_or_default();
+    let is_node = node.contains("/CPU") || (!node.is_empty() && node.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_node { named.get(..start).unwrap_or_default() } else { before }
+}
+
+/// NX-OS has the year first: `2026 Nov 21 09:10:44`.
+fn without_year(before: &str) -> &str {
+    let Some(year) = before.strip_suffix(' ') else { return before };
+    let Some((rest, year)) = year.len().checked_sub(4).and_then(|at| year.split_at_checked(at)) else { return before };
+    if year.starts_with("20") && year.bytes().all(|byte| byte.is_ascii_digit()) { rest } else { before }
 }
 
 fn last_word(text: &str) -> Option<(&str, &str)> {

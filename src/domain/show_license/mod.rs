@@ -72,6 +72,8 @@ pub struct Reading {
     pub state: DeviceState,
     /// The chassis by `show version` or `show inventory`.
     pub chassis: Option<Udi>,
+    /// Is the chassis told by its product id, and not by the name of its processor, which may lack a part of it?
+    pub chassis_certain: bool,
     /// The device's clock, as printed before the last output or by `show clock`.
     pub clock: Option<Stamp>,
     pub traditional: BTreeSet<Traditional>,

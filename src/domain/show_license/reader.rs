@@ -256,6 +256,7 @@ impl Reader<'_> {
             software: self.chassis.software.clone(),
             state: if kind == Kind::ShowLicense { state } else { DeviceState::default() },
             chassis: self.chassis.udi(),
+            chassis_certain: self.chassis.is_certain(),
             clock: clock.and_then(|clock| stamp(&clock, self.zone)),
             traditional: self.files.kinds,
             host_id: self.files.host_id,

@@ -13,6 +13,7 @@ pub(super) struct Marks {
     pub last_file_write: bool,
     pub trust_code: bool,
     pub available_to_report: bool,
+    ends_with_heading: bool,
 }
 
 impl Marks {
@@ -22,6 +23,11 @@ impl Marks {
             "smart licensing tech support info" => self.tech_support = true,
             _ => {}
         }
+        // The other headings may have nothing below them.
+        self.ends_with_heading = matches!(
+            section,
+            Section::UsingPolicy | Section::Policy | Section::Reporting | Section::Licences | Section::Members | Section::Summary
+        );
         self.trust_code |= section == Section::TrustCode;
         if !self.headings.contains(&heading) {
             self.headings.push(heading);
@@ -30,6 +36,7 @@ impl Marks {
 
     pub(super) fn line(&mut self, text: &str) {
         let lower = |start: &str| super::lines::starts_with(text, start);
+        self.ends_with_heading &= text.bytes().all(|byte| matches!(byte, b'=' | b'-'));
         self.last_file_write |= lower("last report file write:");
         self.available_to_report |= lower("available to report:");
     }
@@ -38,8 +45,11 @@ impl Marks {
         self.headings.contains(&heading)
     }
 
-    /// What is missing at the end of an output under SLP.
+    /// What is missing at the end of an output.
     pub(super) fn missing(&self, using_policy: bool, agent: Option<&str>) -> Option<&'static str> {
+        if self.ends_with_heading {
+            return Some("it ends with a heading");
+        }
         // Each of these blocks is followed by the next in every output.
         let status =
             self.has("policy") || self.has("data privacy") && using_policy || self.has("smart licensing using policy");
@@ -58,7 +68,7 @@ impl Marks {
         if agent.is_none() {
             return Some("'Agent Version' is missing");
         }
-        if self.tech_support {
+        if self.tech_support || self.has("upcoming scheduled jobs") {
             return (!self.has("platform provided mapping table"))
                 .then_some("'Platform Provided Mapping Table' is missing");
         }
