@@ -4,10 +4,12 @@
 //! file, with the common keys `file`, `kind` and `problems`.
 
 mod archive;
+mod device_output;
 
 use serde_json::{Value, json};
 
 use crate::domain::ack::AnswerFile;
+use crate::domain::policy::Policy;
 use crate::domain::problem::Problems;
 use crate::domain::report::{ReportFacts, ReportType};
 use crate::domain::rum_file::RumFile;
@@ -49,7 +51,9 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Inspection {
             rum.reports.iter().map(|r| report_line(&r.facts)).collect(),
         ),
         SlpFile::Answer(answer) => finished(name, kind, &answer.problems, answer_json(answer), answer_lines(answer)),
-        SlpFile::Unknown(problems) => finished(name, kind, problems, json!({}), Vec::new()),
+        SlpFile::Unknown(problems) => {
+            device_output::inspect(name, bytes).unwrap_or_else(|| finished(name, kind, problems, json!({}), Vec::new()))
+        }
     }
 }
 
@@ -114,31 +118,36 @@ fn answer_lines(file: &AnswerFile) -> Vec<String> {
     let parts: Vec<&str> = file.parts.iter().map(|part| part.as_str()).collect();
     let mut lines = vec![format!("parts: {}", parts.join(", "))];
     lines.extend(file.udis.iter().map(|udi| format!("for {udi}")));
-    if let Some(policy) = &file.policy {
-        let name = policy.name.as_deref().unwrap_or("without a name");
-        let ack = policy.ack_required.map_or("not told", |required| if required { "yes" } else { "no" });
-        lines.push(format!("policy {name}, acknowledgement required: {ack}"));
-        for (class, days) in [
-            ("perpetual", policy.perpetual),
-            ("subscription", policy.subscription),
-            ("enforced", policy.enforced),
-            ("export", policy.export),
-        ] {
-            let days = days.unwrap_or_default();
-            let show = |days: Option<u32>| days.map_or("-".to_owned(), |days| days.to_string());
-            lines.push(format!(
-                "  {class}: first report {}, then every {}, on change {} days",
-                show(days.first_report_days),
-                show(days.reporting_frequency_days),
-                show(days.report_on_change_days)
-            ));
-        }
-    }
+    lines.extend(file.policy.iter().flat_map(policy_lines));
     if let Some(account) = &file.account {
-        let show = |name: &Option<String>| name.clone().unwrap_or_else(|| "not told".to_owned());
-        let (smart, of) = (show(&account.smart_account), show(&account.virtual_account));
-        lines.push(format!("Smart Account {smart}, Virtual Account {of}"));
+        lines.push(account_line(account.smart_account.as_deref(), account.virtual_account.as_deref()));
     }
     lines.extend(file.acknowledgements.iter().map(|one| format!("acknowledges report {}", one.report_id)));
     lines
+}
+
+fn policy_lines(policy: &Policy) -> Vec<String> {
+    let name = policy.name.as_deref().unwrap_or("without a name");
+    let ack = policy.ack_required.map_or("not told", |required| if required { "yes" } else { "no" });
+    let mut lines = vec![format!("policy {name}, acknowledgement required: {ack}")];
+    for (class, days) in [
+        ("perpetual", policy.perpetual),
+        ("subscription", policy.subscription),
+        ("enforced", policy.enforced),
+        ("export", policy.export),
+    ] {
+        let days = days.unwrap_or_default();
+        let show = |days: Option<u32>| days.map_or("-".to_owned(), |days| days.to_string());
+        lines.push(format!(
+            "  {class}: first report {}, then every {}, on change {} days",
+            show(days.first_report_days),
+            show(days.reporting_frequency_days),
+            show(days.report_on_change_days)
+        ));
+    }
+    lines
+}
+
+fn account_line(smart: Option<&str>, of: Option<&str>) -> String {
+    format!("Smart Account {}, Virtual Account {}", smart.unwrap_or("not told"), of.unwrap_or("not told"))
 }

@@ -10,13 +10,13 @@ use serde_json::Value;
 
 use super::budget::Budget;
 use super::http::{Answer, Body, Http};
-use super::{Error, Fetched, Identity, Session, Span, Target, restconf, yang};
+use super::{Error, Fetched, Identity, Session, Span, Target, restconf};
 use crate::domain::digest::Sha256;
 use crate::domain::event::ImportForm;
 use crate::domain::report::ReportId;
 use crate::domain::report::read::{RawReport, ReportForm};
 use crate::domain::rum_file;
-use crate::domain::state::{DeviceState, ListedReport};
+use crate::domain::state::{DeviceState, ListedReport, ReportState};
 
 const JSON: &str = "application/json";
 const NO_SERVICE: &str = "needs IOS XE 17.3.2 or later, `ip http secure-server` and the session module SL_HTTP";
@@ -170,7 +170,7 @@ fn collect_ids(value: &Value, depth: usize, into: &mut Vec<ListedReport>) {
                 into.push(ListedReport {
                     report_id,
                     state: state
-                        .and_then(|word| yang::report_state(word.strip_prefix("rum-report-state-").unwrap_or(word))),
+                        .and_then(|word| ReportState::read(word.strip_prefix("rum-report-state-").unwrap_or(word))),
                     feature: None,
                     start: time(&["start_time", "report-start-time"]),
                     end: time(&["end_time", "report-end-time"]),
@@ -199,7 +199,6 @@ fn instant(value: &Value) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::state::ReportState;
     use serde_json::json;
 
     fn ids(value: &Value) -> Vec<u64> {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::domain::instance::Udi;
-use crate::domain::state::{ReportState, Stamp};
+use crate::domain::state::Stamp;
 use crate::domain::xml::Element;
 
 /// The XML of a data tree, as the JSON of the same tree would be read: elements that come more than
@@ -93,20 +93,6 @@ fn read_udi(value: &Value) -> Option<Udi> {
 /// Takes the enum's own prefix off: `transport-type-off` is `off`.
 fn word(value: Option<&Value>, prefix: &str) -> Option<String> {
     text(value).map(|word| word.strip_prefix(prefix).unwrap_or(&word).to_ascii_lowercase())
-}
-
-/// A state by its word in the model (`closed`, `acknowledged`, …) or the CLI (`CLOSED`, `ACK`, …).
-pub(super) fn report_state(word: &str) -> Option<ReportState> {
-    match word.to_ascii_lowercase().as_str() {
-        "invalid" => Some(ReportState::Invalid),
-        "open" => Some(ReportState::Open),
-        "closed" => Some(ReportState::Closed),
-        "pending" => Some(ReportState::Pending),
-        "unacknowledged" | "unacked" | "unack" => Some(ReportState::Unacknowledged),
-        "acknowledged" | "acked" | "ack" => Some(ReportState::Acknowledged),
-        "deleted" => Some(ReportState::Deleted),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

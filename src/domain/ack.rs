@@ -234,7 +234,7 @@ fn policy(element: &Element, problems: &mut Problems) -> Option<Policy> {
     let (perpetual, subscription) = (class("perpetual"), class("subscription"));
     let (enforced, export, generic) = (class("enforced"), class("export"), class("generic"));
     let name = code.child_text("name").map(str::to_owned);
-    Some(Policy { name, source: None, ack_required, perpetual, subscription, enforced, export, generic })
+    Some(Policy { name, ack_required, perpetual, subscription, enforced, export, generic, ..Policy::default() })
 }
 
 /// The account information, else what an authorization says of the customer.

@@ -273,6 +273,17 @@ fn compute(instance: &Instance, rules: &Rules) -> Option<Deadline> {
     let last_ack = state.and_then(|state| state.usage_reporting.last_ack.as_ref()).and_then(|stamp| stamp.utc);
     if let Some(last_ack) = last_ack {
         let days = frequency?;
+        // A device counts the installation of a policy as an ACK. While no report was acknowledged, the number for
+        // the first report holds where it is smaller (inferred from one output of agent 6.3).
+        let first = classes.smallest(policy, |class| class.first_report_days).filter(|first| *first < days);
+        if let Some(first) = first.filter(|_| is_installation(state, policy, last_ack)) {
+            return Some(Deadline {
+                due: after(last_ack, first)?,
+                basis: Basis::FirstReport,
+                reason: format!("first report {first} days after {named} was installed {}, {classes}", day(last_ack)),
+                period: Some(days),
+            });
+        }
         return Some(Deadline {
             due: after(last_ack, days)?,
             basis: if stated.is_some() { Basis::LastAckPlusFrequency } else { Basis::ConfiguredDefault },
@@ -292,6 +303,13 @@ fn compute(instance: &Instance, rules: &Rules) -> Option<Deadline> {
         reason: format!("first report {days} days after {}{estimate} by {named}, {classes}", day(start)),
         period: frequency.or(Some(days)),
     })
+}
+
+/// Is the last ACK nothing but the installation of the policy?
+fn is_installation(state: Option<&DeviceState>, policy: &Policy, last_ack: Timestamp) -> bool {
+    let acknowledged = state.and_then(|state| state.reports.as_ref()?.acknowledged);
+    let installed = policy.installed.as_ref().and_then(|installed| installed.utc);
+    acknowledged == Some(0) && installed == Some(last_ack)
 }
 
 fn after(start: Timestamp, days: i64) -> Option<Timestamp> {
@@ -368,7 +386,7 @@ mod tests {
     use crate::domain::event::{DeviceIdentified, Event, Fact, StateRead};
     use crate::domain::fleet::Fleet;
     use crate::domain::instance::{Site, Udi};
-    use crate::domain::state::{License, Stamp, UsageReporting};
+    use crate::domain::state::{License, ReportSummary, Stamp, UsageReporting};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -446,6 +464,23 @@ mod tests {
         assert_eq!((late.state, late.days_left), (ObligationState::Overdue, Some(-1.5)));
         state.licenses = vec![using("Perpetual")];
         assert_eq!(stand(state, "2026-03-10T00:00:00Z").state, ObligationState::NotRequired);
+    }
+
+    #[test]
+    fn a_policy_that_was_installed_is_no_report_acknowledged() {
+        let mut state = slp();
+        state.licenses = vec![using("Perpetual"), using("Subscription")];
+        let installed = Stamp::utc(at("2026-01-01T00:00:00Z"));
+        state.usage_reporting.last_ack = Some(installed.clone());
+        let policy = state.policy.as_mut().unwrap();
+        policy.installed = Some(installed);
+        policy.subscription = Some(ClassPolicy::of(30, 60, 60));
+        state.reports = Some(ReportSummary { acknowledged: Some(0), ..ReportSummary::default() });
+        let first = stand(state.clone(), "2026-01-02T00:00:00Z");
+        assert_eq!((first.basis, first.due), (Basis::FirstReport, Some(at("2026-01-31T00:00:00Z"))));
+        state.reports = Some(ReportSummary { acknowledged: Some(1), ..ReportSummary::default() });
+        let later = stand(state, "2026-01-02T00:00:00Z");
+        assert_eq!((later.basis, later.due), (Basis::LastAckPlusFrequency, Some(at("2026-03-02T00:00:00Z"))));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod problem;
 pub mod report;
 pub mod rum_file;
 pub mod settings;
+pub mod show_license;
 pub mod slp_file;
 pub mod state;
 pub mod status;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::state::Stamp;
+
 /// The three numbers of one licence class, in days; 0 means "no such duty". **stored**
 ///
 /// `first_report_days` is CLI "First report requirement" and file `firstTimeReport`,
@@ -37,6 +39,23 @@ pub enum LicenceClass {
 impl LicenceClass {
     pub const ALL: [LicenceClass; 4] =
         [LicenceClass::Perpetual, LicenceClass::Subscription, LicenceClass::Enforced, LicenceClass::Export];
+
+    /// The class of a group of the policy by its printed name: `Unenforced/Non-Export Perpetual Attributes`,
+    /// `Enforced (Perpetual/Subscription) License Attributes`, …; the names differ between systems.
+    pub fn of_group(name: &str) -> Option<LicenceClass> {
+        let name = name.to_ascii_lowercase();
+        if name.replace("non-export", "").contains("export") {
+            return Some(LicenceClass::Export);
+        }
+        if name.replace("unenforced", "").contains("enforced") && !name.contains("not enforced") {
+            return Some(LicenceClass::Enforced);
+        }
+        match (name.contains("perpetual"), name.contains("subscription")) {
+            (true, false) => Some(LicenceClass::Perpetual),
+            (false, true) => Some(LicenceClass::Subscription),
+            (true, true) | (false, false) => None,
+        }
+    }
 }
 
 /// The policy in use on a device, or one carried by an ACK or policy file. **stored**
@@ -54,6 +73,21 @@ pub struct Policy {
     /// Only policy files carry it; no CLI shows it.
     #[serde(default)]
     pub generic: Option<ClassPolicy>,
+    /// When it was installed on the device; `None` for a policy that nobody installed.
+    #[serde(default)]
+    pub installed: Option<Stamp>,
+    /// The groups of numbers under the names that the CLI prints, those of no known class too.
+    #[serde(default)]
+    pub groups: Vec<PolicyGroup>,
+}
+
+/// One group of numbers, named as the device names it. **stored**
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyGroup {
+    pub name: String,
+    pub class: Option<LicenceClass>,
+    #[serde(flatten)]
+    pub days: ClassPolicy,
 }
 
 impl Policy {
@@ -68,6 +102,17 @@ impl Policy {
             export: Some(ClassPolicy::of(0, 0, 0)),
             ..Policy::default()
         }
+    }
+
+    /// Takes numbers for a class, unless it has some.
+    pub fn set_class(&mut self, class: LicenceClass, days: ClassPolicy) {
+        let place = match class {
+            LicenceClass::Perpetual => &mut self.perpetual,
+            LicenceClass::Subscription => &mut self.subscription,
+            LicenceClass::Enforced => &mut self.enforced,
+            LicenceClass::Export => &mut self.export,
+        };
+        place.get_or_insert(days);
     }
 
     /// The numbers of one class, if stated.

@@ -83,10 +83,16 @@ impl Problems {
 
     /// Takes over the problems of a part, each with the part's name before it.
     pub fn adopt(&mut self, place: impl fmt::Display, part: Problems) {
-        self.faults |= part.faults;
-        self.more += part.more;
-        for problem in part.kept {
-            self.push(problem.of(&place));
+        let named = part.kept.into_iter().map(|problem| problem.of(&place)).collect();
+        self.take(Problems { kept: named, ..part });
+    }
+
+    /// Takes over the problems of another reading of the same thing.
+    pub fn take(&mut self, other: Problems) {
+        self.faults |= other.faults;
+        self.more += other.more;
+        for problem in other.kept {
+            self.push(problem);
         }
     }
 

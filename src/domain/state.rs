@@ -70,6 +70,7 @@ pub struct TrustCode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct License {
     pub name: Option<String>,
+    /// The whole `regid.…` name, or the short one of the CLI's column "Entitlement Tag".
     pub entitlement_tag: Option<EntitlementTag>,
     pub description: Option<String>,
     pub count: Option<u64>,
@@ -104,6 +105,26 @@ impl License {
     }
 }
 
+/// A count of one licence that an authorization code sets aside for one chassis. **stored**
+///
+/// A device upgraded to SLP keeps a reservation (SLR, PLR) that it was given before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    pub name: Option<String>,
+    pub entitlement_tag: Option<EntitlementTag>,
+    pub description: Option<String>,
+    pub count: Option<u64>,
+    /// In the device's words: `SPECIFIC INSTALLED`, …
+    pub authorization: Option<String>,
+    pub license_type: Option<String>,
+    pub enforcement: Option<String>,
+    pub role: Option<super::instance::Role>,
+    pub udi: Option<Udi>,
+    pub installed: Option<Stamp>,
+    pub start: Option<Stamp>,
+    pub end: Option<Stamp>,
+}
+
 /// Where a RUM report stands, as its device says (YANG `rum-report-state-enum`, CLI column State). **stored**
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -116,6 +137,22 @@ pub enum ReportState {
     Acknowledged,
     /// CLI `DELETED`: purged from storage; says nothing of an acknowledgement.
     Deleted,
+}
+
+impl ReportState {
+    /// A state by its word in the model (`closed`, `acknowledged`, …) or the CLI (`CLOSED`, `ACK`, …).
+    pub fn read(word: &str) -> Option<ReportState> {
+        match word.to_ascii_lowercase().as_str() {
+            "invalid" => Some(ReportState::Invalid),
+            "open" => Some(ReportState::Open),
+            "closed" => Some(ReportState::Closed),
+            "pending" => Some(ReportState::Pending),
+            "unacknowledged" | "unacked" | "unack" => Some(ReportState::Unacknowledged),
+            "acknowledged" | "acked" | "ack" => Some(ReportState::Acknowledged),
+            "deleted" => Some(ReportState::Deleted),
+            _ => None,
+        }
+    }
 }
 
 /// One line of the device's own list of reports. **stored**
@@ -157,6 +194,9 @@ pub struct DeviceState {
     pub uuid: Option<String>,
     pub members: Vec<Member>,
     pub licenses: Vec<License>,
+    /// Reservations, whichever the model.
+    #[serde(default)]
+    pub reserved: Vec<Reservation>,
     pub reports: Option<ReportSummary>,
     pub rum_ids: Vec<ListedReport>,
     pub agent_version: Option<String>,

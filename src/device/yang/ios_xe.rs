@@ -7,11 +7,13 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{deep, flag, list, node, number, read_udi, report_state, stamp, text, word};
+use super::{deep, flag, list, node, number, read_udi, stamp, text, word};
 use crate::domain::instance::Udi;
 use crate::domain::policy::{ClassPolicy, Policy};
 use crate::domain::report::{EntitlementTag, ReportId};
-use crate::domain::state::{DeviceState, License, ListedReport, Model, Transport, TrustCode, UsageReporting};
+use crate::domain::state::{
+    DeviceState, License, ListedReport, Model, ReportState, Transport, TrustCode, UsageReporting,
+};
 
 /// Reads `licensing/state` or `licensing/state/state-info`. `None` when it holds neither.
 pub fn state(answer: &Value) -> Option<DeviceState> {
@@ -38,11 +40,10 @@ pub fn state(answer: &Value) -> Option<DeviceState> {
         trust_codes: list(node(info, "trust-code")).iter().map(trust_code).collect(),
         udi: udi.and_then(read_udi),
         uuid: text(udi.and_then(|udi| node(udi, "uuid"))),
-        members: Vec::new(),
         licenses: list(node(info, "usage")).iter().map(license).collect(),
-        reports: None,
         rum_ids,
         agent_version: text(node(outer, "version")),
+        ..DeviceState::default()
     })
 }
 
@@ -85,7 +86,7 @@ fn policy(value: &Value) -> Policy {
         subscription: class("policy-subscription"),
         enforced: class("policy-enforced"),
         export: class("policy-export"),
-        generic: None,
+        ..Policy::default()
     }
 }
 
@@ -121,7 +122,7 @@ fn listed(value: &Value) -> Option<ListedReport> {
     let time = |name| node(value, name)?.as_str()?.parse::<Timestamp>().ok();
     Some(ListedReport {
         report_id: ReportId(number(node(value, "report-id"))?),
-        state: word(node(value, "report-state"), "rum-report-state-").and_then(|word| report_state(&word)),
+        state: word(node(value, "report-state"), "rum-report-state-").and_then(|word| ReportState::read(&word)),
         feature: None,
         start: time("report-start-time"),
         end: time("report-end-time"),
@@ -131,7 +132,6 @@ fn listed(value: &Value) -> Option<ListedReport> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::state::ReportState;
     use serde_json::json;
 
     fn full() -> Value {

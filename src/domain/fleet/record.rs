@@ -74,7 +74,8 @@ pub struct Instance {
 }
 
 impl Instance {
-    pub(super) fn new(udi: Udi, at: Timestamp) -> Self {
+    /// One of which nothing is known yet.
+    pub(in crate::domain) fn new(udi: Udi, at: Timestamp) -> Self {
         Instance {
             udi,
             uuid: None,

@@ -1,0 +1,89 @@
+//! The deadline that a device printed, and our own rule over the same text.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::stamp::{as_printed, is_utc, printed};
+use crate::domain::deadline::{Basis, ObligationState, Rules, standing};
+use crate::domain::fleet::Instance;
+use crate::domain::instance::Udi;
+use crate::domain::policy::Policy;
+use crate::domain::state::{DeviceState, Stamp};
+
+/// A printed deadline and its cross-check.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CrossCheck {
+    pub due: Option<Stamp>,
+    pub basis: Basis,
+    /// By our own rule, from what was printed and nothing else.
+    pub computed: Option<Stamp>,
+    pub agrees: Option<bool>,
+}
+
+/// Applies the rule of [`crate::domain::deadline`] to one printed state.
+///
+/// Where all times are of one local zone whose distance from UTC is not known, the rule is applied to the clock's
+/// readings: distances in days are the same, but for an hour in spring and autumn.
+pub fn cross_check(state: &DeviceState, os: Option<&str>) -> CrossCheck {
+    let reporting = &state.usage_reporting;
+    let stated = reporting.next_ack_deadline.as_ref();
+    let zone = local_zone([reporting.last_ack.as_ref(), stated, installed(state)]);
+    let mut known = state.clone();
+    if zone.is_some() {
+        let reporting = &mut known.usage_reporting;
+        let installed = known.policy.as_mut().and_then(|policy| policy.installed.as_mut());
+        for stamp in
+            [reporting.last_ack.as_mut(), reporting.next_ack_deadline.as_mut(), installed].into_iter().flatten()
+        {
+            stamp.utc = printed(&stamp.text).and_then(|printed| printed.as_if_utc());
+        }
+    }
+    let mut instance = Instance::new(known.udi.clone().unwrap_or_else(|| Udi::new("", "")), Timestamp::UNIX_EPOCH);
+    instance.os = os.map(str::to_owned);
+    instance.state = Some(known);
+    // Only what was printed counts: no default policy, no time for the exchange.
+    let none = Policy::default();
+    let rules = Rules { due_soon: SignedDuration::ZERO, ios_xe: none.clone(), ios_xr: none.clone(), nx_os: none };
+    let standing = standing(&instance, SignedDuration::ZERO, &rules, Timestamp::UNIX_EPOCH);
+    let shown = |at: Timestamp| match &zone {
+        Some(zone) => Stamp { text: as_printed(at, zone), utc: None },
+        None => Stamp { text: as_printed(at, "UTC"), utc: Some(at) },
+    };
+    let basis = match standing.basis {
+        Basis::NotRequired if standing.state == ObligationState::NotRequired && reporting.last_ack.is_some() => {
+            Basis::NotRequired
+        }
+        // One text cannot tell that a licence was never used.
+        Basis::NotRequired => Basis::Unknown,
+        basis => {
+            if stated.is_some() {
+                Basis::DeviceStated
+            } else {
+                basis
+            }
+        }
+    };
+    CrossCheck {
+        due: stated.cloned().or_else(|| standing.due.map(shown)),
+        basis,
+        computed: standing.computed.map(shown),
+        agrees: if stated.is_some() { standing.agrees } else { None },
+    }
+}
+
+fn installed(state: &DeviceState) -> Option<&Stamp> {
+    state.policy.as_ref()?.installed.as_ref()
+}
+
+/// The one local zone of all times, where their UTC is not known.
+fn local_zone<'a>(stamps: impl IntoIterator<Item = Option<&'a Stamp>>) -> Option<String> {
+    let mut zone = None;
+    for stamp in stamps.into_iter().flatten() {
+        let own = if stamp.utc.is_none() { printed(&stamp.text)?.zone.unwrap_or_default() } else { return None };
+        if is_utc(&own) || zone.as_ref().is_some_and(|zone| *zone != own) {
+            return None;
+        }
+        zone = Some(own);
+    }
+    zone
+}
