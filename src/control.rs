@@ -18,7 +18,7 @@ use crate::config::Device;
 use crate::domain::bundle::{self, Selection};
 use crate::domain::digest::Sha256;
 use crate::domain::event::{BundleHandedOver, CredentialReleased, Decider, Fact, TrustPinned};
-use crate::domain::fleet::{Bundle, Fleet};
+use crate::domain::fleet::{Bundle, Fleet, HostKey};
 use crate::domain::instance::{DeviceName, Site};
 use crate::domain::plan::{self, PollTask};
 use crate::domain::problem::with_causes;
@@ -208,18 +208,29 @@ async fn trust(
         let fleet = house.ledger.fleet();
         let in_site = |device: &Device| site.as_ref() == Some(&device.site) && device.trust == Trust::Learn;
         for (name, known) in &fleet.devices {
-            let of_site = known.refused_pin.is_some() && house.device(name).is_some_and(in_site);
-            if !names.contains(name) && !of_site {
+            let waits = known.refused_pin.is_some() || known.refused_host_key.is_some();
+            if !names.contains(name) && !(waits && house.device(name).is_some_and(in_site)) {
                 continue;
             }
-            // Only what a person saw: it may show yet another one by now.
-            let presented = known.refused_pin;
-            let accepted = presented.is_some_and(|shown| accept.contains(&(name.clone(), shown)));
-            if let (true, Some(fingerprint)) = (accepted, presented) {
-                let device = name.clone();
-                facts.push(Fact::TrustPinned(TrustPinned { device, fingerprint, by: Decider::Operator }));
+            let host_key =
+                |key: &Option<HostKey>| key.as_ref().map(|key| (key.fingerprint, Some(key.key_type.clone())));
+            let keys = [
+                (known.pin, known.refused_pin.map(|shown| (shown, None))),
+                (known.host_key.as_ref().map(|key| key.fingerprint), host_key(&known.refused_host_key)),
+            ];
+            for (pinned, presented) in keys.into_iter().filter(|(pinned, shown)| pinned.is_some() || shown.is_some()) {
+                // Only what a person saw: it may show yet another one by now.
+                let accepted = presented.as_ref().is_some_and(|(shown, _)| accept.contains(&(name.clone(), *shown)));
+                if let (true, Some((fingerprint, key_type))) = (accepted, presented.clone()) {
+                    let (device, by) = (name.clone(), Decider::Operator);
+                    facts.push(Fact::TrustPinned(TrustPinned { device, fingerprint, key_type, by }));
+                }
+                let (presented, key_type) = match presented {
+                    Some((shown, key_type)) => (Some(shown), key_type),
+                    None => (None, None),
+                };
+                lines.push(TrustLine { device: name.clone(), key_type, pinned, presented, accepted });
             }
-            lines.push(TrustLine { device: name.clone(), pinned: known.pin, presented, accepted });
         }
     }
     if !facts.is_empty() {

@@ -1,4 +1,4 @@
-//! Passwords: where they are kept, and how they are read at the moment of use.
+//! Passwords and keys: where they are kept, and how they are read at the moment of use.
 //!
 //! The configuration never holds a password by value. A [`Credential`] says where one is; a
 //! [`Secret`] is one, and prints `<secret>`.
@@ -14,6 +14,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The longest password that is taken, in bytes; what is longer is not a password.
 const LONGEST: usize = 4096;
+
+/// The longest private key, in bytes: RSA of 16384 bits as text has some 13,000.
+const LONGEST_KEY: usize = 16 << 10;
 
 /// How long a password command may take.
 pub const COMMAND_LIMIT: Duration = Duration::from_secs(30);
@@ -66,12 +69,52 @@ impl fmt::Display for Source {
     }
 }
 
-/// A user name and where its password is kept, under a name of the operator's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A user name and where its secrets are kept, under a name of the operator's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credential {
     pub name: String,
     pub username: String,
-    pub source: Source,
+    pub password: Option<Source>,
+    /// For SSH; where it is given, the password is not tried there.
+    pub private_key: Option<Source>,
+    /// The password of `enable`.
+    pub enable: Option<Source>,
+}
+
+/// The secrets of a credential, as they were a moment ago.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    pub password: Option<Secret>,
+    /// The text of a private key file.
+    pub private_key: Option<Secret>,
+    pub enable: Option<Secret>,
+}
+
+/// What a secret is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Password,
+    PrivateKey,
+    Enable,
+}
+
+impl Kind {
+    fn longest(self) -> usize {
+        match self {
+            Kind::Password | Kind::Enable => LONGEST,
+            Kind::PrivateKey => LONGEST_KEY,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Password => "password",
+            Kind::PrivateKey => "private key",
+            Kind::Enable => "enable password",
+        })
+    }
 }
 
 /// Why a password could not be had. Never holds any part of what was read.
@@ -100,41 +143,67 @@ pub enum SecretError {
     CommandFailed { name: String, program: String, status: ExitStatus },
     #[error("credential {name}: {program} took longer than {}s", .limit.as_secs_f32())]
     TooSlow { name: String, program: String, limit: Duration },
-    #[error("credential {name}: {from} holds no password")]
-    Empty { name: String, from: String },
-    #[error("credential {name}: {from} holds more than {LONGEST} bytes, which is no password")]
-    TooLong { name: String, from: String },
+    #[error("credential {name}: {from} holds no {kind}")]
+    Empty { name: String, from: String, kind: Kind },
+    #[error("credential {name}: {from} holds more than {} bytes, which is no {kind}", .kind.longest())]
+    TooLong { name: String, from: String, kind: Kind },
     #[error("credential {name}: {from} does not hold one line of UTF-8 text")]
     NotText { name: String, from: String },
 }
 
 impl Credential {
-    /// Reads the password, at use and each time anew, so that a changed one needs no restart.
-    pub async fn resolve(&self) -> Result<Secret, SecretError> {
+    /// Reads the secrets, at use and each time anew, so that a changed one needs no restart.
+    pub async fn resolve(&self) -> Result<Secrets, SecretError> {
         let directory = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         self.resolve_with(directory.as_deref(), COMMAND_LIMIT).await
     }
 
-    /// As [`resolve`](Self::resolve), with the credentials directory and the command's time limit as arguments.
-    pub async fn resolve_with(&self, directory: Option<&Path>, limit: Duration) -> Result<Secret, SecretError> {
+    /// As [`resolve`](Self::resolve), with the credentials directory and a command's time limit as arguments.
+    pub async fn resolve_with(&self, directory: Option<&Path>, limit: Duration) -> Result<Secrets, SecretError> {
+        let read = async |kind, source: &Option<Source>| match source {
+            Some(source) => self.read(kind, source, directory, limit).await.map(Some),
+            None => Ok(None),
+        };
+        Ok(Secrets {
+            password: read(Kind::Password, &self.password).await?,
+            private_key: read(Kind::PrivateKey, &self.private_key).await?,
+            enable: read(Kind::Enable, &self.enable).await?,
+        })
+    }
+
+    async fn read(
+        &self,
+        kind: Kind,
+        source: &Source,
+        directory: Option<&Path>,
+        limit: Duration,
+    ) -> Result<Secret, SecretError> {
         let name = || self.name.clone();
-        let bytes = match &self.source {
-            Source::File(path) => self.read_file(path).await?,
+        let bytes = match source {
+            Source::File(path) => self.read_file(path, kind).await?,
             Source::Systemd(credential) => {
                 let directory = directory.ok_or_else(|| SecretError::NoCredentialsDirectory { name: name() })?;
-                self.read_file(&directory.join(credential)).await?
+                self.read_file(&directory.join(credential), kind).await?
             }
-            Source::Command(words) => self.run(words, limit).await?,
+            Source::Command(words) => self.run(words, kind, limit).await?,
         };
-        let from = || self.source.to_string();
-        if bytes.len() > LONGEST {
-            return Err(SecretError::TooLong { name: name(), from: from() });
+        let from = || source.to_string();
+        if bytes.len() > kind.longest() {
+            return Err(SecretError::TooLong { name: name(), from: from(), kind });
         }
         let text = String::from_utf8(bytes).map_err(|_| SecretError::NotText { name: name(), from: from() })?;
+        if kind == Kind::PrivateKey {
+            let empty = text.trim().is_empty();
+            return if empty {
+                Err(SecretError::Empty { name: name(), from: from(), kind })
+            } else {
+                Ok(Secret::new(text))
+            };
+        }
         let line = text.strip_suffix('\n').unwrap_or(&text);
         let line = line.strip_suffix('\r').unwrap_or(line);
         if line.is_empty() {
-            return Err(SecretError::Empty { name: name(), from: from() });
+            return Err(SecretError::Empty { name: name(), from: from(), kind });
         }
         if line.contains(['\n', '\r', '\0']) {
             return Err(SecretError::NotText { name: name(), from: from() });
@@ -142,20 +211,20 @@ impl Credential {
         Ok(Secret::new(line))
     }
 
-    async fn read_file(&self, path: &Path) -> Result<Vec<u8>, SecretError> {
+    async fn read_file(&self, path: &Path, kind: Kind) -> Result<Vec<u8>, SecretError> {
         let unreadable = |cause| SecretError::Unreadable { name: self.name.clone(), path: path.to_owned(), cause };
         let file = path.to_owned();
         // One trip to a blocking thread, not one for each call: every poll reads it.
         let reading = tokio::task::spawn_blocking(move || {
             let mut bytes = Vec::new();
             let file = std::fs::File::open(file)?;
-            io::Read::read_to_end(&mut io::Read::take(file, LONGEST as u64 + 1), &mut bytes)?;
+            io::Read::read_to_end(&mut io::Read::take(file, kind.longest() as u64 + 1), &mut bytes)?;
             Ok(bytes)
         });
         reading.await.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(unreadable)
     }
 
-    async fn run(&self, words: &[String], limit: Duration) -> Result<Vec<u8>, SecretError> {
+    async fn run(&self, words: &[String], kind: Kind, limit: Duration) -> Result<Vec<u8>, SecretError> {
         let name = || self.name.clone();
         let program = || words.first().cloned().unwrap_or_default();
         let not_started = |cause| SecretError::NotStarted { name: name(), program: program(), cause };
@@ -169,10 +238,10 @@ impl Credential {
             .map_err(not_started)?;
         let whole = async {
             let printed = match child.stdout.take() {
-                Some(stdout) => read_bounded(stdout).await?,
+                Some(stdout) => read_bounded(stdout, kind.longest()).await?,
                 None => Vec::new(),
             };
-            let status = if printed.len() > LONGEST { None } else { Some(child.wait().await?) };
+            let status = if printed.len() > kind.longest() { None } else { Some(child.wait().await?) };
             Ok((printed, status))
         };
         match tokio::time::timeout(limit, whole).await {
@@ -184,24 +253,27 @@ impl Credential {
         }
     }
 
-    /// A word of warning when everybody can read or change the password file; reads no content.
+    /// Words of warning where everybody can read or change the file of a secret; reads no content.
     ///
     /// A group may read it: `root:slp-collector` with mode 0640 is how a service's secret is often kept.
-    pub fn exposure(&self) -> Option<String> {
-        let Source::File(path) = &self.source else { return None };
-        let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
-        if mode & 0o006 == 0 {
-            return None;
-        }
-        let path = path.display();
-        Some(format!("credential {}: everybody can get at {path} (mode {mode:04o}); run chmod o= {path}", self.name))
+    pub fn exposures(&self) -> Vec<String> {
+        let sources = [&self.password, &self.private_key, &self.enable].into_iter().flatten();
+        let exposed = sources.filter_map(|source| {
+            let Source::File(path) = source else { return None };
+            let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+            let path = path.display();
+            (mode & 0o006 != 0).then(|| {
+                format!("credential {}: everybody can get at {path} (mode {mode:04o}); run chmod o= {path}", self.name)
+            })
+        });
+        exposed.collect()
     }
 }
 
 /// At most one byte more than a password may have, so that too long is seen and no more is read.
-async fn read_bounded(from: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
+async fn read_bounded(from: impl AsyncRead + Unpin, longest: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    from.take(LONGEST as u64 + 1).read_to_end(&mut bytes).await?;
+    from.take(longest as u64 + 1).read_to_end(&mut bytes).await?;
     Ok(bytes)
 }
 
@@ -212,7 +284,12 @@ mod tests {
     use super::*;
 
     fn credential(source: Source) -> Credential {
-        Credential { name: "routers".to_owned(), username: "slpcol".to_owned(), source }
+        Credential {
+            name: "routers".to_owned(),
+            username: "slpcol".to_owned(),
+            password: Some(source),
+            ..Credential::default()
+        }
     }
 
     fn command(words: &[&str]) -> Credential {
@@ -220,7 +297,8 @@ mod tests {
     }
 
     async fn resolve(credential: &Credential, directory: Option<&Path>) -> Result<String, SecretError> {
-        credential.resolve_with(directory, COMMAND_LIMIT).await.map(|secret| secret.expose().to_owned())
+        let secrets = credential.resolve_with(directory, COMMAND_LIMIT).await?;
+        Ok(secrets.password.unwrap().expose().to_owned())
     }
 
     #[test]
@@ -269,6 +347,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_private_key_keeps_its_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let key = Credential { private_key: Some(Source::File(path.clone())), ..Credential::default() };
+        fs::write(&path, "line\nline\n").unwrap();
+        let secrets = key.resolve_with(None, COMMAND_LIMIT).await.unwrap();
+        assert_eq!(secrets.private_key.unwrap().expose(), "line\nline\n");
+        assert!(secrets.password.is_none() && secrets.enable.is_none());
+        fs::write(&path, "a".repeat(LONGEST_KEY + 1)).unwrap();
+        let error = key.resolve_with(None, COMMAND_LIMIT).await.unwrap_err();
+        assert!(error.to_string().ends_with("which is no private key"), "{error}");
+    }
+
+    #[tokio::test]
     async fn systemd_credentials_need_systemd() {
         let error = resolve(&credential(Source::Systemd("routers".to_owned())), None).await.unwrap_err();
         assert!(matches!(error, SecretError::NoCredentialsDirectory { .. }), "{error}");
@@ -301,9 +393,9 @@ mod tests {
         fs::write(&path, "p").unwrap();
         for (mode, warned) in [(0o600, false), (0o640, false), (0o400, false), (0o644, true), (0o602, true)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let warning = credential(Source::File(path.clone())).exposure();
-            assert_eq!(warning.is_some(), warned, "{mode:o}: {warning:?}");
+            let warnings = credential(Source::File(path.clone())).exposures();
+            assert_eq!(!warnings.is_empty(), warned, "{mode:o}: {warnings:?}");
         }
-        assert_eq!(command(&["/bin/true"]).exposure(), None);
+        assert!(command(&["/bin/true"]).exposures().is_empty());
     }
 }

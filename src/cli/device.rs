@@ -98,6 +98,7 @@ const LIST: &[Column<crate::domain::status::Row>] = &[
 
 const TRUST: &[Column<TrustLine>] = &[
     ("device", |line| line.device.to_string()),
+    ("key", |line| line.key_type.clone().unwrap_or_else(|| "certificate".to_owned())),
     ("pinned", |line| or_dash(line.pinned.as_ref())),
     ("shown", |line| or_dash(line.presented.as_ref())),
     ("accepted", |line| line.accepted.to_string()),
@@ -113,7 +114,16 @@ fn show(out: &mut dyn Write, sheet: &DeviceSheet) -> std::io::Result<()> {
     line("reporter", row.reporter.as_ref().map(word).unwrap_or_default())?;
     line("credential", or_dash(sheet.credential.as_ref()))?;
     line("trust", sheet.trust.clone())?;
-    line("pin", or_dash(sheet.known.pin.as_ref()))?;
+    line("certificate", or_dash(sheet.known.pin.as_ref()))?;
+    let host_key = sheet.known.host_key.as_ref().map(|key| format!("{} {}", key.key_type, key.fingerprint));
+    line("host key", or_dash(host_key.as_ref()))?;
+    let learned = &sheet.known.learned;
+    if let Some(access) = learned.access {
+        let files = [("files by", learned.get), ("answers by", learned.put)];
+        let ways = files.iter().filter_map(|(what, way)| way.map(|way| format!(", {what} {way}")));
+        let teller = learned.teller.map(|teller| format!(", state by {teller}"));
+        line("access", std::iter::once(access.to_string()).chain(teller).chain(ways).collect::<String>())?;
+    }
     if let Some(instance) = &row.instance {
         line("instance", format!("PID:{},SN:{}", instance.pid, instance.sn))?;
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::place::Ports;
 use crate::domain::digest::Sha256;
 use crate::domain::instance::{Account, DeviceName, Site};
 use crate::domain::settings::{Access, Mode, Os, Reporter, Trust};
@@ -17,7 +18,7 @@ pub struct Device {
     pub name: DeviceName,
     /// `None` only where `access` is [`Access::ByHand`].
     pub address: Option<Address>,
-    pub port: u16,
+    pub ports: Ports,
     /// `None`: found out at the first contact.
     pub os: Option<Os>,
     pub access: Access,
@@ -28,8 +29,14 @@ pub struct Device {
     pub mode: Mode,
     pub reporter: Reporter,
     pub trust: Trust,
-    /// The SHA-256 of its certificate; given exactly where `trust` is [`Trust::Pinned`].
+    /// The SHA-256 of its certificate; given only where `trust` is [`Trust::Pinned`].
     pub pin: Option<Sha256>,
+    /// The SHA-256 of its SSH host key, as OpenSSH takes it.
+    pub host_key: Option<Sha256>,
+    /// Also SSH algorithms that nobody should use any more.
+    pub legacy: bool,
+    /// The name of a set of command lines.
+    pub commands: Option<String>,
     /// Given wherever `trust` is [`Trust::Ca`].
     pub ca_file: Option<PathBuf>,
     pub account: Account,
@@ -44,18 +51,23 @@ pub struct Device {
 }
 
 impl Device {
-    /// `host:port` as a URL writes it; `None` for a device without an address.
+    /// `host:port` of HTTPS as a URL writes it; `None` for a device without an address.
     pub fn authority(&self) -> Option<String> {
+        self.authority_at(self.ports.https)
+    }
+
+    /// The same with another port.
+    pub fn authority_at(&self, port: u16) -> Option<String> {
         self.address.as_ref().map(|address| match address {
-            Address::Ip(IpAddr::V6(address)) => format!("[{address}]:{}", self.port),
-            Address::Ip(IpAddr::V4(_)) | Address::Name(_) => format!("{address}:{}", self.port),
+            Address::Ip(IpAddr::V6(address)) => format!("[{address}]:{port}"),
+            Address::Ip(IpAddr::V4(_)) | Address::Name(_) => format!("{address}:{port}"),
         })
     }
 
     /// Can it be polled, or does a person carry everything?
     pub fn within_reach(&self) -> bool {
         match self.access {
-            Access::Auto | Access::Rest => true,
+            Access::Auto | Access::Rest | Access::Ssh | Access::Netconf | Access::Restconf | Access::NxApi => true,
             Access::ByHand => false,
         }
     }

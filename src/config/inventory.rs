@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use super::Config;
 use super::device::{Address, Device};
 use super::mistake::{Mistakes, did_you_mean, one_of};
-use super::place::{self, Place};
+use super::place::{self, Place, Ports};
 use super::raw::printable;
 use super::rows::{Column, Row, Rows};
 use crate::domain::digest::Sha256;
@@ -122,7 +122,7 @@ struct Reader<'r> {
     file: &'r Path,
     mistakes: &'r mut Mistakes,
     inventory: Inventory,
-    addresses: HashMap<(Address, u16), usize>,
+    addresses: HashMap<(Address, u16, u16), usize>,
     /// Zones that were looked up already: a fleet has few.
     timezones: HashMap<String, TimeZone>,
     /// Line and name of each device that lacks something.
@@ -138,15 +138,19 @@ impl Reader<'_> {
 
         let access = self.word(row, Column::Access, place.access);
         let address = self.address(row, access);
-        let port = self.port(row);
+        let ports = Ports {
+            https: self.port(row, Column::Port, place.ports.https),
+            ssh: self.port(row, Column::SshPort, place.ports.ssh),
+            netconf: self.port(row, Column::NetconfPort, place.ports.netconf),
+        };
         if let Some(address) = &address {
-            self.unlike(row.line, address, port);
+            self.unlike(row.line, address, ports);
         }
         let trust = self.word(row, Column::Trust, place.trust);
         let mut device = Device {
             name: DeviceName(String::new()),
             address,
-            port,
+            ports,
             os: self.value(row, Column::Os, place.os, place::os),
             access,
             credential: self.credential(row, place, access),
@@ -154,6 +158,9 @@ impl Reader<'_> {
             reporter: self.word(row, Column::Reporter, place.reporter),
             trust,
             pin: self.pin(row, trust),
+            host_key: self.host_key(row),
+            legacy: self.value(row, Column::Legacy, place.legacy, yes_or_no),
+            commands: self.commands(row, place),
             ca_file: place.ca_file.clone(),
             account: Account {
                 smart_account: row.text(Column::SmartAccount).or(place.account.smart_account.clone()),
@@ -223,20 +230,43 @@ impl Reader<'_> {
         address
     }
 
-    fn port(&mut self, row: &Row<'_>) -> u16 {
-        self.value(row, Column::Port, 443, |text| {
+    fn port(&mut self, row: &Row<'_>, column: Column, otherwise: u16) -> u16 {
+        self.value(row, column, otherwise, |text| {
             let number = text.parse().ok().filter(|port| *port > 0);
             number.ok_or_else(|| "write a number from 1 to 65535".to_owned())
         })
     }
 
-    fn unlike(&mut self, line: usize, address: &Address, port: u16) {
-        let first = *self.addresses.entry((address.clone(), port)).or_insert(line);
+    fn unlike(&mut self, line: usize, address: &Address, ports: Ports) {
+        let first = *self.addresses.entry((address.clone(), ports.https, ports.ssh)).or_insert(line);
         if first != line {
+            let port = ports.https;
             let message =
                 format!("address {address} with port {port} is at line {first}, too; write one row for one device");
             self.mistake(line, message);
         }
+    }
+
+    fn commands(&mut self, row: &Row<'_>, place: &Place) -> Option<String> {
+        let config = self.config;
+        self.value(row, Column::Commands, place.commands.clone(), |name| {
+            place::known_commands(name, &config.commands).map(|()| Some(name.to_owned()))
+        })
+    }
+
+    fn host_key(&mut self, row: &Row<'_>) -> Option<Sha256> {
+        self.value(row, Column::HostKey, None, |text| {
+            let instead = "write the SHA-256 of its SSH host key, as SHA256:… or as 64 hex digits";
+            let read = match text.strip_prefix("SHA256:") {
+                Some(base64) => data_encoding::BASE64_NOPAD
+                    .decode(base64.trim_end_matches('=').as_bytes())
+                    .ok()
+                    .and_then(|bytes| bytes.try_into().ok())
+                    .map(Sha256),
+                None => text.chars().filter(|char| *char != ':').collect::<String>().parse().ok(),
+            };
+            read.map(Some).ok_or_else(|| instead.to_owned())
+        })
     }
 
     fn credential(&mut self, row: &Row<'_>, place: &Place, access: Access) -> Option<String> {
@@ -258,15 +288,16 @@ impl Reader<'_> {
             hex.parse().map(Some).map_err(|_| instead.to_owned())
         });
         match (trust, row.field(Column::Pin)) {
-            (Trust::Pinned, None) => {
-                let message = "trust is pinned, but there is no pin; write the SHA-256 of its certificate as pin";
+            (Trust::Pinned, None) if row.field(Column::HostKey).is_none() => {
+                let message = "trust is pinned, but there is no pin; write the SHA-256 of its certificate as pin, or \
+                               that of its SSH host key as host_key";
                 self.mistake(row.line, message.to_owned());
             }
             (Trust::Learn | Trust::Ca, Some(_)) => {
                 let message = format!("has a pin, but trust is {trust}; write trust pinned, or leave the pin out");
                 self.mistake(row.line, message);
             }
-            (Trust::Pinned, Some(_)) | (Trust::Learn | Trust::Ca, None) => {}
+            (Trust::Pinned, Some(_) | None) | (Trust::Learn | Trust::Ca, None) => {}
         }
         pin
     }
@@ -334,6 +365,14 @@ impl Reader<'_> {
             self.mistakes.add(self.file, *line, message);
         }
         self.inventory
+    }
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "yes" => Ok(true),
+        "false" | "no" => Ok(false),
+        _ => Err("write true or false".to_owned()),
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::instance::Site;
 use crate::secret::Credential;
 
+mod commands;
 mod credential;
 mod device;
 pub mod duration;
@@ -21,6 +22,7 @@ mod read;
 mod rows;
 mod settings;
 
+pub use commands::Commands;
 pub use device::{Address, Device};
 pub use inventory::Inventory;
 pub use mistake::{Mistake, Mistakes};
@@ -44,6 +46,8 @@ pub struct Config {
     pub delivery: Delivery,
     pub log: Log,
     pub credentials: BTreeMap<String, Credential>,
+    /// Command lines of the operator's own.
+    pub commands: Commands,
     /// What holds for devices without a site.
     pub defaults: Place,
     /// What holds for the devices of each site, `[defaults]` included.
@@ -77,7 +81,7 @@ impl Config {
 
     /// What an operator should know although it is no mistake: password files that everybody can read.
     pub fn warnings(&self) -> Vec<String> {
-        self.credentials.values().filter_map(Credential::exposure).collect()
+        self.credentials.values().flat_map(Credential::exposures).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::commands::Commands;
 use super::mistake::{did_you_mean, one_of};
 use super::raw::{self, Section};
 use crate::domain::instance::Account;
@@ -31,6 +32,25 @@ pub struct Place {
     pub account: Account,
     /// In which the devices print times that name no zone.
     pub timezone: Option<TimeZone>,
+    pub ports: Ports,
+    /// Also SSH algorithms that nobody should use any more.
+    pub legacy: bool,
+    /// The name of a set of command lines.
+    pub commands: Option<String>,
+}
+
+/// Where a device answers, by protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    pub https: u16,
+    pub ssh: u16,
+    pub netconf: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Ports { https: 443, ssh: 22, netconf: 830 }
+    }
 }
 
 impl Place {
@@ -40,6 +60,7 @@ impl Place {
         section: &mut Section<'_, '_>,
         folder: &Path,
         credentials: &BTreeMap<String, Credential>,
+        commands: &Commands,
     ) {
         section.read("mode", &mut self.mode, raw::word);
         section.read("reporter", &mut self.reporter, raw::word);
@@ -57,6 +78,14 @@ impl Place {
         }
         section.read("smart_account", &mut self.account.smart_account, |value| raw::text(value).map(Some));
         section.read("virtual_account", &mut self.account.virtual_account, |value| raw::text(value).map(Some));
+        section.read("port", &mut self.ports.https, raw::port);
+        section.read("ssh_port", &mut self.ports.ssh, raw::port);
+        section.read("netconf_port", &mut self.ports.netconf, raw::port);
+        section.read("legacy", &mut self.legacy, raw::yes_or_no);
+        if let Some(name) = section.optional("commands", raw::text) {
+            section.check("commands", known_commands(&name, commands));
+            self.commands = Some(name);
+        }
         section.read("timezone", &mut self.timezone, |value| timezone(value.as_str().unwrap_or_default()).map(Some));
     }
 }
@@ -88,6 +117,15 @@ pub(super) fn known_credential(name: &str, credentials: &BTreeMap<String, Creden
     }
     let mean = did_you_mean(name, credentials.keys().map(String::as_str));
     Err(format!("write the name of a [credentials.NAME] table{mean}"))
+}
+
+/// Is there a set of command lines of that name? Else what to write.
+pub(super) fn known_commands(name: &str, commands: &Commands) -> Result<(), String> {
+    if commands.has(name) {
+        return Ok(());
+    }
+    let mean = did_you_mean(name, commands.names());
+    Err(format!("write the name of a [commands.NAME] table that is not a system's{mean}"))
 }
 
 /// Is there a file? One that we may not look at is taken to be there. Else what to write.

@@ -253,6 +253,15 @@ pub(super) fn whole(least: u64, most: u64) -> impl Fn(&DeValue<'_>) -> Result<u6
     }
 }
 
+pub(super) fn port(value: &DeValue<'_>) -> Result<u16, String> {
+    let port = whole(1, 65535)(value)?;
+    u16::try_from(port).map_err(|_| "write a number from 1 to 65535".to_owned())
+}
+
+pub(super) fn yes_or_no(value: &DeValue<'_>) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| "write true or false".to_owned())
+}
+
 pub(super) fn duration_in(least: &str, most: &str) -> impl Fn(&DeValue<'_>) -> Result<Duration, String> {
     let read = |text: &str| duration::parse(text).unwrap_or_default();
     let (from, to) = (read(least), read(most));

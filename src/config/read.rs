@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::place::Place;
 use super::raw::{self, Document, Section, duration_in, path_in, size, whole, word};
 use super::settings::{Collector, Deadline, Delivery, Exchange, Log, Poll};
-use super::{Config, credential, duration};
+use super::{Config, commands, credential, duration};
 use crate::domain::event::ImportForm;
 use crate::domain::instance::Site;
 use crate::domain::policy::{ClassPolicy, Policy};
@@ -26,10 +26,11 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
     let delivery = delivery(root.section("delivery"));
     let log = log(root.section("log"));
     let credentials = credential::read(&mut root, folder);
+    let commands = commands::read(&mut root);
 
     let mut defaults = Place { exchange_lead: exchange.lead, ..Place::default() };
     let mut section = root.section("defaults");
-    defaults.read(&mut section, folder, &credentials);
+    defaults.read(&mut section, folder, &credentials, &commands);
     section.refuse("exchange_lead", "is for a site; write the lead of everybody as lead in [exchange]");
     section.finish(&["exchange_lead"]);
 
@@ -37,7 +38,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
     for (name, at, mut section) in root.named("sites") {
         section.check_name(&name, at);
         let mut site = defaults.clone();
-        site.read(&mut section, folder, &credentials);
+        site.read(&mut section, folder, &credentials, &commands);
         section.read("exchange_lead", &mut site.exchange_lead, duration_in("0s", "365d"));
         section.finish(&[]);
         sites.insert(Site(name), site);
@@ -46,7 +47,20 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
 
     let file = file.to_owned();
     let inventory = super::inventory::Inventory::default();
-    Config { file, collector, poll, deadline, exchange, delivery, log, credentials, defaults, sites, inventory }
+    Config {
+        file,
+        collector,
+        poll,
+        deadline,
+        exchange,
+        delivery,
+        log,
+        credentials,
+        commands,
+        defaults,
+        sites,
+        inventory,
+    }
 }
 
 fn collector(mut section: Section<'_, '_>, folder: &Path) -> Collector {

@@ -199,7 +199,9 @@ fn what_is_derived_follows_what_it_is_derived_from() {
     assert!(config.collector.state_dir.ends_with("state") && config.collector.state_dir.is_absolute());
     assert_eq!(config.exchange.signer, config.collector.state_dir.join("signer"));
     assert_eq!(config.delivery.import_forms, [ImportForm::Json("ack".to_owned()), ImportForm::Raw]);
-    let crate::secret::Source::Command(words) = &config.credentials["core"].source else { panic!("not a command") };
+    let Some(crate::secret::Source::Command(words)) = &config.credentials["core"].password else {
+        panic!("not a command")
+    };
     assert!(words[0].ends_with("/bin/ask") && Path::new(&words[0]).is_absolute());
 }
 

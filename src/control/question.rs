@@ -167,12 +167,14 @@ pub struct DeviceSheet {
     pub instance: Option<Instance>,
 }
 
-/// One certificate waiting for a person.
+/// One certificate or SSH host key, and the one that waits for a person.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TrustLine {
     pub device: DeviceName,
+    /// The type of a host key; `None` for a certificate.
+    pub key_type: Option<String>,
     pub pinned: Option<Sha256>,
-    /// `None`: the device showed no other certificate.
+    /// `None`: the device showed no other one.
     pub presented: Option<Sha256>,
     pub accepted: bool,
 }

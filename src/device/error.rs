@@ -46,10 +46,24 @@ pub enum Error {
     NoPrompt { step: &'static str, got: String },
     #[error("{step}: {path}: the device answered {said:?}")]
     FileRefused { step: &'static str, path: String, said: String },
+    #[error("{step}: no access works; {tried}")]
+    NoAccess { step: &'static str, tried: String },
+    /// Neither SCP nor SFTP nor another way: a person has to carry it.
+    #[error("{step}: no way that works; tried {tried}")]
+    NoWayForFiles { step: &'static str, tried: String },
     #[error("{step}: {needed} bytes are needed, the device has {free} free; nothing was written")]
     NoSpace { step: &'static str, needed: u64, free: u64 },
     #[error("{step}: {cause}")]
     Ours { step: &'static str, cause: String },
+}
+
+/// A certificate or host key that is not the pinned one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedKey {
+    pub pinned: Sha256,
+    pub shown: Sha256,
+    /// The type of a host key; `None` for a certificate.
+    pub key_type: Option<String>,
 }
 
 /// How a login was refused. Holds no secret.
@@ -126,11 +140,14 @@ impl Error {
         Error::Misbehaved { step, expected, got }
     }
 
-    /// The certificate or host key that was pinned and the one shown instead, where that is the trouble.
-    pub fn changed_key(&self) -> Option<(Sha256, Sha256)> {
+    /// Where a key changed: which, and to what.
+    pub fn changed_key(&self) -> Option<ChangedKey> {
         match self {
-            Error::ChangedCertificate { pinned, shown, .. } | Error::ChangedHostKey { pinned, shown, .. } => {
-                Some((*pinned, *shown))
+            Error::ChangedCertificate { pinned, shown, .. } => {
+                Some(ChangedKey { pinned: *pinned, shown: *shown, key_type: None })
+            }
+            Error::ChangedHostKey { pinned, shown, algorithm, .. } => {
+                Some(ChangedKey { pinned: *pinned, shown: *shown, key_type: Some(algorithm.clone()) })
             }
             _ => None,
         }
@@ -154,6 +171,8 @@ impl Error {
             | Error::NoLogin { .. }
             | Error::NoCommonAlgorithm { .. }
             | Error::Standby { .. }
+            | Error::NoAccess { .. }
+            | Error::NoWayForFiles { .. }
             | Error::NoSpace { .. } => Blame::Unsupported,
             Error::CommandRefused { complaint, .. } => match complaint {
                 Complaint::Unknown => Blame::Unsupported,
@@ -188,6 +207,8 @@ impl Error {
             | Error::NoPrompt { .. }
             | Error::FileRefused { .. }
             | Error::NoSpace { .. }
+            | Error::NoAccess { .. }
+            | Error::NoWayForFiles { .. }
             | Error::Ours { .. } => false,
         }
     }

@@ -64,6 +64,15 @@ pub fn free_space(text: &str) -> Option<u64> {
     free.last()
 }
 
+/// The size in bytes of the file `name` in the answer to `dir`: on all three systems the number before the month.
+pub fn file_size(text: &str, name: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let line = text.lines().find(|line| line.split_whitespace().last().is_some_and(|last| last.ends_with(name)))?;
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let month = words.iter().position(|word| MONTHS.contains(word))?;
+    words.get(month.checked_sub(1)?)?.parse().ok()
+}
+
 /// Refuses to begin where `needed` bytes and as much again as a reserve do not fit.
 ///
 /// The answer to `dir` that tells nothing is no reason to stop: the write itself will be refused.
@@ -87,6 +96,10 @@ mod tests {
         assert_eq!(free_space(xe), Some(9_544_220_672));
         assert_eq!(free_space(xr), Some(938_376 * 1024));
         assert_eq!(free_space(nx), Some(47_063_310_336));
+        assert_eq!(file_size(xe, "slpc-a.xml"), Some(30));
+        assert_eq!(file_size(xr, "slpc-a.xml"), Some(30));
+        assert_eq!(file_size(nx, "slpc-a.xml"), None);
+        assert_eq!(file_size("    30    Nov 10 15:09:55 2021  slpc-a.xml\n", "slpc-a.xml"), Some(30));
         assert_eq!(free_space("No files in directory\n"), None);
         assert_eq!(free_space("99999999999999999999 bytes free"), None);
         assert_eq!(free_space("18446744073709551615 kbytes free"), None);

@@ -1,10 +1,15 @@
 //! Talking to devices: one session with one device, behind one trait.
 //!
 //! A session never repeats a refused password and never follows a redirect. What it may write
-//! is decided by its caller; what each call writes on the device is said at the call.
+//! is decided by its caller; what each call writes on the device is said at the call, and told to
+//! its witness before it is sent.
 
 pub mod budget;
+mod cli;
+mod dialect;
+mod driver;
 mod error;
+mod files;
 pub mod flash;
 mod http;
 pub mod inline;
@@ -17,19 +22,29 @@ pub mod sftp;
 pub mod shell;
 pub mod smartlic;
 pub mod ssh;
+mod witness;
 pub mod yang;
+mod yang_files;
 
 use std::future::Future;
 use std::time::Duration;
 
 use crate::domain::digest::Sha256;
-use crate::domain::event::ImportForm;
+use crate::domain::event::{ImportForm, Learned};
+use crate::domain::fleet::HostKey;
 use crate::domain::instance::{Member, Udi};
-use crate::domain::report::read::RawReport;
-use crate::domain::state::{DeviceState, ListedReport};
+use crate::domain::report::ReportId;
+use crate::domain::report::read::{RawReport, ReportForm};
+use crate::domain::rum_file;
+use crate::domain::state::{DeviceState, ListedReport, Stamp};
 use crate::tls::Trust;
 
-pub use error::{Complaint, Decline, Error, Refusal};
+pub use cli::Cli;
+pub use dialect::{Dialect, Overrides};
+pub use driver::{Driver, Terms};
+pub use error::{ChangedKey, Complaint, Decline, Error, Refusal};
+pub use witness::Witness;
+pub(crate) use witness::witnessed;
 
 /// Where a device is and how to get in. Lives as long as one session.
 #[derive(Clone, Debug)]
@@ -87,14 +102,20 @@ pub struct Identity {
     pub os: &'static str,
     pub software: Option<String>,
     pub hostname: Option<String>,
+    /// The device's clock at that moment, where it was printed.
+    pub clock: Option<Stamp>,
 }
 
 /// Which reports to fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Span {
     All,
     /// Those of the last so many days.
     Days(u32),
+    /// Those never handed out before.
+    Unreported,
+    /// Just these, which are finished.
+    Each(Vec<ReportId>),
 }
 
 /// Which reports a device writes to a file of its own.
@@ -113,27 +134,79 @@ pub struct Fetched {
     pub reports: Vec<RawReport>,
     /// Elements that could not be read, each with the reason; the others are kept.
     pub problems: Vec<String>,
-    _share: budget::Share,
+    _shares: Vec<budget::Share>,
 }
 
-/// One session with one device; one request in flight at a time.
+/// The signed reports of a file that a device saved, and what is wrong with single ones. A file that is not whole is
+/// refused as a whole: the device still has everything.
+fn saved_reports(step: &'static str, bytes: &[u8]) -> Result<(Vec<RawReport>, Vec<String>), Error> {
+    let expected = "a whole file of signed reports";
+    let file = rum_file::read(bytes).map_err(|error| Error::unreadable(step, expected, &error.reason, bytes))?;
+    let end = bytes.trim_ascii_end();
+    if ![&b"</smartLicense>"[..], b"</RUMReport>"].iter().any(|tag| end.ends_with(tag)) {
+        return Err(Error::unreadable(step, expected, "it does not end as such a file does", bytes));
+    }
+    let mut problems: Vec<String> = file.problems.iter().filter(|p| p.is_fault()).map(ToString::to_string).collect();
+    let (signed, unsigned): (Vec<_>, Vec<_>) =
+        file.reports.into_iter().partition(|report| report.form == ReportForm::Signed);
+    problems.extend(unsigned.iter().map(|report| format!("report {} carries no signature", report.facts.report_id)));
+    Ok((signed, problems))
+}
+
+/// What a device proved to be: each key that it answered with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proven {
+    pub certificate: Option<Sha256>,
+    pub host_key: Option<HostKey>,
+}
+
+/// How far an access reaches beyond reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Fetching a span ends the running reports: it counts as closing.
+    pub fetching_closes: bool,
+    /// Single finished reports can be fetched, which ends nothing.
+    pub fetches_each: bool,
+    /// Reports and answers travel as files on the device.
+    pub by_file: bool,
+}
+
+/// One session with one device; one request in flight at a time. Whatever writes on the device tells its witness
+/// before and after.
 pub trait Session: Send {
     /// Who is there, and the licensing state it tells; reads only.
     /// The identity is `None` where this access cannot tell it.
     fn state(&mut self) -> impl Future<Output = Result<(Option<Identity>, DeviceState), Error>> + Send;
 
-    /// The device's own list of reports; reads only.
+    /// The device's own list of reports; reads only. Empty where this access cannot tell it.
     fn list(&mut self) -> impl Future<Output = Result<Vec<ListedReport>, Error>> + Send;
 
     /// The signed reports. Moves them from closed to unacknowledged on the device.
-    fn fetch(&mut self, span: Span) -> impl Future<Output = Result<Fetched, Error>> + Send;
+    fn fetch<W: Witness>(
+        &mut self,
+        span: &Span,
+        witness: &mut W,
+    ) -> impl Future<Output = Result<Fetched, Error>> + Send;
 
     /// Ends the running measurement of every licence and makes it reportable.
-    fn close_reports(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+    fn close_reports<W: Witness>(&mut self, witness: &mut W) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Hands a file (ACK, policy, code) to the device. Its "taken" proves nothing: read back.
-    fn import(&mut self, file: &[u8], form: &ImportForm) -> impl Future<Output = Result<(), Error>> + Send;
+    fn import<W: Witness>(
+        &mut self,
+        file: &[u8],
+        form: &ImportForm,
+        witness: &mut W,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// The certificate or host key that the device showed, once it has answered with it.
-    fn proven(&self) -> Option<Sha256>;
+    fn reach(&self) -> Reach;
+
+    /// The certificate and the host key that the device showed, once it has answered with them.
+    fn proven(&self) -> Proven;
+
+    /// What worked so far, what was known before included.
+    fn learned(&self) -> Learned;
+
+    /// Ends it; what is left open on the device is closed.
+    fn close(self) -> impl Future<Output = ()> + Send;
 }

@@ -74,8 +74,15 @@ pub(super) async fn state(http: &mut Http) -> Result<(Option<Identity>, DeviceSt
     let Some(udi) = state.udi.clone() else { return Ok((None, state)) };
     let hostname = leaf(http, "read host name", HOSTNAME, "hostname").await?;
     let software = leaf(http, "read software version", VERSION, "version").await?;
-    let identity =
-        Identity { udi, uuid: state.uuid.clone(), members: state.members.clone(), os: "ios-xe", software, hostname };
+    let identity = Identity {
+        udi,
+        uuid: state.uuid.clone(),
+        members: state.members.clone(),
+        os: "ios-xe",
+        software,
+        hostname,
+        clock: None,
+    };
     Ok((Some(identity), state))
 }
 

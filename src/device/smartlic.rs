@@ -10,9 +10,8 @@ use serde_json::Value;
 
 use super::budget::Budget;
 use super::http::{Answer, Body, Http};
-use super::{Error, Fetched, Identity, Session, Span, Target, restconf};
-use crate::domain::digest::Sha256;
-use crate::domain::event::ImportForm;
+use super::{Error, Fetched, Identity, Learned, Proven, Reach, Session, Span, Target, Witness, restconf, witnessed};
+use crate::domain::event::{ImportForm, Write};
 use crate::domain::report::ReportId;
 use crate::domain::report::read::{RawReport, ReportForm};
 use crate::domain::rum_file;
@@ -57,49 +56,67 @@ impl Session for Smartlic {
         Ok(listed)
     }
 
-    async fn fetch(&mut self, span: Span) -> Result<Fetched, Error> {
+    async fn fetch<W: Witness>(&mut self, span: &Span, witness: &mut W) -> Result<Fetched, Error> {
         let step = "fetch reports";
         let path = match span {
-            Span::All => "/smartlic-service/all-reports".to_owned(),
             Span::Days(days) => format!("/smartlic-service/days/{days}"),
+            Span::All | Span::Unreported | Span::Each(_) => "/smartlic-service/all-reports".to_owned(),
         };
-        let answer = self.get(step, &path, JSON).await?;
-        succeeded(step, &answer, NO_SERVICE)?;
-        let (reports, problems) = signed_reports(step, &answer.body)?;
-        Ok(Fetched { reports, problems, _share: answer.share })
+        witnessed(witness, Write::FetchReports, &format!("{span:?}"), async {
+            let answer = self.get(step, &path, JSON).await?;
+            succeeded(step, &answer, NO_SERVICE)?;
+            let (reports, problems) = signed_reports(step, &answer.body)?;
+            Ok(Fetched { reports, problems, _shares: vec![answer.share] })
+        })
+        .await
     }
 
-    async fn close_reports(&mut self) -> Result<(), Error> {
-        let step = "close reports";
-        let body = || Body { content_type: JSON, bytes: b"{}".to_vec() };
-        let mut answer =
-            self.http.ask(step, Method::POST, "/smartlic-service/close-reports", JSON, Some(body())).await?;
-        if answer.status == StatusCode::BAD_REQUEST {
-            // Cisco's sample sends a member of no meaning; a release may insist on one.
-            let body = Body { content_type: JSON, bytes: br#"{"test":""}"#.to_vec() };
-            answer = self.http.ask(step, Method::POST, "/smartlic-service/close-reports", JSON, Some(body)).await?;
-        }
-        succeeded(step, &answer, NO_SERVICE)
+    async fn close_reports<W: Witness>(&mut self, witness: &mut W) -> Result<(), Error> {
+        let (step, path) = ("close reports", "/smartlic-service/close-reports");
+        witnessed(witness, Write::CloseReports, "all running reports", async {
+            let body = Body { content_type: JSON, bytes: b"{}".to_vec() };
+            let mut answer = self.http.ask(step, Method::POST, path, JSON, Some(body)).await?;
+            if answer.status == StatusCode::BAD_REQUEST {
+                // Cisco's sample sends a member of no meaning; a release may insist on one.
+                let body = Body { content_type: JSON, bytes: br#"{"test":""}"#.to_vec() };
+                answer = self.http.ask(step, Method::POST, path, JSON, Some(body)).await?;
+            }
+            succeeded(step, &answer, NO_SERVICE)
+        })
+        .await
     }
 
-    async fn import(&mut self, file: &[u8], form: &ImportForm) -> Result<(), Error> {
+    async fn import<W: Witness>(&mut self, file: &[u8], form: &ImportForm, witness: &mut W) -> Result<(), Error> {
         let step = "import";
         let bytes = match form {
-            ImportForm::Raw => file.to_vec(),
+            ImportForm::Raw | ImportForm::File => file.to_vec(),
             ImportForm::Base64 => data_encoding::BASE64.encode(file).into_bytes(),
             ImportForm::Json(key) => {
                 let wrapped = serde_json::json!({ key.as_str(): data_encoding::BASE64.encode(file) });
                 wrapped.to_string().into_bytes()
             }
         };
-        let body = Body { content_type: JSON, bytes };
-        let answer = self.http.ask(step, Method::POST, "/smartlic-service/import", JSON, Some(body)).await?;
-        succeeded(step, &answer, NO_SERVICE)
+        witnessed(witness, Write::ImportFile, &format!("as {form}"), async {
+            let body = Body { content_type: JSON, bytes };
+            let answer = self.http.ask(step, Method::POST, "/smartlic-service/import", JSON, Some(body)).await?;
+            succeeded(step, &answer, NO_SERVICE)
+        })
+        .await
     }
 
-    fn proven(&self) -> Option<Sha256> {
-        self.http.proven()
+    fn reach(&self) -> Reach {
+        Reach { fetching_closes: false, fetches_each: false, by_file: false }
     }
+
+    fn proven(&self) -> Proven {
+        Proven { certificate: self.http.proven(), host_key: None }
+    }
+
+    fn learned(&self) -> Learned {
+        Learned::default()
+    }
+
+    async fn close(self) {}
 }
 
 /// The signed reports of an answer, and what is wrong with single ones. An answer that is not

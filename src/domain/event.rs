@@ -3,12 +3,15 @@
 //! **stored**: the serde form of these types is the journal's format, version 1. A new fact is a
 //! new variant; a new field is optional; nothing is renamed. `tests/data/ledger-v1` keeps the proof.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Sha256;
 use super::instance::{DeviceName, Member, Site, Udi};
 use super::report::{ReportFacts, ReportId};
+use super::settings::{Access, FileWay, Task};
 use super::state::{DeviceState, ReportState};
 
 /// One fact and when we learned it. **stored**
@@ -139,7 +142,10 @@ pub enum Write {
     CloseReports,
     /// Reading report bodies moves them from closed to unacknowledged.
     FetchReports,
+    /// Saving usage to a file: ends the running reports, as closing does.
     SaveUsage,
+    /// Saving one finished report to a file: ends nothing.
+    SaveReport,
     CopyFile,
     ImportFile,
     DeleteOwnFile,
@@ -201,6 +207,8 @@ pub enum Decider {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrustPinned {
     pub device: DeviceName,
+    /// The type of a host key, such as `ssh-rsa`; `None` for a certificate.
+    pub key_type: Option<String>,
     /// SHA-256 of the certificate (DER) or host key.
     pub fingerprint: Sha256,
     pub by: Decider,
@@ -209,6 +217,8 @@ pub struct TrustPinned {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrustRefused {
     pub device: DeviceName,
+    /// As in [`TrustPinned`].
+    pub key_type: Option<String>,
     pub pinned: Sha256,
     pub presented: Sha256,
 }
@@ -226,7 +236,7 @@ pub struct CredentialReleased {
     pub note: Option<String>,
 }
 
-/// A way of handing an ACK to `/smartlic-service/import`; which one a release takes is not published.
+/// A way of handing an ACK over; which one `/smartlic-service/import` of a release takes is not published.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImportForm {
@@ -236,13 +246,43 @@ pub enum ImportForm {
     Base64,
     /// `{"<key>":"<base64>"}`.
     Json(String),
+    /// As a file on the device, which it is told to install.
+    File,
+}
+
+impl std::fmt::Display for ImportForm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ImportForm::Raw => f.write_str("raw"),
+            ImportForm::Base64 => f.write_str("base64"),
+            ImportForm::Json(key) => write!(f, "json:{key}"),
+            ImportForm::File => f.write_str("file"),
+        }
+    }
+}
+
+/// What worked on a device, remembered until its software changes. **stored**
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    pub access: Option<Access>,
+    /// The access that tells state, where the other cannot.
+    pub teller: Option<Access>,
+    pub import_form: Option<ImportForm>,
+    /// How files come off the device.
+    pub get: Option<FileWay>,
+    /// How they get onto it.
+    pub put: Option<FileWay>,
+    /// The command lines that were taken where there is a choice, with their blanks.
+    pub commands: BTreeMap<Task, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AccessLearned {
     pub device: DeviceName,
+    /// On which it worked.
     pub software: Option<String>,
-    pub import_form: ImportForm,
+    /// The whole of it: nothing of what was known before stays.
+    pub learned: Learned,
 }
 
 /// One report inside a bundle.

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 pub use ids::{IdSet, ReportSet};
 pub use key::{NotARecord, RecordForm, RecordKey};
 pub use record::{
-    Answer, AnswerStatus, Bundle, Confirmation, Credential, Device, Instance, OwedReport, ScheduleRun, Trouble,
-    WriteRecord,
+    Answer, AnswerStatus, Bundle, Confirmation, Credential, Device, HostKey, Instance, OwedReport, ScheduleRun,
+    Trouble, WriteRecord,
 };
 
 use super::digest::Sha256;
@@ -73,7 +73,7 @@ impl Fleet {
                 vec![RecordKey::Instance(instance.udi.clone())]
             }
             Fact::DeviceWritten(fact) => self.device(&fact.device, |device| {
-                if fact.write == Write::CloseReports {
+                if matches!(fact.write, Write::CloseReports | Write::SaveUsage) {
                     match (&fact.refused, fact.unanswered) {
                         (None, _) => (device.close_before, device.last_close) = (device.last_close, Some(at)),
                         (Some(_), false) => device.last_close = device.close_before,
@@ -103,14 +103,26 @@ impl Fleet {
             }),
             Fact::ContactRestored(fact) => self.device(&fact.device, |device| {
                 device.trouble = None;
-                // It shows the certificate again that is trusted.
+                // It shows the certificate or key again that is trusted.
                 device.refused_pin = None;
+                device.refused_host_key = None;
             }),
-            Fact::TrustPinned(fact) => self.device(&fact.device, |device| {
-                device.pin = Some(fact.fingerprint);
-                device.refused_pin = None;
+            Fact::TrustPinned(fact) => self.device(&fact.device, |device| match fact.key_type.clone() {
+                None => {
+                    device.pin = Some(fact.fingerprint);
+                    device.refused_pin = None;
+                }
+                Some(key_type) => {
+                    device.host_key = Some(HostKey { fingerprint: fact.fingerprint, key_type });
+                    device.refused_host_key = None;
+                }
             }),
-            Fact::TrustRefused(fact) => self.device(&fact.device, |device| device.refused_pin = Some(fact.presented)),
+            Fact::TrustRefused(fact) => self.device(&fact.device, |device| match fact.key_type.clone() {
+                None => device.refused_pin = Some(fact.presented),
+                Some(key_type) => {
+                    device.refused_host_key = Some(HostKey { fingerprint: fact.presented, key_type });
+                }
+            }),
             Fact::CredentialRefused(fact) => {
                 let credential = self.credentials.entry(fact.credential.clone()).or_default();
                 credential.refused_by.insert(fact.device.clone());
@@ -135,8 +147,8 @@ impl Fleet {
                 touched
             }
             Fact::AccessLearned(fact) => self.device(&fact.device, |device| {
-                device.import_form = Some(fact.import_form.clone());
-                device.import_form_software = fact.software.clone();
+                device.learned = fact.learned.clone();
+                device.learned_on = fact.software.clone();
             }),
             Fact::BundleMade(fact) => self.bundle_made(at, fact),
             Fact::BundleHandedOver(fact) => {

@@ -86,7 +86,6 @@ pub struct Policy {
 pub struct PolicyGroup {
     pub name: String,
     pub class: Option<LicenceClass>,
-    #[serde(flatten)]
     pub days: ClassPolicy,
 }
 

@@ -135,10 +135,120 @@ pub enum Access {
     Auto,
     /// The `smartlic-service` REST interface of IOS XE.
     Rest,
+    /// The command line over SSH; every system has it.
+    Ssh,
+    /// NETCONF over SSH: state of IOS XE and IOS XR; on IOS XE reports through files.
+    Netconf,
+    /// RESTCONF of IOS XE: state, and reports through files.
+    Restconf,
+    /// The command line of NX-OS over HTTPS.
+    NxApi,
     /// No way in: a person carries its reports and ACKs. It is never polled.
     ByHand,
 }
-words!(Access { Auto = "auto", Rest = "rest", ByHand = "by-hand" });
+words!(Access {
+    Auto = "auto",
+    Rest = "rest",
+    Ssh = "ssh",
+    Netconf = "netconf",
+    Restconf = "restconf",
+    NxApi = "nx-api",
+    ByHand = "by-hand",
+});
+
+/// How a file gets off a device or onto it. **stored**
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileWay {
+    /// The old SCP protocol.
+    Scp,
+    Sftp,
+    /// Printed on the command line, and proved by the MD5 that the device prints of it. Only off a device.
+    Inline,
+}
+words!(FileWay { Scp = "scp", Sftp = "sftp", Inline = "inline" });
+
+/// A thing that a command line is asked to do. **stored**
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Tells system, software and host name.
+    Version,
+    /// Tells the chassis.
+    Inventory,
+    /// Tells the device's clock.
+    Clock,
+    /// Tells everything of licensing at once.
+    State,
+    /// Tell parts of it, where [`State`](Task::State) is not taken.
+    Status,
+    Usage,
+    Udi,
+    /// Lists the reports.
+    List,
+    /// Writes all reports to `{file}`; ends the running ones.
+    SaveAll,
+    /// Writes those never handed out to `{file}`; ends the running ones.
+    SaveUnreported,
+    /// Writes those of the last `{days}` to `{file}`; ends the running ones.
+    SaveDays,
+    /// Writes the report `{id}` to `{file}`.
+    SaveOne,
+    /// Tells whether `{file}` is there, how large it is, and the free space.
+    Space,
+    /// Prints the MD5 of `{file}`.
+    Digest,
+    /// Prints `{file}`.
+    Print,
+    /// Installs `{file}`.
+    Import,
+    /// Deletes `{file}` without a question.
+    Delete,
+}
+words!(Task {
+    Version = "version",
+    Inventory = "inventory",
+    Clock = "clock",
+    State = "state",
+    Status = "status",
+    Usage = "usage",
+    Udi = "udi",
+    List = "list",
+    SaveAll = "save-all",
+    SaveUnreported = "save-unreported",
+    SaveDays = "save-days",
+    SaveOne = "save-one",
+    Space = "space",
+    Digest = "digest",
+    Print = "print",
+    Import = "import",
+    Delete = "delete",
+});
+
+impl Task {
+    /// What a command line for it must name in braces.
+    pub fn blanks(self) -> &'static [&'static str] {
+        match self {
+            Task::Version
+            | Task::Inventory
+            | Task::Clock
+            | Task::State
+            | Task::Status
+            | Task::Usage
+            | Task::Udi
+            | Task::List => &[],
+            Task::SaveAll
+            | Task::SaveUnreported
+            | Task::Space
+            | Task::Digest
+            | Task::Print
+            | Task::Import
+            | Task::Delete => &["{file}"],
+            Task::SaveDays => &["{days}", "{file}"],
+            Task::SaveOne => &["{id}", "{file}"],
+        }
+    }
+}
 
 /// A number of bytes, written with a binary unit (`64MiB`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -215,6 +325,8 @@ mod tests {
         every_word_reads_back::<Trust>();
         every_word_reads_back::<Os>();
         every_word_reads_back::<Access>();
+        every_word_reads_back::<FileWay>();
+        every_word_reads_back::<Task>();
     }
 
     #[test]

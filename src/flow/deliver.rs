@@ -6,14 +6,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::keep::{self, Seen, last_ack};
-use super::poll::look;
-use super::writing::Writing;
+use super::poll::{learn, look};
+use super::writing::Writings;
 use super::{Error, House};
 use crate::config::Device;
-use crate::device::{self, Session};
+use crate::device::{self, Proven, Session};
 use crate::domain::ack;
 use crate::domain::digest::Sha256;
-use crate::domain::event::{AccessLearned, AnswerDelivered, Fact, ImportForm, Outcome, Write};
+use crate::domain::event::{AnswerDelivered, Fact, ImportForm, Learned, Outcome};
 use crate::domain::fleet::{Answer, AnswerStatus, Confirmation, Fleet};
 use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::problem::with_causes;
@@ -70,7 +70,7 @@ pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> 
         Ok(None) => Err(lost("its bytes are gone from the ledger".to_owned())),
         Err(error) => Err(lost(with_causes(&error))),
     };
-    let (mut proven, intact) = (None, bytes.is_ok());
+    let (mut proven, intact) = (Proven::default(), bytes.is_ok());
     let opened = match bytes {
         Ok(bytes) => house.session(device).await.map(|session| (session, bytes)),
         Err(error) => Err(error),
@@ -82,6 +82,7 @@ pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> 
             let talk = talk(house, device, &answer, &bytes, &mut session);
             let ended = tokio::time::timeout(limit, talk).await;
             proven = session.proven();
+            session.close().await;
             match ended {
                 Ok(ended) => ended?,
                 Err(_) => Err(device::Error::Unreachable {
@@ -143,26 +144,36 @@ async fn talk<S: Session>(
     }
     let mut taken = false;
     let mut refusal = None;
-    for form in forms(house, device) {
-        let detail = format!("{} as {}", answer.name, form_name(&form));
-        let writing = Writing::begin(house, device, Write::ImportFile, &detail).await?;
-        let imported = writing.end(session.import(bytes, &form).await).await?;
+    let mut writings = Writings::of(house, device);
+    let forms = if session.reach().by_file { vec![ImportForm::File] } else { forms(house, device) };
+    for form in forms {
+        writings.about(&answer.name);
+        let imported = session.import(bytes, &form, &mut writings).await;
+        let imported = writings.settle(imported)?;
         let mut lost = None;
         match imported {
             Ok(()) => taken = true,
             // The next form may be the one this release takes; a closed door is no form.
-            Err(error @ (device::Error::Failed { .. } | device::Error::Misbehaved { .. })) => {
+            Err(
+                error @ (device::Error::Failed { .. }
+                | device::Error::Misbehaved { .. }
+                | device::Error::Declined { .. }
+                | device::Error::CommandRefused { .. }),
+            ) => {
                 refusal = Some(error);
                 continue;
             }
             // A lost answer proves as little as a success: the device may have taken the file.
             Err(error @ device::Error::Unreachable { .. }) => lost = Some(error),
+            // Nothing carries a file there: a person does.
+            Err(device::Error::NoWayForFiles { .. }) => return Ok(Ok(Outcome::AwaitingHandImport)),
             Err(error) => return Ok(Err(error)),
         }
         match (read_back(house, &udi, answer, bytes, &before, session).await?, lost) {
             (Ok(Some(outcome)), _) => {
                 let software = before.identity.and_then(|identity| identity.software);
-                learn(house, device, software, form).await?;
+                let learned = learned(house, device, session.learned(), form);
+                learn(house, device, software, learned).await?;
                 return Ok(Ok(outcome));
             }
             (_, Some(error)) | (Err(error), None) => return Ok(Err(error)),
@@ -183,8 +194,8 @@ fn forms(house: &House, device: &Device) -> Vec<ImportForm> {
     let known = fleet.devices.get(&device.name);
     let software = fleet.of_device(&device.name).and_then(|instance| instance.software.clone());
     let learned = known
-        .filter(|known| known.import_form_software == software)
-        .and_then(|known| known.import_form.clone())
+        .filter(|known| known.learned_on == software)
+        .and_then(|known| known.learned.import_form.clone())
         .or_else(|| sibling_form(&fleet, software.as_ref()));
     let mut forms: Vec<ImportForm> = learned.into_iter().collect();
     for form in &house.config.delivery.import_forms {
@@ -198,16 +209,8 @@ fn forms(house: &House, device: &Device) -> Vec<ImportForm> {
 /// What worked on another device of the same software.
 fn sibling_form(fleet: &Fleet, software: Option<&String>) -> Option<ImportForm> {
     let software = software?;
-    let same = fleet.devices.values().filter(|known| known.import_form_software.as_ref() == Some(software));
-    same.filter_map(|known| known.import_form.clone()).next()
-}
-
-fn form_name(form: &ImportForm) -> String {
-    match form {
-        ImportForm::Raw => "raw".to_owned(),
-        ImportForm::Base64 => "base64".to_owned(),
-        ImportForm::Json(key) => format!("json:{key}"),
-    }
+    let same = fleet.devices.values().filter(|known| known.learned_on.as_ref() == Some(software));
+    same.filter_map(|known| known.learned.import_form.clone()).next()
 }
 
 /// Reads state and list again. `None`: the device shows no change.
@@ -267,14 +270,14 @@ async fn note(house: &House, udi: &Udi, seen: &Seen) -> Result<(), Error> {
     Ok(house.ledger.append_async(house.clock.now(), facts, Vec::new()).await?)
 }
 
-async fn learn(house: &House, device: &Device, software: Option<String>, form: ImportForm) -> Result<(), Error> {
-    {
-        let fleet = house.ledger.fleet();
-        let known = fleet.devices.get(&device.name);
-        if known.is_some_and(|k| k.import_form.as_ref() == Some(&form) && k.import_form_software == software) {
-            return Ok(());
-        }
+/// What the session learnt, and the form in which the device takes answers.
+fn learned(house: &House, device: &Device, learned: Learned, form: ImportForm) -> Learned {
+    let fleet = house.ledger.fleet();
+    let known = fleet.devices.get(&device.name).map(|known| known.learned.clone()).unwrap_or_default();
+    // A set access learns nothing of accesses: what was known of them stays.
+    let access = learned.access.or(known.access);
+    match form {
+        ImportForm::File => Learned { access, import_form: known.import_form, ..learned },
+        form => Learned { access, import_form: Some(form), ..learned },
     }
-    let fact = Fact::AccessLearned(AccessLearned { device: device.name.clone(), software, import_form: form });
-    Ok(house.ledger.append_async(house.clock.now(), vec![fact], Vec::new()).await?)
 }

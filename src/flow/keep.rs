@@ -287,6 +287,7 @@ fn told_by(report: &RawReport) -> Identity {
         os: "ios-xe",
         software: report.facts.software_version.clone(),
         hostname: None,
+        clock: None,
     }
 }
 

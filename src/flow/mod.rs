@@ -8,6 +8,7 @@
 //! each other; what they exchange passes through here.
 
 pub mod deliver;
+mod entry;
 pub mod homeward;
 mod keep;
 pub mod outward;
@@ -23,10 +24,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{Config, Device};
 use crate::device::budget::Budget;
-use crate::device::smartlic::Smartlic;
-use crate::device::{Limits, Login, Target};
+use crate::device::{self, Driver, Proven};
 use crate::domain::deadline::Rules;
-use crate::domain::digest::Sha256;
 use crate::domain::event::{ContactLost, ContactRestored, CredentialRefused, Decider, Fact, TrustPinned, TrustRefused};
 use crate::domain::instance::DeviceName;
 use crate::domain::plan::{self, Settings, Watched};
@@ -34,7 +33,6 @@ use crate::domain::report::ReportId;
 use crate::domain::settings::Trust as TrustSetting;
 use crate::ledger::Ledger;
 use crate::schedule;
-use crate::tls::{Roots, Trust};
 
 /// Where the present comes from; a test hands in its own.
 #[derive(Clone)]
@@ -166,61 +164,26 @@ impl House {
         self.config.exchange.folder.clone()
     }
 
-    /// Opens a session; nothing is sent yet.
-    async fn session(&self, device: &Device) -> Result<Smartlic, crate::device::Error> {
-        let step = "prepare";
-        let ours = |cause: String| crate::device::Error::Ours { step, cause };
-        let trust = match device.trust {
-            // The inventory is the word on it, whatever was learned before.
-            TrustSetting::Pinned => {
-                Trust::Pin(device.pin.ok_or_else(|| ours("trust is `pinned` but no pin is given".to_owned()))?)
-            }
-            TrustSetting::Learn => {
-                let learned = self.ledger.fleet().devices.get(&device.name).and_then(|known| known.pin);
-                learned.map_or(Trust::Learn, Trust::Pin)
-            }
-            TrustSetting::Ca => {
-                let file = device.ca_file.as_ref().ok_or_else(|| ours("trust is `ca` without ca_file".to_owned()))?;
-                let pem = std::fs::read(file).map_err(|error| ours(format!("{}: {error}", file.display())))?;
-                Trust::Ca(Roots::from_pem(&pem).map_err(|error| ours(format!("{}: {error}", file.display())))?)
-            }
-        };
-        let credential = device
-            .credential
-            .as_ref()
-            .and_then(|name| self.config.credentials.get(name))
-            .ok_or_else(|| ours("no credential is set for this device".to_owned()))?;
-        let secret = credential.resolve().await.map_err(|error| ours(error.to_string()))?;
-        let poll = &self.config.poll;
-        let authority = device.authority().ok_or_else(|| ours("no address is set for this device".to_owned()))?;
-        let target = Target {
-            authority,
-            trust,
-            login: Login { username: credential.username.clone(), password: secret.expose().to_owned() },
-            limits: Limits {
-                connect: poll.connect_timeout,
-                read: poll.read_timeout,
-                body: poll.body_limit.0,
-                requests_per_connection: poll.requests_per_connection,
-            },
-        };
-        Ok(Smartlic::new(target, self.budget.clone()))
+    /// Opens a session by the access that is set or found.
+    async fn session(&self, device: &Device) -> Result<Driver, device::Error> {
+        Driver::open(self.terms(device).await?).await
     }
 
     /// The facts that follow from how talking to a device ended.
-    fn contact_facts(
-        &self,
-        device: &Device,
-        proven: Option<Sha256>,
-        failure: Option<&crate::device::Error>,
-    ) -> Vec<Fact> {
+    fn contact_facts(&self, device: &Device, proven: Proven, failure: Option<&device::Error>) -> Vec<Fact> {
         let fleet = self.ledger.fleet();
         let known = fleet.devices.get(&device.name);
         let name = || device.name.clone();
         let mut facts = Vec::new();
         let learned = known.and_then(|known| known.pin);
-        if let (None, Some(fingerprint), TrustSetting::Learn) = (learned, proven, device.trust) {
-            facts.push(Fact::TrustPinned(TrustPinned { device: name(), fingerprint, by: Decider::FirstContact }));
+        let by = Decider::FirstContact;
+        if let (None, Some(fingerprint), TrustSetting::Learn) = (learned, proven.certificate, device.trust) {
+            facts.push(Fact::TrustPinned(TrustPinned { device: name(), fingerprint, key_type: None, by }));
+        }
+        let learned = known.and_then(|known| known.host_key.as_ref());
+        if let (None, Some(key), TrustSetting::Learn) = (learned, proven.host_key, device.trust) {
+            let (fingerprint, key_type) = (key.fingerprint, Some(key.key_type));
+            facts.push(Fact::TrustPinned(TrustPinned { device: name(), fingerprint, key_type, by }));
         }
         let trouble = known.and_then(|known| known.trouble.as_ref());
         let Some(error) = failure else {
@@ -233,16 +196,21 @@ impl House {
         if trouble.is_none_or(|trouble| trouble.blame != blame || trouble.cause != cause) {
             facts.push(Fact::ContactLost(ContactLost { device: name(), blame, cause }));
         }
-        if let crate::device::Error::LoginRefused { .. } = error {
+        if let device::Error::LoginRefused { .. } = error {
             self.login_refused(device);
             if let Some(credential) = device.credential.clone() {
                 facts.push(Fact::CredentialRefused(CredentialRefused { credential, device: name() }));
             }
         }
-        if let Some((pinned, presented)) = error.changed_key()
-            && known.and_then(|known| known.refused_pin) != Some(presented)
-        {
-            facts.push(Fact::TrustRefused(TrustRefused { device: name(), pinned, presented }));
+        if let Some(changed) = error.changed_key() {
+            let noted = match &changed.key_type {
+                None => known.and_then(|known| known.refused_pin),
+                Some(_) => known.and_then(|known| known.refused_host_key.as_ref()).map(|key| key.fingerprint),
+            };
+            if noted != Some(changed.shown) {
+                let (pinned, presented, key_type) = (changed.pinned, changed.shown, changed.key_type);
+                facts.push(Fact::TrustRefused(TrustRefused { device: name(), pinned, presented, key_type }));
+            }
         }
         facts
     }

@@ -1,17 +1,23 @@
 //! Inward: one device is asked who it is, how it stands and what it has; what is new is kept.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::keep::{Seen, keep_reports, keep_state, merge, wanted};
-use super::writing::Writing;
+use super::writing::Writings;
 use super::{Error, House};
 use crate::config::Device;
-use crate::device::{self, Session, Span};
-use crate::domain::event::{Blame, Fact, Write};
+use crate::device::{self, Proven, Reach, Session, Span};
+use crate::domain::event::{AccessLearned, Blame, Fact, Learned};
 use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::plan;
+use crate::domain::report::ReportId;
 use crate::domain::settings::{Mode, Reporter};
-use crate::domain::state::Model;
+use crate::domain::state::{Model, ReportState};
+
+/// How many reports are saved one by one in a poll: each is a file on the device's flash for a moment.
+const EACH_AT_ONCE: usize = 24;
 
 /// What one poll may do beyond reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,13 +75,17 @@ pub async fn poll(house: &House, device: &Device, ask: Ask) -> Result<Polled, Er
         polled.failure = Some((Blame::Refused, reason));
         return Ok(polled);
     }
-    let mut proven = None;
+    let mut proven = Proven::default();
     let limit = house.config.poll.device_timeout;
     let ended = match house.session(device).await {
         Err(error) => Ok(Err(error)),
         Ok(mut session) => {
             let ended = tokio::time::timeout(limit, talk(house, device, ask, &mut session, &mut polled)).await;
             proven = session.proven();
+            if !ask.dry_run && matches!(&ended, Ok(Ok(_))) {
+                learn(house, device, polled.software.clone(), session.learned()).await?;
+            }
+            session.close().await;
             ended.unwrap_or_else(|_| {
                 let address = device.authority().unwrap_or_default();
                 let cause = format!("the whole poll took longer than {limit:?}");
@@ -118,6 +128,7 @@ async fn talk<S: Session>(
         };
     }
     let mut seen = device!(look(session).await);
+    let reach = session.reach();
     house.logged_in(device);
     polled.tell(&seen);
     if polled.udi.is_none() {
@@ -133,7 +144,7 @@ async fn talk<S: Session>(
         }));
     }
     if ask.dry_run {
-        polled.missing = wanted(house, device, &seen).len();
+        polled.missing = lacking(house, device, &seen, reach).len();
         return Ok(Ok(()));
     }
     keep_state(house, device, &seen).await?;
@@ -142,17 +153,36 @@ async fn talk<S: Session>(
             let (mode, reporter) = (device.mode, device.reporter);
             polled.not_closed = Some(format!("not closed: mode is {mode}, and who reports is {reporter}"));
         }
-        polled.missing = wanted(house, device, &seen).len();
+        polled.missing = lacking(house, device, &seen, reach).len();
         return Ok(Ok(()));
     }
 
+    let mut writings = Writings::of(house, device);
+    if reach.fetches_each {
+        // One by one, which ends nothing.
+        let each: Vec<ReportId> = lacking(house, device, &seen, reach).into_iter().rev().take(EACH_AT_ONCE).collect();
+        if !each.is_empty() && !withheld(house, device, &each) {
+            let fetched = session.fetch(&Span::Each(each), &mut writings).await;
+            let fetched = device!(writings.settle(fetched)?);
+            keep_reports(house, device, &mut seen, fetched, polled).await?;
+        }
+    }
+    let first = house.ledger.fleet().of_device(&device.name).is_none_or(|known| known.collected.is_empty());
     if ask.close {
-        match closing_allowed(house, device, &seen) {
+        match closing_allowed(house, device, &seen, reach) {
             Err(reason) => polled.not_closed = Some(reason),
             Ok(()) => {
-                let closing = Writing::begin(house, device, Write::CloseReports, "all running reports").await?;
-                device!(closing.end(session.close_reports().await).await?);
-                polled.closed = true;
+                if reach.fetching_closes {
+                    let span = if first { Span::All } else { Span::Unreported };
+                    let fetched = session.fetch(&span, &mut writings).await;
+                    polled.closed = writings.closed;
+                    let fetched = device!(writings.settle(fetched)?);
+                    keep_reports(house, device, &mut seen, fetched, polled).await?;
+                } else {
+                    let closed = session.close_reports(&mut writings).await;
+                    device!(writings.settle(closed)?);
+                    polled.closed = true;
+                }
                 let after = device!(look(session).await);
                 seen = Seen { identity: after.identity.or(seen.identity), ..after };
                 keep_state(house, device, &seen).await?;
@@ -160,17 +190,17 @@ async fn talk<S: Session>(
         }
     }
 
-    let mut missing = wanted(house, device, &seen);
-    let noted = house.between.withheld.lock().expect("no panic while it is held").get(&device.name).cloned();
-    if missing.is_empty() || (!polled.closed && noted.as_ref().is_some_and(|noted| missing.is_subset(noted))) {
+    let mut missing = lacking(house, device, &seen, reach);
+    let spans = if reach.fetching_closes { Vec::new() } else { spans(house, device) };
+    if missing.is_empty() || (!polled.closed && withheld(house, device, &missing)) {
         polled.missing = missing.len();
         return Ok(Ok(()));
     }
-    for span in spans(house, device) {
-        let fetching = Writing::begin(house, device, Write::FetchReports, &format!("{span:?}")).await?;
-        let fetched = device!(fetching.end(session.fetch(span).await).await?);
+    for span in spans {
+        let fetched = session.fetch(&span, &mut writings).await;
+        let fetched = device!(writings.settle(fetched)?);
         keep_reports(house, device, &mut seen, fetched, polled).await?;
-        missing = wanted(house, device, &seen);
+        missing = lacking(house, device, &seen, reach);
         if missing.is_empty() {
             break;
         }
@@ -187,18 +217,54 @@ async fn talk<S: Session>(
     Ok(Ok(()))
 }
 
-/// State and list in one look. The licensing service exists only under Smart Licensing Using
+/// State and list in one look. The licensing service of IOS XE exists only under Smart Licensing Using
 /// Policy, so an answer of it proves the model, whatever an older image's RESTCONF says.
 pub(super) async fn look<S: Session>(session: &mut S) -> Result<Seen, device::Error> {
     let (identity, mut state) = session.state().await?;
     let listed = session.list().await?;
-    state.model = Model::Slp;
+    if !session.reach().by_file {
+        state.model = Model::Slp;
+    }
     Ok(Seen { identity, listed: merge(listed, &state.rum_ids), state })
+}
+
+/// What is still to be fetched. Where fetching costs a file on the device, what is acknowledged already owes nobody
+/// anything.
+fn lacking(house: &House, device: &Device, seen: &Seen, reach: Reach) -> BTreeSet<ReportId> {
+    let acknowledged = |id: &ReportId| seen.listed.get(id) == Some(&Some(ReportState::Acknowledged));
+    wanted(house, device, seen).into_iter().filter(|id| !reach.by_file || !acknowledged(id)).collect()
+}
+
+/// Were all of these asked for before, and not handed out?
+fn withheld<'a>(house: &House, device: &Device, ids: impl IntoIterator<Item = &'a ReportId>) -> bool {
+    let withheld = house.between.withheld.lock().expect("no panic while it is held");
+    let Some(noted) = withheld.get(&device.name) else { return false };
+    ids.into_iter().all(|id| noted.contains(id))
+}
+
+/// Remembers what worked, where that is news.
+pub(super) async fn learn(
+    house: &House,
+    device: &Device,
+    software: Option<String>,
+    learned: Learned,
+) -> Result<(), Error> {
+    let fact = {
+        let fleet = house.ledger.fleet();
+        let known = fleet.devices.get(&device.name);
+        let before = known.map(|known| known.learned.clone()).unwrap_or_default();
+        let software = software.or_else(|| fleet.of_device(&device.name).and_then(|known| known.software.clone()));
+        if before == learned && (learned == Learned::default() || known.is_some_and(|k| k.learned_on == software)) {
+            return Ok(());
+        }
+        Fact::AccessLearned(AccessLearned { device: device.name.clone(), software, learned })
+    };
+    Ok(house.ledger.append_async(house.clock.now(), vec![fact], Vec::new()).await?)
 }
 
 /// May the reports be closed, by the rule and by what the device lists just now? Something listed
 /// and not collected is a close that worked and whose fetch did not: it is fetched first.
-fn closing_allowed(house: &House, device: &Device, seen: &Seen) -> Result<(), String> {
+fn closing_allowed(house: &House, device: &Device, seen: &Seen, reach: Reach) -> Result<(), String> {
     let (allowed, closed_before) = {
         let fleet = house.ledger.fleet();
         let watched = house.watched(&device.name);
@@ -206,8 +272,10 @@ fn closing_allowed(house: &House, device: &Device, seen: &Seen) -> Result<(), St
             watched.is_some_and(|watched| plan::may_close(&fleet, watched, &house.settings, house.clock.now()));
         (allowed, fleet.devices.get(&device.name).is_some_and(|known| known.last_close.is_some()))
     };
-    match (allowed, wanted(house, device, seen).len()) {
+    match (allowed, lacking(house, device, seen, reach).len()) {
         (true, 0) => Ok(()),
+        // Saving again is the only way to what a save before did not bring home.
+        (true, _) if reach.fetching_closes => Ok(()),
         (true, _) if !closed_before => Ok(()),
         (true, missing) => Err(format!("not closed: {missing} closed reports have to be collected first")),
         (false, _) => {

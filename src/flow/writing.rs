@@ -1,34 +1,72 @@
-//! A write to a device, on record before it is sent: what was begun may have happened, whatever
+//! Writes to a device, on record before they are sent: what was begun may have happened, whatever
 //! becomes of the answer, of the connection, or of us.
 
 use super::{Error, House};
 use crate::config::Device;
-use crate::device;
+use crate::device::{self, Witness};
 use crate::domain::event::{DeviceWritten, Fact, Write};
+use crate::domain::instance::DeviceName;
 
-pub(super) struct Writing<'a> {
+/// Keeps the record of one dialogue.
+pub(super) struct Writings<'a> {
     house: &'a House,
-    begun: DeviceWritten,
+    device: DeviceName,
+    /// What the writes are for, such as the name of an answer; stands before each detail.
+    about: String,
+    begun: Option<DeviceWritten>,
+    /// The record could not be kept: nothing more is sent, and the error is ours.
+    failed: Option<Error>,
+    /// Is anything recorded that may have ended the running reports?
+    pub(super) closed: bool,
 }
 
-impl<'a> Writing<'a> {
-    /// Records that it is about to be sent.
-    pub(super) async fn begin(house: &'a House, device: &Device, write: Write, detail: &str) -> Result<Self, Error> {
+impl<'a> Writings<'a> {
+    pub(super) fn of(house: &'a House, device: &Device) -> Self {
         let device = device.name.clone();
-        let begun = DeviceWritten { device, write, detail: detail.to_owned(), refused: None, unanswered: false };
-        let fact = Fact::DeviceWritten(begun.clone());
-        house.ledger.append_async(house.clock.now(), vec![fact], Vec::new()).await?;
-        Ok(Writing { house, begun })
+        Writings { house, device, about: String::new(), begun: None, failed: None, closed: false }
     }
 
-    /// Records how it failed, if it did, and hands the answer on.
-    pub(super) async fn end<T>(self, answer: Result<T, device::Error>) -> Result<Result<T, device::Error>, Error> {
-        if let Err(error) = &answer {
-            let refused = Some(error.to_string());
-            let unanswered = matches!(error, device::Error::Unreachable { .. });
-            let fact = Fact::DeviceWritten(DeviceWritten { refused, unanswered, ..self.begun });
-            self.house.ledger.append_async(self.house.clock.now(), vec![fact], Vec::new()).await?;
+    pub(super) fn about(&mut self, what: &str) {
+        what.clone_into(&mut self.about);
+    }
+
+    /// Takes an outcome apart: a record that could not be kept is our error, not the device's.
+    pub(super) fn settle<T>(&mut self, outcome: Result<T, device::Error>) -> Result<Result<T, device::Error>, Error> {
+        match self.failed.take() {
+            Some(error) => Err(error),
+            None => Ok(outcome),
         }
-        Ok(answer)
+    }
+
+    async fn record(&mut self, fact: DeviceWritten) -> Result<(), device::Error> {
+        let kept = self.house.ledger.append_async(self.house.clock.now(), vec![Fact::DeviceWritten(fact)], Vec::new());
+        kept.await.map_err(|error| {
+            let cause = error.to_string();
+            self.failed = Some(error.into());
+            device::Error::Ours { step: "keep a record of a write", cause }
+        })
+    }
+}
+
+impl Witness for Writings<'_> {
+    async fn begins(&mut self, write: Write, detail: &str) -> Result<(), device::Error> {
+        self.closed |= matches!(write, Write::CloseReports | Write::SaveUsage);
+        let detail = [self.about.as_str(), detail].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        let begun = DeviceWritten {
+            device: self.device.clone(),
+            write,
+            detail: detail.join(" "),
+            refused: None,
+            unanswered: false,
+        };
+        self.begun = Some(begun.clone());
+        self.record(begun).await
+    }
+
+    async fn ended(&mut self, failure: Option<&device::Error>) -> Result<(), device::Error> {
+        let Some((begun, error)) = self.begun.take().zip(failure) else { return Ok(()) };
+        let refused = Some(error.to_string());
+        let unanswered = matches!(error, device::Error::Unreachable { .. });
+        self.record(DeviceWritten { refused, unanswered, ..begun }).await
     }
 }

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use slp_collector::device::budget::Budget;
 use slp_collector::device::smartlic::Smartlic;
-use slp_collector::device::{Error, Limits, Login, Refusal, Session, Span, Target};
+use slp_collector::device::{Error, Limits, Login, Proven, Refusal, Session, Span, Target};
 use slp_collector::domain::digest::Sha256;
 use slp_collector::tls::{Roots, Trust};
 
 use crate::support;
+use crate::support::witness::Noted;
 
 /// A web server with a certificate of an authority of its own, or `None` where there is none.
 struct Nginx {
@@ -161,7 +162,7 @@ async fn a_pin_is_enough_and_any_other_certificate_is_told_before_the_password_i
             }
             unexpected => panic!("{protocols}: {unexpected:?}"),
         }
-        assert_eq!(session.proven(), None, "it was never answered");
+        assert_eq!(session.proven(), Proven::default(), "it was never answered");
         nginx.session(nginx.pinned(), "right").list().await.unwrap();
         assert_eq!(nginx.requests(2).len(), 2, "nothing was asked of a device that is not the pinned one");
     }
@@ -187,9 +188,9 @@ async fn an_authority_vouches_for_its_own_names_only() {
 async fn the_first_contact_says_whom_it_met() {
     let Some(nginx) = Nginx::start("TLSv1.2 TLSv1.3") else { return };
     let mut session = nginx.session(Trust::Learn, "right");
-    assert_eq!(session.proven(), None);
+    assert_eq!(session.proven(), Proven::default());
     session.list().await.unwrap();
-    assert_eq!(session.proven(), Some(nginx.certificate));
+    assert_eq!(session.proven().certificate, Some(nginx.certificate));
 }
 
 #[tokio::test]
@@ -200,7 +201,7 @@ async fn a_refused_password_is_tried_once_and_redirects_are_not_followed() {
     assert!(!format!("{refused} {refused:?}").contains("wrong-password"));
     assert_eq!(nginx.requests(1).len(), 1);
 
-    let redirected = nginx.session(nginx.pinned(), "right").fetch(Span::All).await.unwrap_err();
+    let redirected = nginx.session(nginx.pinned(), "right").fetch(&Span::All, &mut Noted::default()).await.unwrap_err();
     assert!(matches!(redirected, Error::Failed { status: 302, .. }), "{redirected:?}");
     assert_eq!(nginx.requests(2).len(), 2);
 }
@@ -208,11 +209,11 @@ async fn a_refused_password_is_tried_once_and_redirects_are_not_followed() {
 #[tokio::test]
 async fn silence_and_size_have_limits() {
     let Some(nginx) = Nginx::start("TLSv1.2 TLSv1.3") else { return };
-    let error = nginx.session(nginx.pinned(), "right").fetch(Span::Days(1)).await.unwrap_err();
+    let error = nginx.session(nginx.pinned(), "right").fetch(&Span::Days(1), &mut Noted::default()).await.unwrap_err();
     assert!(matches!(error, Error::Failed { status: 503, .. }) && error.is_transient(), "{error:?}");
-    let slow = nginx.session(nginx.pinned(), "right").fetch(Span::Days(2)).await.unwrap_err();
+    let slow = nginx.session(nginx.pinned(), "right").fetch(&Span::Days(2), &mut Noted::default()).await.unwrap_err();
     assert!(matches!(slow, Error::Unreachable { .. }) && slow.is_transient(), "{slow:?}");
-    let large = nginx.session(nginx.pinned(), "right").fetch(Span::Days(3)).await.unwrap_err();
+    let large = nginx.session(nginx.pinned(), "right").fetch(&Span::Days(3), &mut Noted::default()).await.unwrap_err();
     assert!(matches!(large, Error::TooLarge { limit: 65_536, .. }), "{large:?}");
 }
 

@@ -51,6 +51,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> IosXe<S> {
             os: "ios-xe",
             software: leaf("version"),
             hostname: leaf("hostname"),
+            clock: None,
         });
         Ok((identity, state))
     }

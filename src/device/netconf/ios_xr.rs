@@ -41,6 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> IosXr<S> {
             os: "ios-xr",
             software: None,
             hostname: None,
+            clock: None,
         });
         Ok((identity, state))
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::ReportSet;
 use crate::domain::digest::Sha256;
-use crate::domain::event::{Blame, BundleMade, ImportForm, Write};
+use crate::domain::event::{Blame, BundleMade, Learned, Write};
 use crate::domain::instance::{DeviceName, Member, Site, Udi};
 use crate::domain::report::{EntitlementTag, ReportId, ReportType};
 use crate::domain::state::{DeviceState, ReportState};
@@ -153,14 +153,27 @@ pub struct WriteRecord {
     pub refused: Option<String>,
 }
 
+/// An SSH host key. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostKey {
+    /// SHA-256 of the key blob, as OpenSSH takes it.
+    pub fingerprint: Sha256,
+    /// Such as `ssh-rsa`.
+    pub key_type: String,
+}
+
 /// What was learned of a device of the inventory. **stored**
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Device {
     pub instance: Option<Udi>,
-    /// The certificate or host key that is trusted.
+    /// The certificate that is trusted.
     pub pin: Option<Sha256>,
     /// The one it showed instead, until a person decides.
     pub refused_pin: Option<Sha256>,
+    /// The SSH host key that is trusted.
+    pub host_key: Option<HostKey>,
+    /// The one it showed instead, until a person decides.
+    pub refused_host_key: Option<HostKey>,
     pub trouble: Option<Trouble>,
     /// The newest writes, at most [`Device::WRITES_KEPT`]; the journal has them all.
     pub writes: Vec<WriteRecord>,
@@ -169,9 +182,9 @@ pub struct Device {
     /// The one before, in case the device refuses.
     #[serde(default)]
     pub close_before: Option<Timestamp>,
-    /// The form of import that worked, and on which software.
-    pub import_form: Option<ImportForm>,
-    pub import_form_software: Option<String>,
+    /// What worked, and on which software.
+    pub learned: Learned,
+    pub learned_on: Option<String>,
     /// The credential that it refused, until released.
     pub refused_credential: Option<String>,
 }

@@ -271,13 +271,13 @@ fn a_changed_certificate_waits_and_trouble_keeps_its_beginning() {
     let (pinned, presented) = (Sha256::of(b"old"), Sha256::of(b"new"));
     let pin = |fingerprint| {
         let by = crate::domain::event::Decider::Operator;
-        Fact::TrustPinned(TrustPinned { device: "core-1".into(), fingerprint, by })
+        Fact::TrustPinned(TrustPinned { device: "core-1".into(), fingerprint, key_type: None, by })
     };
     let mut facts = vec![
         pin(pinned),
         lost("no route"),
         lost("reset"),
-        Fact::TrustRefused(TrustRefused { device: "core-1".into(), pinned, presented }),
+        Fact::TrustRefused(TrustRefused { device: "core-1".into(), pinned, presented, key_type: None }),
     ];
     let fleet = fold(facts.clone());
     let device = &fleet.devices[&"core-1".into()];

@@ -1,13 +1,17 @@
 //! One event of every kind, with invented names and serials. The fixture `ledger-v1` was made of them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::*;
 use slp_collector::domain::instance::{Member, Role, Site, Udi};
-use slp_collector::domain::policy::Policy;
+use slp_collector::domain::policy::{ClassPolicy, LicenceClass, Policy, PolicyGroup};
 use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
+use slp_collector::domain::settings::{Access, FileWay, Task};
 use slp_collector::domain::state::{
-    DeviceState, License, ListedReport, Model, ReportState, ReportSummary, Stamp, Transport, TrustCode, UsageReporting,
+    DeviceState, License, ListedReport, Model, ReportState, ReportSummary, Reservation, Stamp, Transport, TrustCode,
+    UsageReporting,
 };
 
 /// The bytes that the events name.
@@ -69,7 +73,15 @@ fn state() -> DeviceState {
         smart_account: Some("Example".to_owned()),
         virtual_account: Some("Default".to_owned()),
         transport: Some(Transport { kind: Some("off".to_owned()), url: None }),
-        policy: Some(Policy::cisco_default()),
+        policy: Some(Policy {
+            installed: Some(Stamp { text: "Sep 10 2026".to_owned(), utc: None }),
+            groups: vec![PolicyGroup {
+                name: "Unenforced/Non-Export Perpetual Attributes".to_owned(),
+                class: Some(LicenceClass::Perpetual),
+                days: ClassPolicy::of(365, 0, 90),
+            }],
+            ..Policy::cisco_default()
+        }),
         usage_reporting: UsageReporting {
             last_ack: Some(Stamp {
                 text: "Jul 01 10:00:00 2026 UTC".to_owned(),
@@ -98,6 +110,14 @@ fn state() -> DeviceState {
             license_type: Some("Perpetual".to_owned()),
             enforcement: Some("NOT ENFORCED".to_owned()),
         }],
+        reserved: vec![Reservation {
+            name: Some("hseck9".to_owned()),
+            count: Some(1),
+            authorization: Some("SPECIFIC INSTALLED".to_owned()),
+            udi: Some(active()),
+            role: Some(Role::Active),
+            ..Reservation::default()
+        }],
         reports: Some(ReportSummary { total: Some(4), waiting_for_ack: Some(1), ..ReportSummary::default() }),
         rum_ids: vec![ListedReport {
             report_id: ReportId(1_790_000_001),
@@ -122,6 +142,7 @@ pub fn all() -> Vec<Event> {
         Fact::TrustPinned(TrustPinned {
             device: device(),
             fingerprint: Sha256::of(b"cert"),
+            key_type: None,
             by: Decider::FirstContact,
         }),
         Fact::DeviceIdentified(DeviceIdentified {
@@ -187,6 +208,7 @@ pub fn all() -> Vec<Event> {
             device: device(),
             pinned: Sha256::of(b"cert"),
             presented: Sha256::of(b"another"),
+            key_type: Some("ssh-ed25519".to_owned()),
         }),
         Fact::CredentialRefused(CredentialRefused { credential: "fleet".to_owned(), device: device() }),
         Fact::CredentialReleased(CredentialReleased {
@@ -196,7 +218,14 @@ pub fn all() -> Vec<Event> {
         Fact::AccessLearned(AccessLearned {
             device: device(),
             software: Some("17.12.4".to_owned()),
-            import_form: ImportForm::Json("file".to_owned()),
+            learned: Learned {
+                access: Some(Access::Rest),
+                teller: Some(Access::Ssh),
+                import_form: Some(ImportForm::Json("file".to_owned())),
+                get: Some(FileWay::Inline),
+                put: Some(FileWay::Scp),
+                commands: BTreeMap::from([(Task::SaveAll, "license smart save usage all {file}".to_owned())]),
+            },
         }),
         Fact::BundleMade(BundleMade {
             bundle_id: bundle_id(),

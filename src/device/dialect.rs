@@ -1,0 +1,117 @@
+//! What is said on a system's command line to do each thing: a table, a ladder of lines for each task.
+//!
+//! The first line that a device takes is remembered for its software. A configuration can put lines of its own in
+//! front, because the licensing commands of IOS XR and NX-OS are not confirmed in public: they are those of IOS XE,
+//! whose licensing agent runs on all three, on the file systems of each.
+
+use std::collections::BTreeMap;
+
+use super::shell::Manner;
+use crate::domain::settings::{Os, Task, Word};
+
+mod ios_xe;
+mod ios_xr;
+mod nx_os;
+
+/// Command lines that go before those of the table, by task.
+pub type Overrides = BTreeMap<Task, Vec<String>>;
+
+/// One system's table.
+#[derive(Debug)]
+pub struct Table {
+    pub os: Os,
+    pub manner: &'static Manner,
+    /// Where files of ours may stand, first choice first.
+    pub folders: &'static [&'static str],
+    /// For each task its ladder; `{file}`, `{days}` and `{id}` are blanks.
+    pub lines: &'static [(Task, &'static [&'static str])],
+}
+
+/// A table with what the operator puts before it.
+#[derive(Clone, Debug)]
+pub struct Dialect {
+    table: &'static Table,
+    own: Overrides,
+}
+
+impl Dialect {
+    pub fn of(os: Os, own: Overrides) -> Dialect {
+        let table = match os {
+            Os::IosXe => &ios_xe::TABLE,
+            Os::IosXr => &ios_xr::TABLE,
+            Os::NxOs => &nx_os::TABLE,
+        };
+        Dialect { table, own }
+    }
+
+    pub fn os(&self) -> Os {
+        self.table.os
+    }
+
+    /// The word of the system, as identities carry it.
+    pub fn system(&self) -> &'static str {
+        self.table.os.word()
+    }
+
+    pub fn manner(&self) -> &'static Manner {
+        self.table.manner
+    }
+
+    pub fn folders(&self) -> &'static [&'static str] {
+        self.table.folders
+    }
+
+    /// The lines for a task in the order to try them: what worked before, the operator's, the table's.
+    pub fn ladder<'d>(&'d self, task: Task, learned: Option<&'d str>) -> Vec<&'d str> {
+        let own = self.own.get(&task).into_iter().flatten().map(String::as_str);
+        let of_table =
+            self.table.lines.iter().filter(|(of, _)| *of == task).flat_map(|(_, lines)| lines.iter().copied());
+        let all: Vec<&str> = own.chain(of_table).collect();
+        // What was learnt counts only while it is still a rung.
+        let learned = learned.filter(|line| all.contains(line));
+        let mut ladder: Vec<&str> = learned.into_iter().collect();
+        for line in all {
+            if !ladder.contains(&line) {
+                ladder.push(line);
+            }
+        }
+        ladder
+    }
+}
+
+/// A command line with its blanks filled in.
+pub fn filled(line: &str, blanks: &[(&str, &str)]) -> String {
+    blanks.iter().fold(line.to_owned(), |line, (blank, value)| line.replace(blank, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_system_has_a_line_for_every_task_and_every_line_its_blanks() {
+        for os in Os::ALL {
+            let dialect = Dialect::of(*os, Overrides::new());
+            for task in Task::ALL {
+                let ladder = dialect.ladder(*task, None);
+                assert!(!ladder.is_empty(), "{os} {task}");
+                for line in ladder {
+                    let blanks = task.blanks();
+                    assert!(blanks.iter().all(|blank| line.contains(blank)), "{os} {task}: {line}");
+                    assert_eq!(line.matches('{').count(), blanks.len(), "{os} {task}: {line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_worked_comes_first_then_the_operators_own() {
+        let own = Overrides::from([(Task::Import, vec!["licence import {file}".to_owned()])]);
+        let dialect = Dialect::of(Os::IosXe, own);
+        assert_eq!(dialect.ladder(Task::Import, None), ["licence import {file}", "license smart import {file}"],);
+        let learned = Some("license smart import {file}");
+        assert_eq!(dialect.ladder(Task::Import, learned)[0], "license smart import {file}");
+        assert_eq!(dialect.ladder(Task::Import, Some("reload {file}")).len(), 2, "a line nobody configured any more");
+        assert_eq!(filled("a {id} b {file}", &[("{id}", "7"), ("{file}", "flash:x")]), "a 7 b flash:x");
+    }
+}

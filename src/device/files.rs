@@ -1,0 +1,177 @@
+//! Files off a device and onto it over SSH, by the first way that works.
+
+use super::flash::FileLimits;
+use super::own_file::{Folder, OwnFile};
+use super::sftp::Sftp;
+use super::ssh::{Ssh, SshTarget};
+use super::{Error, Learned, scp};
+use crate::domain::settings::FileWay;
+
+const GET: &str = "get a file off the device";
+const PUT: &str = "put a file onto the device";
+
+/// The way of files, with a connection that is made when it is first needed.
+pub(super) struct Files {
+    target: Option<SshTarget>,
+    ssh: Option<Ssh>,
+}
+
+impl Files {
+    /// `None`: no SSH is configured, so nothing but what the command line prints gets off.
+    pub(super) fn new(target: Option<SshTarget>) -> Self {
+        Files { target, ssh: None }
+    }
+
+    /// The connection, made if need be. A refused login comes as it is: nothing else may be tried then.
+    pub(super) async fn ssh(&mut self) -> Result<&Ssh, Error> {
+        if self.ssh.is_none() {
+            let Some(target) = &self.target else {
+                let cause = "no login over SSH is configured".to_owned();
+                return Err(Error::NotOffered { step: "connect over SSH", what: "SSH".to_owned(), cause });
+            };
+            self.ssh = Some(Ssh::connect(target).await?);
+        }
+        self.ssh.as_ref().ok_or(Error::Ours { step: "connect over SSH", cause: "it is gone at once".to_owned() })
+    }
+
+    /// The connection, if there is one.
+    pub(super) fn connected(&self) -> Option<&Ssh> {
+        self.ssh.as_ref()
+    }
+
+    /// Gets a file by SCP or SFTP. `Ok(None)` where neither is offered; why not is added to `tried`.
+    pub(super) async fn get(
+        &mut self,
+        path: &str,
+        limits: FileLimits,
+        learned: &mut Learned,
+        tried: &mut Vec<String>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        for way in ways(learned.get) {
+            let got = match self.ssh().await {
+                Err(error) => Err(error),
+                Ok(ssh) => match way {
+                    FileWay::Scp => scp::get(ssh, path, limits).await,
+                    FileWay::Sftp | FileWay::Inline => match Sftp::open(ssh, limits).await {
+                        Err(error) => Err(error),
+                        Ok(sftp) => {
+                            let got = sftp.get(path).await;
+                            sftp.close().await;
+                            got
+                        }
+                    },
+                },
+            };
+            match got {
+                Ok(bytes) => {
+                    learned.get = Some(way);
+                    return Ok(Some(bytes));
+                }
+                Err(error) if self.ssh.is_none() => return no_ssh(error, tried),
+                Err(error) if is_of_the_way(&error) => tried.push(format!("{way}: {error}")),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Puts a file of ours by SCP or SFTP.
+    pub(super) async fn put(
+        &mut self,
+        folder: &Folder,
+        file: &OwnFile,
+        bytes: &[u8],
+        limits: FileLimits,
+        learned: &mut Learned,
+    ) -> Result<(), Error> {
+        let mut tried = Vec::new();
+        for way in ways(learned.put) {
+            let put = match self.ssh().await {
+                Err(error) => Err(error),
+                Ok(ssh) => match way {
+                    FileWay::Scp => scp::put(ssh, folder, file, bytes, limits).await,
+                    FileWay::Sftp | FileWay::Inline => match Sftp::open(ssh, limits).await {
+                        Err(error) => Err(error),
+                        Ok(sftp) => {
+                            let put = sftp.put(folder, file, bytes).await;
+                            sftp.close().await;
+                            put
+                        }
+                    },
+                },
+            };
+            match put {
+                Ok(()) => {
+                    learned.put = Some(way);
+                    return Ok(());
+                }
+                Err(error) if self.ssh.is_none() => {
+                    no_ssh::<()>(error, &mut tried)?;
+                    break;
+                }
+                Err(error) if is_of_the_way(&error) => tried.push(format!("{way}: {error}")),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::NoWayForFiles { step: PUT, tried: tried.join("; ") })
+    }
+
+    pub(super) async fn close(self) {
+        if let Some(ssh) = self.ssh {
+            ssh.close().await;
+        }
+    }
+}
+
+/// What got no file off, by way.
+pub(super) fn no_way_off(tried: &[String]) -> Error {
+    Error::NoWayForFiles { step: GET, tried: tried.join("; ") }
+}
+
+/// What worked first, then SCP, then SFTP.
+fn ways(learned: Option<FileWay>) -> Vec<FileWay> {
+    match learned {
+        Some(FileWay::Sftp) => vec![FileWay::Sftp, FileWay::Scp],
+        Some(FileWay::Scp | FileWay::Inline) | None => vec![FileWay::Scp, FileWay::Sftp],
+    }
+}
+
+/// The door for files is shut; a login that was refused, or a key that changed, stops everything.
+fn no_ssh<T: Default>(error: Error, tried: &mut Vec<String>) -> Result<T, Error> {
+    match error {
+        Error::Unreachable { .. }
+        | Error::NotOffered { .. }
+        | Error::NoLogin { .. }
+        | Error::NoCommonAlgorithm { .. } => {
+            tried.push(error.to_string());
+            Ok(T::default())
+        }
+        other => Err(other),
+    }
+}
+
+/// May another way do better?
+fn is_of_the_way(error: &Error) -> bool {
+    match error {
+        Error::NotOffered { .. } | Error::FileRefused { .. } | Error::Misbehaved { .. } | Error::Unreachable { .. } => {
+            true
+        }
+        Error::LoginRefused { .. }
+        | Error::NoLogin { .. }
+        | Error::ChangedCertificate { .. }
+        | Error::ChangedHostKey { .. }
+        | Error::Untrusted { .. }
+        | Error::NoCommonAlgorithm { .. }
+        | Error::TooLarge { .. }
+        | Error::Unsupported { .. }
+        | Error::Declined { .. }
+        | Error::Failed { .. }
+        | Error::CommandRefused { .. }
+        | Error::Standby { .. }
+        | Error::NoPrompt { .. }
+        | Error::NoSpace { .. }
+        | Error::NoAccess { .. }
+        | Error::NoWayForFiles { .. }
+        | Error::Ours { .. } => false,
+    }
+}

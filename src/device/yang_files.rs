@@ -1,0 +1,261 @@
+//! A device by its YANG models, over NETCONF or RESTCONF: state is read from the models, reports and answers travel as
+//! files that RPCs save, install and delete, and SCP or SFTP carries.
+//!
+//! IOS XE has all of it; IOS XR tells its state this way and no more.
+
+use super::budget::{Budget, Share};
+use super::files::{Files, no_way_off};
+use super::flash::FileLimits;
+use super::netconf::Netconf;
+use super::netconf::ios_xe::IosXe;
+use super::netconf::ios_xr::IosXr;
+use super::own_file::{Folder, OwnFile};
+use super::restconf::Restconf;
+use super::ssh::{Channel, Ssh, SshTarget};
+use super::{
+    Error, Fetched, Identity, Learned, Limits, Proven, Reach, Session, Span, Usage, Witness, saved_reports, witnessed,
+};
+use crate::domain::event::{ImportForm, Write};
+use crate::domain::fleet::HostKey;
+use crate::domain::settings::{Access, Os};
+use crate::domain::state::{DeviceState, ListedReport};
+
+const FETCH: &str = "fetch reports";
+const IMPORT: &str = "import";
+
+/// Where files of ours stand on IOS XE, first choice first. The models tell no free space.
+const FOLDERS: [&str; 2] = ["bootflash:", "flash:"];
+
+/// Who speaks the models.
+enum Speaker {
+    Restconf(Box<Restconf>),
+    IosXe(Box<IosXe<Channel>>),
+    IosXr(Box<IosXr<Channel>>),
+}
+
+/// A session by YANG models.
+pub struct YangFiles {
+    speaker: Speaker,
+    /// The connection that NETCONF runs over.
+    under: Option<Ssh>,
+    files: Files,
+    limits: Limits,
+    budget: Budget,
+    learned: Learned,
+}
+
+/// What a session by models needs to know.
+pub(super) struct YangTerms {
+    /// Where files go.
+    pub files: Option<SshTarget>,
+    pub limits: Limits,
+    pub budget: Budget,
+    pub learned: Learned,
+}
+
+impl YangFiles {
+    /// Nothing is sent before the first question.
+    pub(super) fn over_restconf(restconf: Restconf, terms: YangTerms) -> Self {
+        YangFiles::new(Speaker::Restconf(Box::new(restconf)), None, terms)
+    }
+
+    /// Logs in, opens the subsystem and exchanges hellos. `os`: whose models to ask; `None` takes what is announced.
+    pub(super) async fn over_netconf(target: &SshTarget, os: Option<Os>, terms: YangTerms) -> Result<Self, Error> {
+        let ssh = Ssh::connect(target).await?;
+        let opened = async {
+            let channel = ssh.subsystem("netconf").await?;
+            Netconf::open(channel, ssh.address(), terms.limits, terms.budget.clone()).await
+        };
+        let netconf = match opened.await {
+            Ok(netconf) => netconf,
+            Err(error) => {
+                ssh.close().await;
+                return Err(error);
+            }
+        };
+        let xr = netconf.capabilities().revision("Cisco-IOS-XR-infra-smartlicense-oper").is_some();
+        let speaker = match os {
+            Some(Os::IosXr) => Speaker::IosXr(Box::new(IosXr::new(netconf))),
+            None if xr => Speaker::IosXr(Box::new(IosXr::new(netconf))),
+            Some(Os::IosXe | Os::NxOs) | None => Speaker::IosXe(Box::new(IosXe::new(netconf))),
+        };
+        Ok(YangFiles::new(speaker, Some(ssh), terms))
+    }
+
+    fn new(speaker: Speaker, under: Option<Ssh>, terms: YangTerms) -> Self {
+        let YangTerms { files, limits, budget, learned } = terms;
+        YangFiles { speaker, under, files: Files::new(files), limits, budget, learned }
+    }
+
+    pub(super) fn remember(&mut self, access: Access) {
+        self.learned.access = Some(access);
+    }
+
+    /// What was agreed upon in the SSH connections.
+    pub(super) fn negotiated(&self) -> Option<&super::ssh::Negotiated> {
+        self.under.as_ref().or(self.files.connected()).map(Ssh::negotiated)
+    }
+
+    async fn save(&mut self, usage: Usage, path: &str) -> Result<(), Error> {
+        match &mut self.speaker {
+            Speaker::Restconf(restconf) => restconf.save_usage(usage, path).await,
+            Speaker::IosXe(netconf) => netconf.save_usage(usage, path).await,
+            Speaker::IosXr(_) => Err(state_only(FETCH)),
+        }
+    }
+
+    async fn install(&mut self, path: &str) -> Result<(), Error> {
+        match &mut self.speaker {
+            Speaker::Restconf(restconf) => restconf.import_file(path).await,
+            Speaker::IosXe(netconf) => netconf.import_file(path).await,
+            Speaker::IosXr(_) => Err(state_only(IMPORT)),
+        }
+    }
+
+    async fn delete<W: Witness>(&mut self, path: &str, witness: &mut W) -> Result<(), Error> {
+        let speaker = &mut self.speaker;
+        witnessed(witness, Write::DeleteOwnFile, path, async {
+            match speaker {
+                Speaker::Restconf(restconf) => restconf.delete(path).await,
+                Speaker::IosXe(netconf) => netconf.delete(path).await,
+                Speaker::IosXr(_) => Err(state_only("delete our own file")),
+            }
+        })
+        .await
+    }
+
+    /// Saves to a file of ours in the first folder that the device takes. `Ok(None)`: nothing to save.
+    async fn saved<W: Witness>(&mut self, usage: Usage, witness: &mut W) -> Result<Option<(Folder, OwnFile)>, Error> {
+        let file = OwnFile::fresh()?;
+        let mut refused = None;
+        for folder in FOLDERS {
+            let folder =
+                Folder::try_from(folder).map_err(|error| Error::Ours { step: FETCH, cause: error.to_string() })?;
+            let path = file.within(&folder);
+            let detail = format!("{usage:?} to {path}");
+            match witnessed(witness, Write::SaveUsage, &detail, self.save(usage, &path)).await {
+                Ok(()) => return Ok(Some((folder, file))),
+                Err(Error::Declined { said, code, .. }) if is_nothing(&code, &said) => return Ok(None),
+                Err(error @ Error::Declined { .. }) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refused.unwrap_or_else(|| state_only(FETCH)))
+    }
+}
+
+/// The licensing error `notfound`: there is nothing to save.
+fn is_nothing(code: &str, said: &str) -> bool {
+    code == "notfound" || said.to_ascii_lowercase().contains("not found")
+}
+
+fn state_only(step: &'static str) -> Error {
+    let cause = "this system's models tell its state and no more".to_owned();
+    Error::NoWayForFiles { step, tried: cause }
+}
+
+impl Session for YangFiles {
+    async fn state(&mut self) -> Result<(Option<Identity>, DeviceState), Error> {
+        match &mut self.speaker {
+            Speaker::Restconf(restconf) => restconf.state().await,
+            Speaker::IosXe(netconf) => netconf.state().await,
+            Speaker::IosXr(netconf) => netconf.state().await,
+        }
+    }
+
+    /// The closed reports are in the state already.
+    async fn list(&mut self) -> Result<Vec<ListedReport>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn fetch<W: Witness>(&mut self, span: &Span, witness: &mut W) -> Result<Fetched, Error> {
+        let usage = match span {
+            Span::All | Span::Each(_) => Usage::All,
+            Span::Unreported => Usage::Unreported,
+            Span::Days(days) => Usage::Days(*days),
+        };
+        let Some((folder, file)) = self.saved(usage, witness).await? else {
+            return Ok(Fetched { reports: Vec::new(), problems: Vec::new(), _shares: Vec::new() });
+        };
+        let path = file.within(&folder);
+        let share: Share = self.budget.share(self.limits.body).await;
+        let limits = FileLimits { size: self.limits.body, ..FileLimits::default() };
+        let mut tried = Vec::new();
+        let got = self.files.get(&path, limits, &mut self.learned, &mut tried).await;
+        let deleted = self.delete(&path, witness).await;
+        let bytes = got?.ok_or_else(|| no_way_off(&tried))?;
+        let (reports, mut problems) = saved_reports(FETCH, &bytes)?;
+        if let Err(error) = deleted {
+            problems.push(format!("{path} stays on the device: {error}"));
+        }
+        Ok(Fetched { reports, problems, _shares: vec![share] })
+    }
+
+    async fn close_reports<W: Witness>(&mut self, _: &mut W) -> Result<(), Error> {
+        let cause = "the models close reports by saving them".to_owned();
+        Err(Error::Ours { step: "close reports", cause })
+    }
+
+    async fn import<W: Witness>(&mut self, file: &[u8], _: &ImportForm, witness: &mut W) -> Result<(), Error> {
+        if matches!(self.speaker, Speaker::IosXr(_)) {
+            return Err(state_only(IMPORT));
+        }
+        let own = OwnFile::fresh()?;
+        let limits = FileLimits { size: self.limits.body, ..FileLimits::default() };
+        let mut refused = None;
+        for folder in FOLDERS {
+            let folder =
+                Folder::try_from(folder).map_err(|error| Error::Ours { step: IMPORT, cause: error.to_string() })?;
+            let path = own.within(&folder);
+            let putting = self.files.put(&folder, &own, file, limits, &mut self.learned);
+            match witnessed(witness, Write::CopyFile, &path, putting).await {
+                Ok(()) => {}
+                Err(error @ Error::NoWayForFiles { .. }) => {
+                    refused = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            let imported = witnessed(witness, Write::ImportFile, &path, self.install(&path)).await;
+            let deleted = self.delete(&path, witness).await;
+            imported?;
+            return match deleted {
+                // The answer is on; that our file stayed is on record.
+                Err(Error::Declined { .. } | Error::Failed { .. }) | Ok(()) => Ok(()),
+                Err(error) => Err(error),
+            };
+        }
+        Err(refused.unwrap_or_else(|| state_only(IMPORT)))
+    }
+
+    fn reach(&self) -> Reach {
+        Reach { fetching_closes: true, fetches_each: false, by_file: true }
+    }
+
+    fn proven(&self) -> Proven {
+        let host_key = self
+            .negotiated()
+            .map(|agreed| HostKey { fingerprint: agreed.fingerprint, key_type: agreed.host_key_type.clone() });
+        let certificate = match &self.speaker {
+            Speaker::Restconf(restconf) => restconf.proven(),
+            Speaker::IosXe(_) | Speaker::IosXr(_) => None,
+        };
+        Proven { certificate, host_key }
+    }
+
+    fn learned(&self) -> Learned {
+        self.learned.clone()
+    }
+
+    async fn close(self) {
+        match self.speaker {
+            Speaker::Restconf(_) => {}
+            Speaker::IosXe(netconf) => drop(netconf.close().await),
+            Speaker::IosXr(netconf) => drop(netconf.close().await),
+        }
+        if let Some(ssh) = self.under {
+            ssh.close().await;
+        }
+        self.files.close().await;
+    }
+}

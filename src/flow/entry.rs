@@ -1,0 +1,103 @@
+//! What is known of the way into a device: addresses, trust, login and limits, put together for one session.
+
+use super::House;
+use crate::config::Device;
+use crate::device::ssh::{HostPin, HostTrust, SshLimits, SshLogin, SshTarget};
+use crate::device::{Error, Limits, Login, Target, Terms};
+use crate::domain::settings::{Os, Trust as TrustSetting, Word};
+use crate::tls::{Roots, Trust};
+
+const PREPARE: &str = "prepare";
+
+fn ours(cause: impl Into<String>) -> Error {
+    Error::Ours { step: PREPARE, cause: cause.into() }
+}
+
+impl House {
+    /// Nothing is sent yet; the secrets are read.
+    pub(super) async fn terms(&self, device: &Device) -> Result<Terms, Error> {
+        let credential = device
+            .credential
+            .as_ref()
+            .and_then(|name| self.config.credentials.get(name))
+            .ok_or_else(|| ours("no credential is set for this device"))?;
+        let secrets = credential.resolve().await.map_err(|error| ours(error.to_string()))?;
+        let authority = device.authority().ok_or_else(|| ours("no address is set for this device"))?;
+        let poll = &self.config.poll;
+        let limits = Limits {
+            connect: poll.connect_timeout,
+            read: poll.read_timeout,
+            body: poll.body_limit.0,
+            requests_per_connection: poll.requests_per_connection,
+        };
+        let text = |secret: &crate::secret::Secret| secret.expose().to_owned();
+        let password = secrets.password.as_ref().map(text);
+        let login = Login { username: credential.username.clone(), password: password.clone().unwrap_or_default() };
+        let https = self.certificate_trust(device)?.map(|trust| Target { authority, trust, login, limits });
+        let ssh = |port: u16| -> Option<SshTarget> {
+            Some(SshTarget {
+                authority: device.authority_at(port)?,
+                trust: self.host_trust(device)?,
+                login: SshLogin {
+                    username: credential.username.clone(),
+                    password: password.clone(),
+                    private_key: secrets.private_key.as_ref().map(text),
+                },
+                limits: SshLimits { connect: poll.connect_timeout, ..SshLimits::default() },
+                legacy: device.legacy,
+            })
+        };
+        let fleet = self.ledger.fleet();
+        let instance = fleet.of_device(&device.name);
+        let known = fleet.devices.get(&device.name);
+        let told = instance.and_then(|instance| instance.os.as_deref()).and_then(|os| Os::of_word(os).ok());
+        let software = instance.and_then(|instance| instance.software.clone());
+        let learned = known.filter(|known| known.learned_on == software).map(|known| known.learned.clone());
+        Ok(Terms {
+            access: device.access,
+            os: device.os.or(told),
+            address: device.authority().unwrap_or_default(),
+            https,
+            ssh: ssh(device.ports.ssh),
+            netconf: ssh(device.ports.netconf),
+            enable: secrets.enable.as_ref().map(text),
+            overrides: self.config.commands.of(device.commands.as_deref()),
+            zone: device.timezone.clone(),
+            limits,
+            budget: self.budget.clone(),
+            learned: learned.unwrap_or_default(),
+        })
+    }
+
+    fn certificate_trust(&self, device: &Device) -> Result<Option<Trust>, Error> {
+        match device.trust {
+            // The inventory is the word on it, whatever was learned before. Without one HTTPS is no way in.
+            TrustSetting::Pinned => Ok(device.pin.map(Trust::Pin)),
+            TrustSetting::Learn => {
+                let learned = self.ledger.fleet().devices.get(&device.name).and_then(|known| known.pin);
+                Ok(Some(learned.map_or(Trust::Learn, Trust::Pin)))
+            }
+            TrustSetting::Ca => {
+                let file = device.ca_file.as_ref().ok_or_else(|| ours("trust is `ca` without ca_file"))?;
+                let pem = std::fs::read(file).map_err(|error| ours(format!("{}: {error}", file.display())))?;
+                let roots = Roots::from_pem(&pem).map_err(|error| ours(format!("{}: {error}", file.display())))?;
+                Ok(Some(Trust::Ca(roots)))
+            }
+        }
+    }
+
+    /// Whom to believe over SSH. No authority vouches for host keys: where trust is not learnt, the inventory names
+    /// the key, else SSH is no way in.
+    fn host_trust(&self, device: &Device) -> Option<HostTrust> {
+        let given = device.host_key.map(|fingerprint| HostPin { fingerprint, key_type: None });
+        let learned = || {
+            let fleet = self.ledger.fleet();
+            let key = fleet.devices.get(&device.name)?.host_key.clone()?;
+            Some(HostPin { fingerprint: key.fingerprint, key_type: Some(key.key_type) })
+        };
+        match device.trust {
+            TrustSetting::Pinned | TrustSetting::Ca => given.map(HostTrust::Pinned),
+            TrustSetting::Learn => Some(given.or_else(learned).map_or(HostTrust::Learn, HostTrust::Pinned)),
+        }
+    }
+}
