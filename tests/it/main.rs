@@ -11,6 +11,8 @@ mod fleet_loop;
 mod kill;
 mod ledger;
 mod reading;
+mod ssh;
+mod ssh_impostor;
 mod supply_chain;
 mod support;
 mod tls;
