@@ -23,7 +23,7 @@ async fn printed(ssh: &Ssh, command: &str) -> (String, Option<u32>) {
     let mut channel = ssh.exec(command).await.unwrap();
     let mut text = String::new();
     channel.read_to_string(&mut text).await.unwrap();
-    (text, channel.close().await.exit)
+    (text, channel.finish().await.exit)
 }
 
 #[tokio::test]
