@@ -12,6 +12,7 @@ mod kill;
 mod ledger;
 mod reading;
 mod ssh;
+mod ssh_fakenos;
 mod ssh_impostor;
 mod supply_chain;
 mod support;

@@ -234,6 +234,8 @@ async fn a_server_that_asks_for_more_gets_nothing() {
     for (prompts, rounds) in [
         (vec![vec![("Password: ", false), ("Token: ", false)]], vec![Seen::Asked]),
         (vec![vec![("User name: ", true)]], vec![Seen::Asked]),
+        (vec![vec![("Verification code: ", false)]], vec![Seen::Asked]),
+        (vec![vec![("New password: ", false)]], vec![Seen::Asked]),
         (vec![vec![], vec![("Code: ", true)]], vec![Seen::Asked, Seen::Answered(vec![])]),
         (vec![vec![]; 50], [vec![Seen::Asked], vec![Seen::Answered(vec![]); 5]].concat()),
     ] {

@@ -126,8 +126,8 @@ impl Channel {
     pub async fn close(mut self) -> Ending {
         if !self.ended {
             // russh forgets a channel that it has closed, so there is no answer to wait for.
-            drop(timeout(FAREWELL, self.half.close()).await);
-            self.ended = true;
+            // Where the queue is full because nobody reads, dropping the reading half makes room: see `drop`.
+            self.ended = timeout(FAREWELL, self.half.close()).await.is_ok();
         }
         self.ending()
     }
