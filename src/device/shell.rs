@@ -187,7 +187,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
     /// Runs one command and reads its answer. A complaint of the device is an error.
     pub async fn run<'a>(&mut self, command: impl Into<Command<'a>>) -> Result<Output, Error> {
         let command = command.into();
-        let output = self.converse(&command).await?;
+        let raw = self.converse(&command).await?;
+        let output = Output { text: clean::text(&raw), raw };
         match self.manner.complaint(&output.text) {
             Some((complaint, said)) => {
                 Err(Error::CommandRefused { command: command.shown.to_owned(), said, complaint })
@@ -196,8 +197,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         }
     }
 
-    /// As [`run`](Self::run), without looking for complaints: a file may hold any text.
-    pub async fn run_raw<'a>(&mut self, command: impl Into<Command<'a>>) -> Result<Output, Error> {
+    /// The bytes that a command printed, whatever they say: a file may hold any text.
+    pub async fn run_raw<'a>(&mut self, command: impl Into<Command<'a>>) -> Result<Vec<u8>, Error> {
         self.converse(&command.into()).await
     }
 
@@ -211,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         self.stream
     }
 
-    async fn converse(&mut self, command: &Command<'_>) -> Result<Output, Error> {
+    async fn converse(&mut self, command: &Command<'_>) -> Result<Vec<u8>, Error> {
         let text = command.text.0;
         if self.lost {
             let cause = format!("{:?} is not sent: it is not known where the conversation stands", command.shown);
@@ -249,7 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
                 }
             };
             let more = self.more(deadline, patience, command.shown).await?;
-            if self.reader.len() as u64 > limit {
+            if self.reader.held() as u64 > limit {
                 return Err(Error::TooLarge { step: RUN, limit });
             }
             if more {
@@ -263,7 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         }
         let raw = self.reader.answer(text, &prompt).to_vec();
         self.lost = false;
-        Ok(Output { text: clean::text(&raw), raw })
+        Ok(raw)
     }
 
     /// The first prompt may be a line of the greeting that looks like one. A bare line end brings the
@@ -302,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
                 }
                 Err(error) => return Err(error),
             }
-            if self.reader.len() > MOST_GREETING {
+            if self.reader.held() > MOST_GREETING {
                 return Err(Error::TooLarge { step: LOGIN, limit: MOST_GREETING as u64 });
             }
         }

@@ -8,6 +8,9 @@ use super::manner::Manner;
 /// The longest escape sequence that is understood; a longer one is dropped like any other.
 const LONGEST_ESCAPE: usize = 64;
 
+/// How much of an unfinished line is looked at, in bytes: a whole report may stand on one line.
+const LONGEST_TAIL: usize = 1024;
+
 /// How far into an answer the echo of its command is looked for, in bytes.
 const ECHO_WITHIN: usize = 16 << 10;
 
@@ -63,6 +66,9 @@ impl Reader {
         for byte in bytes {
             self.byte(*byte, reply);
         }
+        if self.plain.len() - self.line > LONGEST_TAIL {
+            return;
+        }
         let tail = self.tail();
         let pager = self.manner.pagers.iter().find(|(sign, _)| tail.trim_start().starts_with(sign));
         if let Some((_, key)) = pager {
@@ -73,7 +79,7 @@ impl Reader {
     }
 
     /// Bytes held.
-    pub fn len(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.plain.len()
     }
 
@@ -82,9 +88,10 @@ impl Reader {
         *self = Reader::new(self.manner);
     }
 
-    /// The line that is not yet ended.
+    /// The line that is not yet ended, of a long one its end.
     pub fn tail(&self) -> String {
-        let tail = self.plain.get(self.line..).unwrap_or_default();
+        let from = self.line.max(self.plain.len().saturating_sub(LONGEST_TAIL));
+        let tail = self.plain.get(from..).unwrap_or_default();
         // A prompt that was drawn anew stands behind a carriage return.
         let tail = tail.rsplit(|byte| *byte == b'\r').find(|part| !part.is_empty()).unwrap_or_default();
         String::from_utf8_lossy(tail).into_owned()
