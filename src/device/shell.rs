@@ -287,6 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
 
     async fn first_prompt(&mut self, deadline: Instant) -> Result<String, Error> {
         const MOST_GREETING: usize = 1 << 20;
+        let mut nudged = false;
         loop {
             let tail = self.reader.tail();
             let line = tail.trim_end();
@@ -294,10 +295,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
                 return Err(Error::Standby { step: LOGIN, said: short(line) });
             }
             let found = self.manner.is_prompt(line);
-            let patience = found.then_some(self.limits.settle.saturating_mul(4));
+            // A log line may have landed behind the prompt, and a bare line end brings it again.
+            let hidden = line.is_empty() && self.reader.held() > 0 && !nudged;
+            let patience = match (found, hidden) {
+                (true, _) => Some(self.limits.settle.saturating_mul(4)),
+                (false, true) => Some(self.limits.doubt.saturating_mul(2)),
+                (false, false) => None,
+            };
             match self.more(deadline, patience, "the greeting").await {
                 Ok(true) => {}
-                Ok(false) => return Ok(line.to_owned()),
+                Ok(false) if found => return Ok(line.to_owned()),
+                Ok(false) => {
+                    nudged = true;
+                    self.send(b"\n").await?;
+                }
                 Err(Error::Unreachable { .. }) if !line.is_empty() => {
                     return Err(Error::NoPrompt { step: LOGIN, got: short(line) });
                 }
