@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Inspection, finished};
+use crate::domain::deadline::Basis;
 use crate::domain::problem::Problems;
 use crate::domain::show_license::{self, CrossCheck, Kind, Reading};
 use crate::domain::state::{DeviceState, Stamp};
@@ -172,10 +173,13 @@ fn reporting_line(state: &DeviceState) -> Option<String> {
 
 fn deadline_line(check: &CrossCheck) -> Option<String> {
     let due = check.due.as_ref()?;
+    if check.basis != Basis::DeviceStated {
+        return Some(format!("next ACK due {} by our own rule, {}", due.text, check.basis));
+    }
     let ours = match (&check.computed, check.agrees) {
         (Some(_), Some(true)) => "our own rule agrees".to_owned(),
         (Some(computed), Some(false)) => format!("our own rule says {}", computed.text),
         (Some(_), None) | (None, _) => "our own rule cannot tell".to_owned(),
     };
-    Some(format!("next ACK due {}, {}; {ours}", due.text, check.basis))
+    Some(format!("next ACK due {}, stated by the device; {ours}", due.text))
 }

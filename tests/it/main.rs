@@ -11,6 +11,7 @@ mod fleet_loop;
 mod kill;
 mod ledger;
 mod reading;
+mod show_license;
 mod supply_chain;
 mod support;
 mod tls;

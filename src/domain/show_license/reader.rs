@@ -1,5 +1,7 @@
 //! The one pass over a text: each line goes to the first that knows it.
 
+use std::collections::HashSet;
+
 use jiff::tz::TimeZone;
 
 use super::chassis::{Chassis, os_of_pid};
@@ -15,7 +17,7 @@ use super::traditional::Files;
 use super::usage::Usage;
 use super::whole::Marks;
 use super::{Kind, Reading, Refused};
-use crate::domain::instance::{Account, Udi};
+use crate::domain::instance::Udi;
 use crate::domain::problem::{Problems, excerpt};
 use crate::domain::state::{DeviceState, Model};
 
@@ -222,7 +224,7 @@ impl Reader<'_> {
             licenses = platform.licenses().collect();
         }
         // A code without a list of what it holds still holds something.
-        let listed: Vec<Option<Udi>> = reserved.iter().map(|one| one.udi.clone()).collect();
+        let listed: HashSet<Option<Udi>> = reserved.iter().map(|one| one.udi.clone()).collect();
         reserved.extend(codes.into_iter().filter(|code| !listed.contains(&code.udi)));
         let mut rum_ids = self.reports.finish();
         for length in [licenses.len(), rum_ids.len(), reserved.len(), trust_codes.len(), members.len()] {
@@ -234,7 +236,7 @@ impl Reader<'_> {
         rum_ids.truncate(MOST_ENTRIES);
         let state = DeviceState {
             model,
-            account: Account { ..account },
+            account,
             transport,
             policy,
             usage_reporting: reporting,
@@ -282,6 +284,9 @@ impl Reader<'_> {
         }
         if self.chassis.open_part() {
             problems.fault("the output is cut off: the last part of the inventory has no line with its product id");
+        }
+        for group in self.status.policy.iter().flat_map(|policy| &policy.groups).filter(|group| group.class.is_none()) {
+            problems.remark(format!("the policy's group '{}' is of no class that we know", excerpt(&group.name)));
         }
         for line in &session.cut_by_log {
             problems.remark(format!("line {line}: a log message was printed into the output; it was taken out"));

@@ -57,8 +57,7 @@ impl Reports {
         if let Some(id) = strip(&line.text, "report id:").and_then(|id| id.parse().ok()) {
             self.close();
             self.seen = true;
-            let at =
-                self.put(ListedReport { report_id: ReportId(id), state: None, feature: None, start: None, end: None });
+            let at = self.place(ReportId(id));
             self.inside = Inside::Detail { at, stated: false, line: line.number };
             return true;
         }
@@ -105,7 +104,11 @@ impl Reports {
             self.cut_row = Some(line.number);
         }
         self.seen = true;
-        self.put(ListedReport { report_id, state: known, feature: text(&feature), start: None, end: None });
+        let at = self.place(report_id);
+        if let Some(report) = self.listed.get_mut(at) {
+            report.state = known;
+            report.feature = text(&feature).or(report.feature.take());
+        }
         true
     }
 
@@ -135,12 +138,12 @@ impl Reports {
         true
     }
 
-    fn put(&mut self, report: ListedReport) -> usize {
+    /// Where a report is listed; a new one is listed with its number alone.
+    fn place(&mut self, report_id: ReportId) -> usize {
         let next = self.listed.len();
-        let at = *self.places.entry(report.report_id).or_insert(next);
-        match self.listed.get_mut(at) {
-            Some(known) => *known = report,
-            None => self.listed.push(report),
+        let at = *self.places.entry(report_id).or_insert(next);
+        if at == next {
+            self.listed.push(ListedReport { report_id, state: None, feature: None, start: None, end: None });
         }
         at
     }

@@ -26,7 +26,12 @@ impl Marks {
         // The other headings may have nothing below them.
         self.ends_with_heading = matches!(
             section,
-            Section::UsingPolicy | Section::Policy | Section::Reporting | Section::Licences | Section::Members | Section::Summary
+            Section::UsingPolicy
+                | Section::Policy
+                | Section::Reporting
+                | Section::Licences
+                | Section::Members
+                | Section::Summary
         );
         self.trust_code |= section == Section::TrustCode;
         if !self.headings.contains(&heading) {
