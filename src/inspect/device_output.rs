@@ -1,5 +1,8 @@
 //! What a device printed, under inspection: `show license …`, `show version`, `show inventory`, sessions.
 
+use std::borrow::Cow;
+
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{Inspection, finished};
@@ -9,9 +12,10 @@ use crate::domain::show_license::{self, CrossCheck, Kind, Reading};
 use crate::domain::state::{DeviceState, Stamp};
 
 /// The object of the interface for a device's output; `None` when the text is none that we know.
-pub(super) fn inspect(name: &str, bytes: &[u8]) -> Option<Inspection> {
+pub(super) fn inspect(name: &str, bytes: &[u8], zone: Option<&TimeZone>) -> Option<Inspection> {
     let text = String::from_utf8_lossy(bytes);
-    let reading = show_license::read(&text, None);
+    let text = out_of_json(&text).map_or(text, Cow::Owned);
+    let reading = show_license::read(&text, zone);
     let mut problems = Problems::default();
     // Terminal logs have a stray byte now and then; nothing around it is lost.
     if let Err(error) = std::str::from_utf8(bytes) {
@@ -41,6 +45,26 @@ pub(super) fn inspect(name: &str, bytes: &[u8]) -> Option<Inspection> {
             Some(finished(name, "unknown", &refusal, json!({ "os": reading.os }), Vec::new()))
         }
         Kind::Unknown => None,
+    }
+}
+
+/// The output in an answer of NX-API, where it is a text inside of JSON.
+fn out_of_json(text: &str) -> Option<String> {
+    if !text.trim_start().starts_with(['{', '[']) {
+        return None;
+    }
+    let mut outputs = Vec::new();
+    lines_in(&serde_json::from_str(text).ok()?, &mut outputs);
+    (!outputs.is_empty()).then(|| outputs.join("\n"))
+}
+
+/// Every text of more than one line; the depth is bounded by the JSON reader.
+fn lines_in(value: &Value, outputs: &mut Vec<String>) {
+    match value {
+        Value::String(text) if text.contains('\n') => outputs.push(text.clone()),
+        Value::Array(values) => values.iter().for_each(|value| lines_in(value, outputs)),
+        Value::Object(members) => members.values().for_each(|value| lines_in(value, outputs)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -29,7 +29,7 @@ fn fixture(name: &str) -> String {
 
 fn printed(format: Format) -> (u8, String) {
     let mut out = Vec::new();
-    let exit = inspect(&fixtures(), format, &mut out).expect("memory takes every write");
+    let exit = inspect(&fixtures(), None, format, &mut out).expect("memory takes every write");
     let text = String::from_utf8(out).expect("what is printed is text");
     (exit.code(), text.replace(&data("show/").display().to_string(), ""))
 }
@@ -173,4 +173,12 @@ fn a_session_is_read_as_if_nothing_had_been_between_its_lines() {
     assert_eq!(reading.complaints.len(), 1);
     assert_eq!(reading.complaints[0].command.as_deref(), Some("show license rum id al"));
     assert!(reading.problems.is_whole());
+}
+
+#[test]
+fn outputs_of_two_devices_are_not_taken_for_one() {
+    let both = format!("{}\n{}", fixture("ios-xe-all.txt"), fixture("ios-xr-all.txt"));
+    let reading = show_license::read(&both, None);
+    let told = reading.problems.sentences().join("; ");
+    assert!(!reading.problems.is_whole() && told.contains("two instances"), "{told}");
 }

@@ -194,6 +194,7 @@ impl Reader<'_> {
         self.end_of_output();
         self.status.finish();
         self.faults(&session);
+        self.status.udi = self.status.udi.take().or(self.reports.udi.take());
         let kind = self.kind();
         let signs = Signs {
             traditional: self.files.seen && (!self.files.kinds.is_empty() || !self.files.licenses.is_empty()),
@@ -284,6 +285,17 @@ impl Reader<'_> {
         }
         if self.chassis.open_part() {
             problems.fault("the output is cut off: the last part of the inventory has no line with its product id");
+        }
+        if let (Some(first), Some(other)) = (&self.status.udi, &self.status.another) {
+            problems
+                .fault(format!("the outputs are of two instances, {first} and {other}; what is told may be of either"));
+        } else if let Some(other) = &session.another_host {
+            let first = session.hostname.as_deref().unwrap_or_default();
+            problems.remark(format!(
+                "the prompts are of two hosts, '{}' and '{}'; what is told may be of either",
+                excerpt(first),
+                excerpt(other)
+            ));
         }
         for group in self.status.policy.iter().flat_map(|policy| &policy.groups).filter(|group| group.class.is_none()) {
             problems.remark(format!("the policy's group '{}' is of no class that we know", excerpt(&group.name)));

@@ -6,7 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::lines::Line;
 use super::stamp::stamp;
-use super::status::{strip, text};
+use super::status::{strip, text, udi};
+use crate::domain::instance::Udi;
 use crate::domain::report::ReportId;
 use crate::domain::state::{ListedReport, ReportState};
 
@@ -20,6 +21,8 @@ pub(super) struct Reports {
     pub unknown: Vec<(usize, String)>,
     /// The line of a row that ends too early.
     pub cut_row: Option<usize>,
+    /// The chassis that signed the last report shown in full.
+    pub udi: Option<Udi>,
     /// Was there a heading of a list or of one report?
     pub seen: bool,
 }
@@ -130,6 +133,8 @@ impl Reports {
             let utc = |text: &str| stamp(text.trim().trim_end_matches(','), zone).and_then(|stamp| stamp.utc);
             report.start = utc(start);
             report.end = utc(end);
+        } else if let Some(signer) = strip(&line.text, "udi:").and_then(udi) {
+            self.udi = Some(signer);
         } else {
             return ["metric name:", "metric value:", "previous report id:", "storage state:", "transaction "]
                 .iter()

@@ -35,6 +35,8 @@ pub(super) struct Status {
     pub codes: Vec<Reservation>,
     /// `Current time:` of the tech support text.
     pub clock: Option<String>,
+    /// A second `UDI:` that is not the first.
+    pub another: Option<Udi>,
     chassis: Option<(Option<Role>, Udi)>,
     sources: Sources,
     group: Option<String>,
@@ -144,10 +146,13 @@ impl Status {
             self.clock = text(clock);
         } else if let Some(printed) = strip(&line.text, "udi:") {
             let Some(udi) = udi(printed) else { return false };
-            // A report's own UDI comes after that of the instance.
-            if self.udi.is_none() {
-                self.uuid = keyed(printed, "UUID");
-                self.udi = Some(udi);
+            match &self.udi {
+                Some(known) if *known != udi => self.another = Some(udi),
+                Some(_) => {}
+                None => {
+                    self.uuid = keyed(printed, "UUID");
+                    self.udi = Some(udi);
+                }
             }
         } else {
             return false;
