@@ -58,12 +58,16 @@ fn out_of_json(text: &str) -> Option<String> {
     (!outputs.is_empty()).then(|| outputs.join("\n"))
 }
 
-/// Every text of more than one line; the depth is bounded by the JSON reader.
+/// The outputs under the names that NX-API gives them; the depth is bounded by the JSON reader.
 fn lines_in(value: &Value, outputs: &mut Vec<String>) {
     match value {
-        Value::String(text) if text.contains('\n') => outputs.push(text.clone()),
         Value::Array(values) => values.iter().for_each(|value| lines_in(value, outputs)),
-        Value::Object(members) => members.values().for_each(|value| lines_in(value, outputs)),
+        Value::Object(members) => members.iter().for_each(|(key, value)| match value {
+            Value::String(text) if ["body", "msg", "clierror"].contains(&key.as_str()) && text.contains('\n') => {
+                outputs.push(text.clone());
+            }
+            value => lines_in(value, outputs),
+        }),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -319,7 +319,7 @@ impl Reader<'_> {
         }
         if self.chassis.version_seen {
             if self.chassis.software.is_none() {
-                self.problems.fault("the output is cut off: it tells no software version");
+                self.problems.fault("no software version is told: the output is cut off, or of another command");
             }
             return Kind::ShowVersion;
         }
