@@ -247,6 +247,12 @@ pub(super) fn of_command(command: &str) -> Option<Subject> {
     subject(words.next()?)
 }
 
+/// Does a `show license` command ask for less than the status: `summary`, `usage`, `udi`, …?
+pub(super) fn shows_a_part(command: &str) -> bool {
+    let asked = command.split_whitespace().skip_while(|word| *word == "admin").nth(2);
+    asked.is_some_and(|asked| !["all", "status", "tech", "techsupport"].iter().any(|whole| whole.starts_with(asked)))
+}
+
 /// Takes a log message off a line. The second value tells whether output stood before it.
 fn without_log(line: Line<'_>) -> (Option<Line<'_>>, bool) {
     let Some(at) = log_mark(&line.text) else { return (Some(line), false) };

@@ -72,6 +72,7 @@ impl Reader<'_> {
             return;
         }
         self.subject = lines::of_command(command);
+        self.marks.of_a_part = self.subject == Some(Subject::License) && lines::shows_a_part(command);
         self.command = Some(command.to_owned());
         self.section = Section::Start;
         self.usage.open(Section::Start);
@@ -108,6 +109,7 @@ impl Reader<'_> {
             return;
         }
         if self.subject != Some(Subject::License) && self.chassis.take(line) {
+            self.reports.close();
             return;
         }
         self.marks.line(&line.text);

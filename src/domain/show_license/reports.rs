@@ -87,17 +87,18 @@ impl Reports {
         let in_table = self.inside == Inside::Table;
         let known = state.and_then(ReportState::read);
         let (Some(word), Some(flag)) = (state, flag) else {
-            if in_table {
+            // A number alone may be of anything; a report's is long.
+            let cut = in_table && id.len() > 4;
+            if cut {
                 self.cut_row = Some(line.number);
             }
-            return in_table;
+            return cut;
         };
+        if flag.len() != 1 || !word.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return false;
+        }
         // Outside of a list only what cannot be anything else is a row (`… | include TELEMETRY`).
-        let certain = known.is_some()
-            && flag.len() == 1
-            && word.bytes().all(|byte| byte.is_ascii_uppercase())
-            && !feature.is_empty();
-        if !in_table && !certain {
+        if !in_table && (known.is_none() || feature.is_empty()) {
             return false;
         }
         if known.is_none() {

@@ -13,6 +13,8 @@ pub(super) struct Marks {
     pub last_file_write: bool,
     pub trust_code: bool,
     pub available_to_report: bool,
+    /// Was less asked for than the status?
+    pub of_a_part: bool,
     ends_with_heading: bool,
 }
 
@@ -54,6 +56,9 @@ impl Marks {
     pub(super) fn missing(&self, using_policy: bool, agent: Option<&str>) -> Option<&'static str> {
         if self.ends_with_heading {
             return Some("it ends with a heading");
+        }
+        if self.of_a_part {
+            return None;
         }
         // Each of these blocks is followed by the next in every output.
         let status =
