@@ -41,6 +41,9 @@ pub fn cross_check(state: &DeviceState, os: Option<&str>) -> CrossCheck {
     let comparable = known.usage_reporting.next_ack_deadline.as_ref().is_some_and(|stated| stated.utc.is_some());
     let mut instance = Instance::new(known.udi.clone().unwrap_or_else(|| Udi::new("", "")), Timestamp::UNIX_EPOCH);
     instance.os = os.map(str::to_owned);
+    // An ACK tells that licences were used; since when does not matter after it.
+    let acknowledged = known.usage_reporting.last_ack.as_ref().is_some_and(|last_ack| last_ack.utc.is_some());
+    instance.first_in_use = acknowledged.then_some(Timestamp::UNIX_EPOCH);
     instance.state = Some(known);
     // Only what was printed counts: no default policy, no time for the exchange.
     let none = Policy::default();
@@ -50,19 +53,11 @@ pub fn cross_check(state: &DeviceState, os: Option<&str>) -> CrossCheck {
         Some(zone) => Stamp { text: as_printed(at, zone), utc: None },
         None => Stamp { text: as_printed(at, "UTC"), utc: Some(at) },
     };
-    let basis = match standing.basis {
-        Basis::NotRequired if standing.state == ObligationState::NotRequired && reporting.last_ack.is_some() => {
-            Basis::NotRequired
-        }
+    let basis = match (stated, standing.state) {
+        (Some(_), _) => Basis::DeviceStated,
         // One text cannot tell that a licence was never used.
-        Basis::NotRequired => Basis::Unknown,
-        basis => {
-            if stated.is_some() {
-                Basis::DeviceStated
-            } else {
-                basis
-            }
-        }
+        (None, ObligationState::NothingToReport) => Basis::Unknown,
+        (None, _) => standing.basis,
     };
     CrossCheck {
         due: stated.cloned().or_else(|| standing.due.map(shown)),
@@ -93,6 +88,7 @@ fn local_zone<const N: usize>(stamps: [Option<&Stamp>; N]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::policy::ClassPolicy;
     use crate::domain::state::{Model, UsageReporting};
 
     fn stamp(text: &str) -> Option<Stamp> {
@@ -127,5 +123,14 @@ mod tests {
         let ours = check("Jan 15 10:00:00 2027 UTC", "<none>");
         assert_eq!((ours.basis, ours.agrees), (Basis::LastAckPlusFrequency, None));
         assert_eq!(ours.due, ours.computed);
+        let zeros = ClassPolicy::of(365, 0, 90);
+        let policy = Policy { perpetual: Some(zeros), subscription: Some(zeros), ..Policy::default() };
+        let usage_reporting =
+            UsageReporting { last_ack: stamp("Jan 15 10:00:00 2027 IST"), ..UsageReporting::default() };
+        let state = DeviceState { model: Model::Slp, policy: Some(policy), usage_reporting, ..DeviceState::default() };
+        let not_required = cross_check(&state, None);
+        assert_eq!((not_required.basis, not_required.due), (Basis::NotRequired, None));
+        let classic = DeviceState { model: Model::ClassicSmartLicensing, ..DeviceState::default() };
+        assert_eq!(cross_check(&classic, None).basis, Basis::Unknown);
     }
 }
