@@ -5,13 +5,14 @@ mod damage;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use jiff::tz::TimeZone;
 use slp_collector::cli::inspect::inspect;
 use slp_collector::cli::output::Format;
 use slp_collector::domain::instance::{Role, Udi};
 use slp_collector::domain::show_license::{self, Kind, Traditional};
-use slp_collector::domain::state::{Model, ReportState};
+use slp_collector::domain::state::{DeviceState, Model, ReportState};
 
 use crate::support::{data, golden};
 
@@ -181,4 +182,55 @@ fn outputs_of_two_devices_are_not_taken_for_one() {
     let reading = show_license::read(&both, None);
     let told = reading.problems.sentences().join("; ");
     assert!(!reading.problems.is_whole() && told.contains("two instances"), "{told}");
+}
+
+#[test]
+fn usage_of_before_slp_is_whole_without_types() {
+    let classic = "old-1#show license usage\nLicense Authorization:\n  Status: AUTHORIZED on Jan 10 10:00:30 2025 UTC\n\n\
+        appxk9 (ISR_4300_Application):\n  Description: AppX\n  Count: 1\n  Version: 1.0\n  Status: AUTHORIZED\n\
+        \x20 Export status: NOT RESTRICTED\n";
+    let reading = show_license::read(classic, None);
+    assert!(reading.problems.is_empty(), "{:?}", reading.problems);
+    assert_eq!(reading.state.model, Model::ClassicSmartLicensing);
+    assert_eq!(
+        reading.state.licenses[0].entitlement_tag.as_ref().map(|tag| tag.0.as_str()),
+        Some("ISR_4300_Application")
+    );
+}
+
+#[test]
+fn a_state_is_stored_and_read_back_and_an_older_one_is_read() {
+    for path in fixtures() {
+        let text = fs::read_to_string(&path).expect("the fixture is there");
+        let state = show_license::read(&text, None).state;
+        let stored = serde_json::to_value(&state).expect("every state can be written");
+        let read: DeviceState = serde_json::from_value(stored.clone()).expect("what was written can be read");
+        assert_eq!(read, state, "{}", path.display());
+        let mut older = stored;
+        let keys = older.as_object_mut().expect("an object");
+        keys.remove("reserved");
+        if let Some(policy) = keys.get_mut("policy").and_then(|policy| policy.as_object_mut()) {
+            policy.remove("groups");
+            policy.remove("installed");
+        }
+        assert!(serde_json::from_value::<DeviceState>(older).is_ok(), "{}", path.display());
+    }
+}
+
+#[test]
+fn inspect_takes_the_time_zone_of_the_device() {
+    let files = [data("show/ios-xe-tech-local-zone.txt")];
+    let run = |zone: &str| {
+        let command = Command::new(env!("CARGO_BIN_EXE_slp-collector"))
+            .args(["inspect", "--format", "json", "--timezone", zone])
+            .args(&files)
+            .output();
+        command.expect("the program runs")
+    };
+    let output = run("Europe/Berlin");
+    assert!(output.status.success());
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert_eq!(json["deadline"]["due"]["utc"], "2026-08-01T08:00:00Z");
+    assert_eq!(json["deadline"]["computed"]["utc"], "2026-08-01T08:00:00Z");
+    assert_eq!(run("Nowhere/At-All").status.code(), Some(64));
 }

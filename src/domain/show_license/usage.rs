@@ -185,8 +185,10 @@ impl Usage {
     /// Does the last licence lack lines that every agent prints? The number of its first line.
     pub(super) fn unfinished(&self) -> Option<usize> {
         let last = self.printed.last()?;
-        let whole = last.layout == Layout::Row
-            || last.license.count.is_some() && last.license.status.is_some() && last.license.license_type.is_some();
+        let License { count, status, license_type, .. } = &last.license;
+        // Before SLP the type was not printed.
+        let typed = |status: &String| license_type.is_some() || !status.ends_with("IN USE");
+        let whole = last.layout == Layout::Row || count.is_some() && status.as_ref().is_some_and(typed);
         (!whole).then_some(last.line)
     }
 

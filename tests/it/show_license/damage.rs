@@ -118,7 +118,7 @@ fn lines_of_other_outputs_shuffled_in_and_bytes_changed() {
     ]
     .map(str::to_owned);
     for (_, text) in &texts {
-        for _ in 0..12 {
+        for _ in 0..5 {
             let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
             for _ in 0..random.usize(1..20) {
                 let at = random.usize(..=lines.len());
