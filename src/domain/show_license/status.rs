@@ -100,10 +100,7 @@ impl Status {
             return Ok(true);
         }
         let Some((label, value)) = line.field() else {
-            return match section {
-                Section::TrustCode => self.trust(line, zone),
-                _ => Ok(false),
-            };
+            return if section == Section::TrustCode { self.trust(line, zone) } else { Ok(false) };
         };
         let of = |known: &str| label.eq_ignore_ascii_case(known);
         match section {
@@ -127,7 +124,15 @@ impl Status {
             }
             Section::Codes => return Ok(self.code(line, label, value, zone)),
             Section::Summary => return Ok(self.summary(&line.text)),
-            _ => return Ok(false),
+            Section::Start
+            | Section::UsingPolicy
+            | Section::Account
+            | Section::Licences
+            | Section::Registration
+            | Section::Authorization
+            | Section::Allowed
+            | Section::Reservations
+            | Section::Other => return Ok(false),
         }
         Ok(true)
     }

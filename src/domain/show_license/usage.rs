@@ -66,7 +66,18 @@ impl Usage {
                 self.in_use(line).then_some(Section::Licences)
             }
             // Licences may be listed right after any text before them.
-            _ => (is_handle(line) && self.in_use(line)).then_some(Section::Licences),
+            Section::UsingPolicy
+            | Section::Account
+            | Section::Transport
+            | Section::Policy
+            | Section::Reporting
+            | Section::TrustCode
+            | Section::Registration
+            | Section::Members
+            | Section::Codes
+            | Section::Allowed
+            | Section::Summary
+            | Section::Other => (is_handle(line) && self.in_use(line)).then_some(Section::Licences),
         }
     }
 

@@ -43,7 +43,8 @@ impl Marks {
 
     pub(super) fn line(&mut self, text: &str) {
         let lower = |start: &str| super::lines::starts_with(text, start);
-        self.ends_with_heading &= text.bytes().all(|byte| matches!(byte, b'=' | b'-'));
+        let columns = lower("license") && text.contains("Count") && text.contains("Status");
+        self.ends_with_heading &= columns || text.bytes().all(|byte| matches!(byte, b'=' | b'-'));
         self.last_file_write |= lower("last report file write:");
         self.available_to_report |= lower("available to report:");
     }
