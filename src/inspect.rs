@@ -6,6 +6,7 @@
 mod archive;
 mod device_output;
 
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::domain::ack::AnswerFile;
@@ -37,6 +38,11 @@ pub struct Inspection {
 
 /// Looks at `bytes`; `name` is only repeated. Never fails: what cannot be read is told in `problems`.
 pub fn inspect(name: &str, bytes: &[u8]) -> Inspection {
+    inspect_in(name, bytes, None)
+}
+
+/// The same for a file with output of a device in a known time zone.
+pub fn inspect_in(name: &str, bytes: &[u8], zone: Option<&TimeZone>) -> Inspection {
     if is_archive(bytes) {
         return archive::inspect(name, bytes, &Limits::default());
     }
@@ -51,9 +57,8 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Inspection {
             rum.reports.iter().map(|r| report_line(&r.facts)).collect(),
         ),
         SlpFile::Answer(answer) => finished(name, kind, &answer.problems, answer_json(answer), answer_lines(answer)),
-        SlpFile::Unknown(problems) => {
-            device_output::inspect(name, bytes).unwrap_or_else(|| finished(name, kind, problems, json!({}), Vec::new()))
-        }
+        SlpFile::Unknown(problems) => device_output::inspect(name, bytes, zone)
+            .unwrap_or_else(|| finished(name, kind, problems, json!({}), Vec::new())),
     }
 }
 

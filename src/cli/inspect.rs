@@ -1,8 +1,10 @@
-//! `inspect`: reads any SLP file, offline, and tells by its exit code how much could be read.
+//! `inspect`: reads any SLP file or device output, offline, and tells by its exit code how much could be read.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
 
 use super::output::{Format, printable, spreadsheet};
 use super::{Exit, Listing, Stop};
@@ -15,25 +17,33 @@ pub(super) struct Args {
     /// Files; `-` is standard input.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+    /// The device's time zone, such as Europe/Berlin: local times then have UTC.
+    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    timezone: Option<TimeZone>,
     #[command(flatten)]
     listing: Listing,
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Stop> {
-    Ok(inspect(&args.files, args.listing.format, out)?)
+fn zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name).map_err(|_| "no time zone of that name is known".to_owned())
 }
 
-/// Inspects every file (`-` is standard input) and prints to `out`.
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Stop> {
+    Ok(inspect(&args.files, args.timezone.as_ref(), args.listing.format, out)?)
+}
+
+/// Inspects every file (`-` is standard input) and prints to `out`. `zone` is that of the devices whose outputs
+/// are among the files.
 ///
 /// Done when every file was read whole, failed when none was, partly when some were not.
 /// `Err` only when `out` cannot be written.
-pub fn inspect(files: &[PathBuf], format: Format, out: &mut dyn Write) -> io::Result<Exit> {
+pub fn inspect(files: &[PathBuf], zone: Option<&TimeZone>, format: Format, out: &mut dyn Write) -> io::Result<Exit> {
     let mut whole = 0;
     if format == Format::Csv {
         writeln!(out, "file,kind,whole,reports,problems")?;
     }
     for path in files {
-        let inspection = one(path);
+        let inspection = one(path, zone);
         whole += usize::from(inspection.completeness == Completeness::Whole);
         match format {
             Format::Table => table(&inspection, out)?,
@@ -45,7 +55,7 @@ pub fn inspect(files: &[PathBuf], format: Format, out: &mut dyn Write) -> io::Re
     Ok(Exit::of(whole, files.len() - whole))
 }
 
-fn one(path: &Path) -> Inspection {
+fn one(path: &Path, zone: Option<&TimeZone>) -> Inspection {
     let name = path.display().to_string();
     let most = Limits::default().total_bytes;
     let mut bytes = Vec::new();
@@ -55,7 +65,7 @@ fn one(path: &Path) -> Inspection {
         File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
     };
     let problem = match read {
-        Ok(_) if bytes.len() as u64 <= most => return inspect::inspect(&name, &bytes),
+        Ok(_) if bytes.len() as u64 <= most => return inspect::inspect_in(&name, &bytes, zone),
         Ok(_) => format!("more than {most} bytes; nothing that large is read"),
         Err(error) => format!("cannot read the file: {error}"),
     };
@@ -116,7 +126,7 @@ mod tests {
         let code = |files: &[&PathBuf], format| {
             let files: Vec<PathBuf> = files.iter().map(|file| (*file).clone()).collect();
             let mut out = Vec::new();
-            let exit = inspect(&files, format, &mut out).unwrap();
+            let exit = inspect(&files, None, format, &mut out).unwrap();
             (exit.code(), String::from_utf8(out).unwrap())
         };
         let (status, text) = code(&[&good], Format::Table);

@@ -1,16 +1,21 @@
 //! What a device printed, under inspection: `show license …`, `show version`, `show inventory`, sessions.
 
+use std::borrow::Cow;
+
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{Inspection, finished};
+use crate::domain::deadline::Basis;
 use crate::domain::problem::Problems;
 use crate::domain::show_license::{self, CrossCheck, Kind, Reading};
 use crate::domain::state::{DeviceState, Stamp};
 
 /// The object of the interface for a device's output; `None` when the text is none that we know.
-pub(super) fn inspect(name: &str, bytes: &[u8]) -> Option<Inspection> {
+pub(super) fn inspect(name: &str, bytes: &[u8], zone: Option<&TimeZone>) -> Option<Inspection> {
     let text = String::from_utf8_lossy(bytes);
-    let reading = show_license::read(&text, None);
+    let text = out_of_json(&text).map_or(text, Cow::Owned);
+    let reading = show_license::read(&text, zone);
     let mut problems = Problems::default();
     // Terminal logs have a stray byte now and then; nothing around it is lost.
     if let Err(error) = std::str::from_utf8(bytes) {
@@ -40,6 +45,30 @@ pub(super) fn inspect(name: &str, bytes: &[u8]) -> Option<Inspection> {
             Some(finished(name, "unknown", &refusal, json!({ "os": reading.os }), Vec::new()))
         }
         Kind::Unknown => None,
+    }
+}
+
+/// The output in an answer of NX-API, where it is a text inside of JSON.
+fn out_of_json(text: &str) -> Option<String> {
+    if !text.trim_start().starts_with(['{', '[']) {
+        return None;
+    }
+    let mut outputs = Vec::new();
+    lines_in(&serde_json::from_str(text).ok()?, &mut outputs);
+    (!outputs.is_empty()).then(|| outputs.join("\n"))
+}
+
+/// The outputs under the names that NX-API gives them; the depth is bounded by the JSON reader.
+fn lines_in(value: &Value, outputs: &mut Vec<String>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| lines_in(value, outputs)),
+        Value::Object(members) => members.iter().for_each(|(key, value)| match value {
+            Value::String(text) if ["body", "msg", "clierror"].contains(&key.as_str()) && text.contains('\n') => {
+                outputs.push(text.clone());
+            }
+            value => lines_in(value, outputs),
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -172,10 +201,13 @@ fn reporting_line(state: &DeviceState) -> Option<String> {
 
 fn deadline_line(check: &CrossCheck) -> Option<String> {
     let due = check.due.as_ref()?;
+    if check.basis != Basis::DeviceStated {
+        return Some(format!("next ACK due {} by our own rule, {}", due.text, check.basis));
+    }
     let ours = match (&check.computed, check.agrees) {
         (Some(_), Some(true)) => "our own rule agrees".to_owned(),
         (Some(computed), Some(false)) => format!("our own rule says {}", computed.text),
         (Some(_), None) | (None, _) => "our own rule cannot tell".to_owned(),
     };
-    Some(format!("next ACK due {}, {}; {ours}", due.text, check.basis))
+    Some(format!("next ACK due {}, stated by the device; {ours}", due.text))
 }

@@ -14,6 +14,7 @@ mod reading;
 mod ssh;
 mod ssh_fakenos;
 mod ssh_impostor;
+mod show_license;
 mod supply_chain;
 mod support;
 mod tls;

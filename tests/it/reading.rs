@@ -25,7 +25,7 @@ const FIXTURES: [&str; 8] = [
 
 fn printed(files: &[PathBuf], format: Format) -> (u8, String) {
     let mut out = Vec::new();
-    let exit = inspect(files, format, &mut out).expect("memory takes every write");
+    let exit = inspect(files, None, format, &mut out).expect("memory takes every write");
     (exit.code(), String::from_utf8(out).expect("what is printed is text"))
 }
 

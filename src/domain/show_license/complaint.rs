@@ -55,9 +55,16 @@ pub(super) fn of_line(line: &str) -> Option<Complaint> {
         None => (false, line),
     };
     let kind = by_words(signed, text).or_else(|| licence(text).map(ComplaintKind::Licence));
-    let kind =
-        kind.or_else(|| (signed && !starts_with(text, "warning") && !text.is_empty()).then_some(ComplaintKind::Other))?;
+    let kind = kind.or_else(|| (signed && !is_harmless(text)).then_some(ComplaintKind::Other))?;
     Some(Complaint { kind, text: text.to_owned() })
+}
+
+/// The same sign stands before remarks.
+fn is_harmless(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    lower.is_empty()
+        || ["warning", "info", "note"].iter().any(|word| lower.starts_with(word))
+        || lower.contains("success")
 }
 
 fn by_words(signed: bool, text: &str) -> Option<ComplaintKind> {

@@ -45,6 +45,8 @@ pub(super) struct Session<'a> {
     pub items: Vec<Item<'a>>,
     /// The name in the first prompt.
     pub hostname: Option<String>,
+    /// The name in a later prompt that is not that of the first.
+    pub another_host: Option<String>,
     /// Does a prompt or a time line have the form of IOS XR?
     pub ios_xr: bool,
     /// Are there the header lines of `exec prompt timestamp` as IOS XE prints them?
@@ -120,7 +122,11 @@ impl<'a> Session<'a> {
         if let Some((host, command)) = prompt(&line.text) {
             let (host, command) = (host.to_owned(), command.to_owned());
             self.ios_xr |= line.text.contains("/CPU0:") || line.text.contains("/CPU1:");
-            self.hostname.get_or_insert(host);
+            match &self.hostname {
+                Some(known) if *known != host => self.another_host = Some(host),
+                Some(_) => {}
+                None => self.hostname = Some(host),
+            }
             self.items.push(Item::Command(command));
             return None;
         }
@@ -241,6 +247,12 @@ pub(super) fn of_command(command: &str) -> Option<Subject> {
     subject(words.next()?)
 }
 
+/// Does a `show license` command ask for less than the status: `summary`, `usage`, `udi`, …?
+pub(super) fn shows_a_part(command: &str) -> bool {
+    let asked = command.split_whitespace().skip_while(|word| *word == "admin").nth(2);
+    asked.is_some_and(|asked| !["all", "status", "tech", "techsupport"].iter().any(|whole| whole.starts_with(asked)))
+}
+
 /// Takes a log message off a line. The second value tells whether output stood before it.
 fn without_log(line: Line<'_>) -> (Option<Line<'_>>, bool) {
     let Some(at) = log_mark(&line.text) else { return (Some(line), false) };
@@ -292,7 +304,7 @@ fn before_log(head: &str) -> &str {
     let day_of_month = day.parse::<u8>().is_ok_and(|day| day <= 31);
     // The month stands at the end of a word: `*Nov`, `RP/0/RP0/CPU0:Jul`, `32:11*Nov`.
     let Some(start) = before.len().checked_sub(3) else { return head };
-    if !day_of_month || !before.get(start..).is_some_and(|word| month(word).is_some()) {
+    if !day_of_month || before.get(start..).is_none_or(|word| month(word).is_none()) {
         return head;
     }
     let before = before.get(..start).unwrap_or_default();

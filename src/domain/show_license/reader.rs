@@ -1,5 +1,7 @@
 //! The one pass over a text: each line goes to the first that knows it.
 
+use std::collections::HashSet;
+
 use jiff::tz::TimeZone;
 
 use super::chassis::{Chassis, os_of_pid};
@@ -70,6 +72,7 @@ impl Reader<'_> {
             return;
         }
         self.subject = lines::of_command(command);
+        self.marks.of_a_part = self.subject == Some(Subject::License) && lines::shows_a_part(command);
         self.command = Some(command.to_owned());
         self.section = Section::Start;
         self.usage.open(Section::Start);
@@ -106,6 +109,7 @@ impl Reader<'_> {
             return;
         }
         if self.subject != Some(Subject::License) && self.chassis.take(line) {
+            self.reports.close();
             return;
         }
         self.marks.line(&line.text);
@@ -192,6 +196,7 @@ impl Reader<'_> {
         self.end_of_output();
         self.status.finish();
         self.faults(&session);
+        self.status.udi = self.status.udi.take().or(self.reports.udi.take());
         let kind = self.kind();
         let signs = Signs {
             traditional: self.files.seen && (!self.files.kinds.is_empty() || !self.files.licenses.is_empty()),
@@ -222,7 +227,7 @@ impl Reader<'_> {
             licenses = platform.licenses().collect();
         }
         // A code without a list of what it holds still holds something.
-        let listed: Vec<Option<Udi>> = reserved.iter().map(|one| one.udi.clone()).collect();
+        let listed: HashSet<Option<Udi>> = reserved.iter().map(|one| one.udi.clone()).collect();
         reserved.extend(codes.into_iter().filter(|code| !listed.contains(&code.udi)));
         let mut rum_ids = self.reports.finish();
         for length in [licenses.len(), rum_ids.len(), reserved.len(), trust_codes.len(), members.len()] {
@@ -284,6 +289,20 @@ impl Reader<'_> {
         if self.chassis.open_part() {
             problems.fault("the output is cut off: the last part of the inventory has no line with its product id");
         }
+        if let (Some(first), Some(other)) = (&self.status.udi, &self.status.another) {
+            problems
+                .fault(format!("the outputs are of two instances, {first} and {other}; what is told may be of either"));
+        } else if let Some(other) = &session.another_host {
+            let first = session.hostname.as_deref().unwrap_or_default();
+            problems.remark(format!(
+                "the prompts are of two hosts, '{}' and '{}'; what is told may be of either",
+                excerpt(first),
+                excerpt(other)
+            ));
+        }
+        for group in self.status.policy.iter().flat_map(|policy| &policy.groups).filter(|group| group.class.is_none()) {
+            problems.remark(format!("the policy's group '{}' is of no class that we know", excerpt(&group.name)));
+        }
         for line in &session.cut_by_log {
             problems.remark(format!("line {line}: a log message was printed into the output; it was taken out"));
         }
@@ -303,7 +322,7 @@ impl Reader<'_> {
         }
         if self.chassis.version_seen {
             if self.chassis.software.is_none() {
-                self.problems.fault("the output is cut off: it tells no software version");
+                self.problems.fault("no software version is told: the output is cut off, or of another command");
             }
             return Kind::ShowVersion;
         }

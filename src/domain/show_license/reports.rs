@@ -6,7 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::lines::Line;
 use super::stamp::stamp;
-use super::status::{strip, text};
+use super::status::{strip, text, udi};
+use crate::domain::instance::Udi;
 use crate::domain::report::ReportId;
 use crate::domain::state::{ListedReport, ReportState};
 
@@ -20,6 +21,8 @@ pub(super) struct Reports {
     pub unknown: Vec<(usize, String)>,
     /// The line of a row that ends too early.
     pub cut_row: Option<usize>,
+    /// The chassis that signed the last report shown in full.
+    pub udi: Option<Udi>,
     /// Was there a heading of a list or of one report?
     pub seen: bool,
 }
@@ -57,8 +60,7 @@ impl Reports {
         if let Some(id) = strip(&line.text, "report id:").and_then(|id| id.parse().ok()) {
             self.close();
             self.seen = true;
-            let at =
-                self.put(ListedReport { report_id: ReportId(id), state: None, feature: None, start: None, end: None });
+            let at = self.place(ReportId(id));
             self.inside = Inside::Detail { at, stated: false, line: line.number };
             return true;
         }
@@ -85,17 +87,18 @@ impl Reports {
         let in_table = self.inside == Inside::Table;
         let known = state.and_then(ReportState::read);
         let (Some(word), Some(flag)) = (state, flag) else {
-            if in_table {
+            // A number alone may be of anything; a report's is long.
+            let cut = in_table && id.len() > 4;
+            if cut {
                 self.cut_row = Some(line.number);
             }
-            return in_table;
+            return cut;
         };
+        if flag.len() != 1 || !word.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return false;
+        }
         // Outside of a list only what cannot be anything else is a row (`… | include TELEMETRY`).
-        let certain = known.is_some()
-            && flag.len() == 1
-            && word.bytes().all(|byte| byte.is_ascii_uppercase())
-            && !feature.is_empty();
-        if !in_table && !certain {
+        if !in_table && (known.is_none() || feature.is_empty()) {
             return false;
         }
         if known.is_none() {
@@ -105,7 +108,11 @@ impl Reports {
             self.cut_row = Some(line.number);
         }
         self.seen = true;
-        self.put(ListedReport { report_id, state: known, feature: text(&feature), start: None, end: None });
+        let at = self.place(report_id);
+        if let Some(report) = self.listed.get_mut(at) {
+            report.state = known;
+            report.feature = text(&feature).or(report.feature.take());
+        }
         true
     }
 
@@ -127,6 +134,8 @@ impl Reports {
             let utc = |text: &str| stamp(text.trim().trim_end_matches(','), zone).and_then(|stamp| stamp.utc);
             report.start = utc(start);
             report.end = utc(end);
+        } else if let Some(signer) = strip(&line.text, "udi:").and_then(udi) {
+            self.udi = Some(signer);
         } else {
             return ["metric name:", "metric value:", "previous report id:", "storage state:", "transaction "]
                 .iter()
@@ -135,12 +144,12 @@ impl Reports {
         true
     }
 
-    fn put(&mut self, report: ListedReport) -> usize {
+    /// Where a report is listed; a new one is listed with its number alone.
+    fn place(&mut self, report_id: ReportId) -> usize {
         let next = self.listed.len();
-        let at = *self.places.entry(report.report_id).or_insert(next);
-        match self.listed.get_mut(at) {
-            Some(known) => *known = report,
-            None => self.listed.push(report),
+        let at = *self.places.entry(report_id).or_insert(next);
+        if at == next {
+            self.listed.push(ListedReport { report_id, state: None, feature: None, start: None, end: None });
         }
         at
     }

@@ -35,6 +35,8 @@ pub(super) struct Status {
     pub codes: Vec<Reservation>,
     /// `Current time:` of the tech support text.
     pub clock: Option<String>,
+    /// A second `UDI:` that is not the first.
+    pub another: Option<Udi>,
     chassis: Option<(Option<Role>, Udi)>,
     sources: Sources,
     group: Option<String>,
@@ -98,10 +100,7 @@ impl Status {
             return Ok(true);
         }
         let Some((label, value)) = line.field() else {
-            return match section {
-                Section::TrustCode => self.trust(line, zone),
-                _ => Ok(false),
-            };
+            return if section == Section::TrustCode { self.trust(line, zone) } else { Ok(false) };
         };
         let of = |known: &str| label.eq_ignore_ascii_case(known);
         match section {
@@ -125,7 +124,15 @@ impl Status {
             }
             Section::Codes => return Ok(self.code(line, label, value, zone)),
             Section::Summary => return Ok(self.summary(&line.text)),
-            _ => return Ok(false),
+            Section::Start
+            | Section::UsingPolicy
+            | Section::Account
+            | Section::Licences
+            | Section::Registration
+            | Section::Authorization
+            | Section::Allowed
+            | Section::Reservations
+            | Section::Other => return Ok(false),
         }
         Ok(true)
     }
@@ -144,10 +151,13 @@ impl Status {
             self.clock = text(clock);
         } else if let Some(printed) = strip(&line.text, "udi:") {
             let Some(udi) = udi(printed) else { return false };
-            // A report's own UDI comes after that of the instance.
-            if self.udi.is_none() {
-                self.uuid = keyed(printed, "UUID");
-                self.udi = Some(udi);
+            match &self.udi {
+                Some(known) if *known != udi => self.another = Some(udi),
+                Some(_) => {}
+                None => {
+                    self.uuid = keyed(printed, "UUID");
+                    self.udi = Some(udi);
+                }
             }
         } else {
             return false;

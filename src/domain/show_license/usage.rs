@@ -66,7 +66,18 @@ impl Usage {
                 self.in_use(line).then_some(Section::Licences)
             }
             // Licences may be listed right after any text before them.
-            _ => (is_handle(line) && self.in_use(line)).then_some(Section::Licences),
+            Section::UsingPolicy
+            | Section::Account
+            | Section::Transport
+            | Section::Policy
+            | Section::Reporting
+            | Section::TrustCode
+            | Section::Registration
+            | Section::Members
+            | Section::Codes
+            | Section::Allowed
+            | Section::Summary
+            | Section::Other => (is_handle(line) && self.in_use(line)).then_some(Section::Licences),
         }
     }
 
@@ -185,8 +196,10 @@ impl Usage {
     /// Does the last licence lack lines that every agent prints? The number of its first line.
     pub(super) fn unfinished(&self) -> Option<usize> {
         let last = self.printed.last()?;
-        let whole = last.layout == Layout::Row
-            || last.license.count.is_some() && last.license.status.is_some() && last.license.license_type.is_some();
+        let License { count, status, license_type, .. } = &last.license;
+        // Before SLP the type was not printed.
+        let typed = |status: &String| license_type.is_some() || !status.ends_with("IN USE");
+        let whole = last.layout == Layout::Row || count.is_some() && status.as_ref().is_some_and(typed);
         (!whole).then_some(last.line)
     }
 

@@ -13,6 +13,8 @@ pub(super) struct Marks {
     pub last_file_write: bool,
     pub trust_code: bool,
     pub available_to_report: bool,
+    /// Was less asked for than the status?
+    pub of_a_part: bool,
     ends_with_heading: bool,
 }
 
@@ -41,7 +43,8 @@ impl Marks {
 
     pub(super) fn line(&mut self, text: &str) {
         let lower = |start: &str| super::lines::starts_with(text, start);
-        self.ends_with_heading &= text.bytes().all(|byte| matches!(byte, b'=' | b'-'));
+        let columns = lower("license") && text.contains("Count") && text.contains("Status");
+        self.ends_with_heading &= columns || text.bytes().all(|byte| matches!(byte, b'=' | b'-'));
         self.last_file_write |= lower("last report file write:");
         self.available_to_report |= lower("available to report:");
     }
@@ -54,6 +57,9 @@ impl Marks {
     pub(super) fn missing(&self, using_policy: bool, agent: Option<&str>) -> Option<&'static str> {
         if self.ends_with_heading {
             return Some("it ends with a heading");
+        }
+        if self.of_a_part {
+            return None;
         }
         // Each of these blocks is followed by the next in every output.
         let status =
