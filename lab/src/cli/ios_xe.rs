@@ -35,7 +35,8 @@ pub fn inventory(state: &State) -> String {
         } else {
             "Chassis".to_string()
         };
-        let _ = write!(text, "NAME: \"{name}\", DESCR: \"{0}\"\nPID: {0:<18}, VID: V01  , SN: {1}\n\n", udi.pid, udi.sn);
+        let _ =
+            write!(text, "NAME: \"{name}\", DESCR: \"{0}\"\nPID: {0:<18}, VID: V01  , SN: {1}\n\n", udi.pid, udi.sn);
     }
     text
 }

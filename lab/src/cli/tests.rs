@@ -218,7 +218,9 @@ fn headers_stand_before_outputs_where_they_are_set() {
     spec.terminal.timestamps = true;
     let mut bench = Bench::new(spec);
     let said = bench.text("show license udi");
-    assert!(said.starts_with("Load for five secs: ") && said.contains("\nTime source is NTP, 00:00:00.118 UTC Fri Jan 2"));
+    assert!(
+        said.starts_with("Load for five secs: ") && said.contains("\nTime source is NTP, 00:00:00.118 UTC Fri Jan 2")
+    );
     assert_eq!(bench.text("terminal length 0"), "");
     assert_eq!(bench.cli.length, 0);
 }

@@ -169,7 +169,9 @@ impl Shell {
                 "RP/0/RP0/CPU0:Nov 19 14:54:45.907 UTC: smartlicserver[390]: %LICENSE-SMART_LIC-6-AGENT_ENABLED : Smart \
                  Agent for Licensing is enabled"
             }
-            System::NxOs => "2026 Nov 19 14:54:45 switch %SMART_LIC-6-AGENT_ENABLED: Smart Agent for Licensing is enabled",
+            System::NxOs => {
+                "2026 Nov 19 14:54:45 switch %SMART_LIC-6-AGENT_ENABLED: Smart Agent for Licensing is enabled"
+            }
         };
         let mut with = String::new();
         for (index, line) in said.text.lines().enumerate() {
@@ -239,9 +241,7 @@ impl Shell {
     /// The pager's question, and the key that answers it.
     async fn more(&mut self) -> io::Result<u8> {
         let (question, gone) = match self.station.spec.os {
-            System::IosXe | System::IosXr => {
-                (" --More-- ", format!("{0}{1}{0}", "\x08".repeat(9), " ".repeat(8)))
-            }
+            System::IosXe | System::IosXr => (" --More-- ", format!("{0}{1}{0}", "\x08".repeat(9), " ".repeat(8))),
             System::NxOs => ("\x1b[7m--More--\x1b[27m", "\r\x1b[K".to_string()),
         };
         self.put(question).await?;

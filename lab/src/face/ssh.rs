@@ -72,13 +72,8 @@ async fn spoken(station: &Arc<Station>, way: Way, socket: TcpStream) -> io::Resu
     let wire = Wire::new(socket, tamper.clone(), Arc::clone(&station.meter), spec.ssh.idle);
     let (ours, theirs) = tokio::io::duplex(PIPE);
     let greeted = Arc::new(AtomicBool::new(false));
-    let guest = Guest {
-        station: Arc::clone(station),
-        way,
-        tamper,
-        greeted: Arc::clone(&greeted),
-        channels: HashMap::new(),
-    };
+    let guest =
+        Guest { station: Arc::clone(station), way, tamper, greeted: Arc::clone(&greeted), channels: HashMap::new() };
     let config = Arc::new(config(station, fault.as_ref()));
     let (mut from_wire, mut to_wire) = tokio::io::split(wire);
     let (mut from_ssh, mut to_ssh) = tokio::io::split(ours);

@@ -92,7 +92,7 @@ impl Terminal {
     pub async fn until(&mut self, end: &str) -> io::Result<String> {
         let mut seen = Vec::new();
         let reading = async {
-            while !String::from_utf8_lossy(&seen).ends_with(end) {
+            while !seen.ends_with(end.as_bytes()) {
                 match self.stream.read_u8().await {
                     Ok(byte) => seen.push(byte),
                     Err(_) => return Err(io::ErrorKind::UnexpectedEof.into()),
