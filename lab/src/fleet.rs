@@ -142,7 +142,7 @@ impl Handle {
         act(&mut lock(&self.0.device))
     }
 
-    /// Does something to the device at the fleet's time.
+    /// Does something to the device at the fleet's time, past every face; faults of the device itself strike.
     pub fn apply(&self, operation: Operation) -> Reply {
         self.0.apply(operation)
     }

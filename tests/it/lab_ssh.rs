@@ -144,10 +144,8 @@ async fn copies_that_cannot_be_made_say_why() {
     let full = operator.scp(local, &operator.remote("bootflash:")).await;
     assert!(!full.status.success() && text(&full.stderr).contains("No space left"), "{full:?}");
     operator.device.set_fault(Fault::DropChannel);
-    operator.device.with(|device| {
-        let file = Operation::WriteFile { name: "c.txt".to_owned(), bytes: vec![b'x'; 100_000] };
-        assert_eq!(device.apply(T0, file), Reply::Done);
-    });
+    let file = Operation::WriteFile { name: "c.txt".to_owned(), bytes: vec![b'x'; 100_000] };
+    assert_eq!(operator.device.apply(file), Reply::Done);
     let cut = operator.scp(&operator.remote("bootflash:c.txt"), operator.file("c.txt").to_str().unwrap()).await;
     assert!(!cut.status.success(), "{cut:?}");
     operator.device.clear_fault();
