@@ -197,6 +197,11 @@ impl Handle {
         self.0.host_keys.line(&self.0.spec)
     }
 
+    /// The fingerprint of [`Handle::host_key`]: `SHA256:` and base64.
+    pub fn host_key_fingerprint(&self) -> String {
+        self.0.host_keys.fingerprint(&self.0.spec)
+    }
+
     /// Another host key for every connection from now on.
     pub fn rotate_host_key(&self) {
         self.0.host_keys.rotate();

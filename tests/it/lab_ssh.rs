@@ -155,6 +155,16 @@ async fn copies_that_cannot_be_made_say_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fingerprints_are_as_openssh_prints_them() {
+    for spec in [catalyst(), specs::xr("core-001")] {
+        let Some(operator) = Operator::of(spec).await else { return };
+        let printed = done(Command::new("ssh-keygen").arg("-lf").arg(operator.file("known_hosts"))).await;
+        let expected = operator.device.host_key_fingerprint();
+        assert!(text(&printed.stdout).contains(&expected), "{expected}: {}", text(&printed.stdout));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_device_without_scp_says_so() {
     let mut spec = catalyst();
     spec.faces = Faces::inline_only();

@@ -5,9 +5,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use russh::keys::PrivateKey;
 use russh::keys::pkcs8::decode_pkcs8;
 use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::keys::{HashAlg, PrivateKey};
 
 use crate::face::certificate::KEYS;
 use crate::spec::{HostKey, Spec};
@@ -42,6 +42,11 @@ impl HostKeys {
             .expect("a host key can be written")
             .trim()
             .to_string()
+    }
+
+    /// `SHA256:` and base64, as OpenSSH prints it.
+    pub fn fingerprint(&self, spec: &Spec) -> String {
+        self.of(spec, spec.ssh.host_key, false).public_key().fingerprint(HashAlg::Sha256).to_string()
     }
 
     pub fn rotate(&self) {
