@@ -286,7 +286,7 @@ impl Cli {
             let raw = match &mut self.console {
                 Console::Shell(shell) => {
                     let command = Command::new(&command).within(limits.time).at_most(limits.size.saturating_mul(2));
-                    shell.run_raw(command).await?.raw
+                    shell.run_raw(command).await?
                 }
                 Console::NxApi(_) => match self.say(&command, None).await {
                     Ok(text) => text.into_bytes(),

@@ -1,8 +1,8 @@
 //! What tests share: where recorded files are, which programs are there, golden files.
 
 pub mod site;
-pub mod witness;
 pub mod sshd;
+pub mod witness;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

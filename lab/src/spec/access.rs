@@ -48,6 +48,20 @@ impl Faces {
         Faces { ssh: true, ..Faces::none() }
     }
 
+    /// The names of what is served, as fields are called here.
+    pub fn names(self) -> Vec<&'static str> {
+        let all = [
+            ("smartlic", self.smartlic),
+            ("restconf", self.restconf),
+            ("nxapi", self.nxapi),
+            ("ssh", self.ssh),
+            ("scp", self.scp),
+            ("sftp", self.sftp),
+            ("netconf", self.netconf),
+        ];
+        all.into_iter().filter(|(_, served)| *served).map(|(name, _)| name).collect()
+    }
+
     /// Whether anything is served over HTTPS.
     pub const fn https(self) -> bool {
         self.smartlic || self.restconf || self.nxapi
@@ -79,7 +93,8 @@ pub struct Ssh {
 pub enum Algorithms {
     /// As a 17.12 lists them: NIST curves and groups 14 and 16, counter modes, SHA-2 and SHA-1.
     Cisco,
-    /// As an image of ten years ago: group 14 with SHA-1, `ssh-rsa`, CBC, HMAC with SHA-1; nothing else.
+    /// As an image of ten years ago: group 14 with SHA-1, `ssh-rsa`, CBC, HMAC with SHA-1; nothing else. The host key
+    /// is an RSA key, whatever kind is set.
     Legacy,
 }
 
