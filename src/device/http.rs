@@ -4,7 +4,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, SET_
 use reqwest::{Client, Method, StatusCode};
 
 use super::budget::{Budget, Share};
-use super::{Error, Target};
+use super::{Error, Refusal, Target};
 use crate::domain::digest::Sha256;
 use crate::tls::{self, Shown, Trust};
 
@@ -67,7 +67,7 @@ impl Http {
         body: Option<Body>,
     ) -> Result<Answer, Error> {
         if let Some(status) = self.refused {
-            return Err(Error::LoginRefused { step, status });
+            return Err(Error::LoginRefused { step, refusal: Refusal::Http(status) });
         }
         if self.sent >= self.target.limits.requests_per_connection {
             self.client = None;
@@ -91,7 +91,7 @@ impl Http {
         let status = answer.status();
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
             self.refused = Some(status.as_u16());
-            return Err(Error::LoginRefused { step, status: status.as_u16() });
+            return Err(Error::LoginRefused { step, refusal: Refusal::Http(status.as_u16()) });
         }
         if let Some(cookie) = &mut self.cookie {
             cookie.take(answer.headers());

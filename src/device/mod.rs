@@ -4,23 +4,32 @@
 //! is decided by its caller; what each call writes on the device is said at the call.
 
 pub mod budget;
+mod error;
+pub mod flash;
 mod http;
+pub mod inline;
 pub mod netconf;
 pub mod nxapi;
+pub mod own_file;
 pub mod restconf;
+pub mod scp;
+pub mod sftp;
+pub mod shell;
 pub mod smartlic;
+pub mod ssh;
 pub mod yang;
 
 use std::future::Future;
 use std::time::Duration;
 
 use crate::domain::digest::Sha256;
-use crate::domain::event::{Blame, ImportForm};
+use crate::domain::event::ImportForm;
 use crate::domain::instance::{Member, Udi};
-use crate::domain::problem::{excerpt, printable};
 use crate::domain::report::read::RawReport;
 use crate::domain::state::{DeviceState, ListedReport};
 use crate::tls::Trust;
+
+pub use error::{Complaint, Error, Refusal};
 
 /// Where a device is and how to get in. Lives as long as one session.
 #[derive(Clone, Debug)]
@@ -127,108 +136,4 @@ pub trait Session: Send {
 
     /// The certificate or host key that the device showed, once it has answered with it.
     fn proven(&self) -> Option<Sha256>;
-}
-
-/// Why a session cannot go on. Each variant says whose turn it is.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("{step}: no answer from {address}: {cause}")]
-    Unreachable { step: &'static str, address: String, cause: String },
-    #[error("{step}: the device refused the login (HTTP {status}); the password is not tried again")]
-    LoginRefused { step: &'static str, status: u16 },
-    #[error("{step}: the certificate shown ({shown}) is not the pinned one ({pinned}); see `device trust`")]
-    ChangedCertificate { step: &'static str, pinned: Sha256, shown: Sha256 },
-    #[error("{step}: the certificate does not verify: {cause}")]
-    Untrusted { step: &'static str, cause: String },
-    #[error("{step}: expected {expected}, got {got}")]
-    Misbehaved { step: &'static str, expected: &'static str, got: String },
-    #[error("{step}: the answer is larger than {limit} bytes; nothing of it is kept")]
-    TooLarge { step: &'static str, limit: u64 },
-    #[error("{step}: not offered by this device (HTTP {status}): {remedy}")]
-    Unsupported { step: &'static str, status: u16, remedy: &'static str },
-    #[error("{step}: the device does not open {what}: {cause}")]
-    NotOffered { step: &'static str, what: String, cause: String },
-    /// It understood what was asked and said no: an error of its protocol, or a licensing return code.
-    #[error("{step}: the device declined ({code}): {said}")]
-    Declined { step: &'static str, kind: Decline, code: String, said: String },
-    #[error("{step}: the device answered HTTP {status}")]
-    Failed { step: &'static str, status: u16 },
-    #[error("{step}: {cause}")]
-    Ours { step: &'static str, cause: String },
-}
-
-/// What kind of no it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decline {
-    /// It does not know the operation or the node: its release is too old, or the feature is off.
-    Unknown,
-    /// The user may not.
-    Denied,
-    /// Not now.
-    Busy,
-    /// It knows the operation and could not do it.
-    Failed,
-}
-
-impl Decline {
-    /// By an `error-tag` of NETCONF and RESTCONF (RFC 6241, appendix A).
-    fn of_tag(tag: &str) -> Decline {
-        match tag {
-            "unknown-element" | "unknown-namespace" | "unknown-attribute" | "operation-not-supported" => {
-                Decline::Unknown
-            }
-            "access-denied" => Decline::Denied,
-            "in-use" | "lock-denied" | "resource-denied" => Decline::Busy,
-            _ => Decline::Failed,
-        }
-    }
-}
-
-impl Error {
-    /// A no in the device's words, made fit for one line.
-    fn declined(step: &'static str, kind: Decline, code: &str, said: &str) -> Error {
-        let line = |text: &str| printable(&excerpt(text.trim()));
-        Error::Declined { step, kind, code: line(code), said: line(said) }
-    }
-
-    /// Something else came than what should have come: how much, how it begins, and what is wrong with it.
-    fn unreadable(step: &'static str, expected: &'static str, wrong: &str, body: &[u8]) -> Error {
-        let start: String = String::from_utf8_lossy(&body[..body.len().min(60)]).escape_debug().collect();
-        let got = format!("{} bytes starting \"{start}\" ({})", body.len(), printable(&excerpt(wrong)));
-        Error::Misbehaved { step, expected, got }
-    }
-
-    /// Who must act.
-    pub fn blame(&self) -> Blame {
-        match self {
-            Error::Unreachable { .. } => Blame::Unreachable,
-            Error::LoginRefused { .. } => Blame::Refused,
-            Error::ChangedCertificate { .. } | Error::Untrusted { .. } => Blame::Untrusted,
-            Error::Misbehaved { .. } | Error::TooLarge { .. } | Error::Failed { .. } => Blame::Misbehaved,
-            Error::Unsupported { .. } | Error::NotOffered { .. } => Blame::Unsupported,
-            Error::Declined { kind, .. } => match kind {
-                Decline::Unknown => Blame::Unsupported,
-                Decline::Denied => Blame::Refused,
-                Decline::Busy | Decline::Failed => Blame::Misbehaved,
-            },
-            Error::Ours { .. } => Blame::Ours,
-        }
-    }
-
-    /// May the same thing work later without anybody acting?
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Error::Unreachable { .. } => true,
-            Error::Failed { status, .. } => *status >= 500,
-            Error::Misbehaved { .. } => true,
-            Error::Declined { kind, .. } => *kind == Decline::Busy,
-            Error::LoginRefused { .. }
-            | Error::ChangedCertificate { .. }
-            | Error::Untrusted { .. }
-            | Error::TooLarge { .. }
-            | Error::Unsupported { .. }
-            | Error::NotOffered { .. }
-            | Error::Ours { .. } => false,
-        }
-    }
 }

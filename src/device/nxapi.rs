@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::budget::Budget;
 use super::http::{self, Body, Http};
-use super::{Decline, Error, Target};
+use super::{Complaint, Error, Target};
 use crate::domain::digest::Sha256;
 
 const PATH: &str = "/ins";
@@ -83,7 +83,7 @@ impl NxApi {
         let command = format!("show file {name}");
         match self.run(step, &[&command]).await?.pop() {
             Some(Answer { text, refused: false, .. }) => Ok(text.into_bytes()),
-            Some(Answer { text, .. }) => Err(Error::declined(step, Decline::Failed, &command, &text)),
+            Some(Answer { text, .. }) => Err(Error::declined(step, Complaint::Failed, &command, &text)),
             None => Err(Error::Misbehaved { step, expected: "an answer to `show file`", got: "none".to_owned() }),
         }
     }
@@ -108,7 +108,7 @@ impl NxApi {
 }
 
 fn too_large(step: &'static str) -> Error {
-    Error::declined(step, Decline::Failed, "413", "larger than NX-API takes or gives in one piece")
+    Error::declined(step, Complaint::Failed, "413", "larger than NX-API takes or gives in one piece")
 }
 
 #[derive(Serialize)]
@@ -204,7 +204,7 @@ fn json_rpc_refusal(step: &'static str, error: &Value) -> Result<String, Error> 
         None if code == 413 => Err(too_large(step)),
         None => {
             let message = error.get("message").and_then(Value::as_str).unwrap_or("no reason given");
-            Err(Error::declined(step, Decline::Failed, &code.to_string(), message))
+            Err(Error::declined(step, Complaint::Failed, &code.to_string(), message))
         }
     }
 }
@@ -265,10 +265,10 @@ fn ins_api_answers(
             }
             (413, _) => return Err(too_large(step)),
             (500, _) => return Err(Error::Failed { step, status: 500 }),
-            (501, _) => return Err(Error::declined(step, Decline::Unknown, "501", word("msg"))),
+            (501, _) => return Err(Error::declined(step, Complaint::Unknown, "501", word("msg"))),
             _ if !word("clierror").trim().is_empty() => Err(word("clierror").to_owned()),
             (400, _) => Err(word("msg").to_owned()),
-            _ => return Err(Error::declined(step, Decline::Failed, &code.to_string(), word("msg"))),
+            _ => return Err(Error::declined(step, Complaint::Failed, &code.to_string(), word("msg"))),
         };
         let refused = text.is_err();
         let text = text.unwrap_or_else(|refusal| refusal);

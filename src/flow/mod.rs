@@ -240,7 +240,8 @@ impl House {
                     facts.push(Fact::CredentialRefused(CredentialRefused { credential, device: name() }));
                 }
             }
-            crate::device::Error::ChangedCertificate { pinned, shown, .. } => {
+            crate::device::Error::ChangedCertificate { pinned, shown, .. }
+            | crate::device::Error::ChangedHostKey { pinned, shown, .. } => {
                 let (pinned, presented) = (*pinned, *shown);
                 if known.and_then(|known| known.refused_pin) != Some(presented) {
                     facts.push(Fact::TrustRefused(TrustRefused { device: name(), pinned, presented }));
@@ -251,9 +252,16 @@ impl House {
             | crate::device::Error::Misbehaved { .. }
             | crate::device::Error::TooLarge { .. }
             | crate::device::Error::Unsupported { .. }
-            | crate::device::Error::NotOffered { .. }
             | crate::device::Error::Declined { .. }
             | crate::device::Error::Failed { .. }
+            | crate::device::Error::NoLogin { .. }
+            | crate::device::Error::NoCommonAlgorithm { .. }
+            | crate::device::Error::NotOffered { .. }
+            | crate::device::Error::CommandRefused { .. }
+            | crate::device::Error::Standby { .. }
+            | crate::device::Error::NoPrompt { .. }
+            | crate::device::Error::FileRefused { .. }
+            | crate::device::Error::NoSpace { .. }
             | crate::device::Error::Ours { .. } => {}
         }
         facts

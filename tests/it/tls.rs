@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use slp_collector::device::budget::Budget;
 use slp_collector::device::smartlic::Smartlic;
-use slp_collector::device::{Error, Limits, Login, Session, Span, Target};
+use slp_collector::device::{Error, Limits, Login, Refusal, Session, Span, Target};
 use slp_collector::domain::digest::Sha256;
 use slp_collector::tls::{Roots, Trust};
 
@@ -196,7 +196,7 @@ async fn the_first_contact_says_whom_it_met() {
 async fn a_refused_password_is_tried_once_and_redirects_are_not_followed() {
     let Some(nginx) = Nginx::start("TLSv1.2 TLSv1.3") else { return };
     let refused = nginx.session(nginx.pinned(), "wrong-password").list().await.unwrap_err();
-    assert!(matches!(refused, Error::LoginRefused { status: 401, .. }), "{refused:?}");
+    assert!(matches!(refused, Error::LoginRefused { refusal: Refusal::Http(401), .. }), "{refused:?}");
     assert!(!format!("{refused} {refused:?}").contains("wrong-password"));
     assert_eq!(nginx.requests(1).len(), 1);
 

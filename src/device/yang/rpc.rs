@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::return_code::ReturnCode;
 use super::{node, text};
-use crate::device::{Decline, Error, Usage};
+use crate::device::{Complaint, Error, Usage};
 use crate::domain::problem::{excerpt, printable};
 
 pub const LICENSING: Module =
@@ -101,14 +101,14 @@ impl Rpc {
             _ => None,
         });
         if let Some(code) = code.filter(|code| !code.is_success()) {
-            let kind = if code.is_transient() { Decline::Busy } else { Decline::Failed };
+            let complaint = if code.is_transient() { Complaint::Busy } else { Complaint::Failed };
             let said = if code.words().is_empty() { code.name.as_str() } else { code.words() };
-            return Err(Error::declined(step, kind, &code.to_string(), said));
+            return Err(Error::declined(step, complaint, &code.to_string(), said));
         }
         let result = text(node(output, "result")).unwrap_or_default();
         let lower = result.to_ascii_lowercase();
         if lower.trim_start().starts_with('%') || lower.contains("error") || lower.contains("fail") {
-            return Err(Error::declined(step, Decline::Failed, "result", result.trim()));
+            return Err(Error::declined(step, Complaint::Failed, "result", result.trim()));
         }
         Ok(())
     }
