@@ -10,6 +10,7 @@ mod daemon;
 mod fleet_loop;
 mod kill;
 mod ledger;
+mod netconf;
 mod reading;
 mod supply_chain;
 mod support;
