@@ -7,6 +7,7 @@ pub mod door;
 pub mod hostkey;
 pub mod http;
 pub mod netconf;
+mod nxapi;
 mod page;
 mod restconf;
 mod rpc;

@@ -11,6 +11,7 @@ mod fleet_loop;
 mod kill;
 mod ledger;
 mod netconf;
+mod nxapi;
 mod reading;
 mod supply_chain;
 mod support;
