@@ -13,6 +13,8 @@ mod ledger;
 mod netconf;
 mod nxapi;
 mod reading;
+mod ssh;
+mod ssh_impostor;
 mod supply_chain;
 mod support;
 mod tls;

@@ -1,6 +1,7 @@
 //! What tests share: where recorded files are, which programs are there, golden files.
 
 pub mod site;
+pub mod sshd;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
