@@ -1,11 +1,13 @@
 //! The lab by hand: one command a line in, one line out.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::face::Way;
 use crate::fault::{Fault, Scope};
 use crate::fleet::{Fleet, Handle};
 use crate::operation::{Operation, Reply};
@@ -26,7 +28,7 @@ pub enum Outcome {
 }
 
 const COMMANDS: &str = "advance DURATION | now | count DEVICE LICENCE N | close DEVICE | reload DEVICE | \
-                        fault DEVICE NAME [ARG] [on PATH] [first N] | clear DEVICE | show DEVICE | \
+                        fault DEVICE NAME [ARG] [via WAY] [on PATH] [first N] | clear DEVICE | show DEVICE | \
                         portal FILE OUTDIR | counters | quit";
 
 impl Console {
@@ -34,16 +36,28 @@ impl Console {
         Console { fleet, portal: Portal::new() }
     }
 
-    /// The fleet as an inventory: a heading, then a line a device.
+    /// The fleet as an inventory: a heading, then a line a device. A port that the device does not serve is left empty.
     pub fn inventory(&self) -> String {
-        let mut csv = String::from("name,address,port,user,password,site,pid,sn\n");
+        let mut csv = String::from(
+            "name,address,port,user,password,site,pid,sn,os,ssh_port,netconf_port,enable_password,faces\n",
+        );
         for device in self.fleet.devices() {
             let (spec, addr) = (device.spec(), device.addr());
             let (name, site, udi) = (&spec.name, &spec.site, spec.udi());
             let (user, password) = (&spec.user, &spec.password);
+            let port = |addr: Option<SocketAddr>| addr.map_or_else(String::new, |addr| addr.port().to_string());
+            let https = port(spec.faces.https().then_some(addr));
+            let enable = spec.terminal.enable.as_deref().unwrap_or_default();
             // Nothing in a spec of the lab holds a comma or a quote.
-            let _ =
-                writeln!(csv, "{name},{},{},{user},{password},{site},{},{}", addr.ip(), addr.port(), udi.pid, udi.sn);
+            let _ = write!(csv, "{name},{},{https},{user},{password},{site},{},{},", addr.ip(), udi.pid, udi.sn);
+            let _ = writeln!(
+                csv,
+                "{},{},{},{enable},{}",
+                spec.os.name(),
+                port(device.ssh_addr()),
+                port(device.netconf_addr()),
+                spec.faces.names().join("+")
+            );
         }
         csv
     }
@@ -134,15 +148,20 @@ fn seconds(text: &str) -> Result<i64, String> {
     number.checked_mul(unit).filter(|seconds| seconds.abs() < 100 * 366 * 86_400).ok_or_else(wrong)
 }
 
-/// `[ARG] [on PATH] [first N]`.
+/// `[ARG] [via WAY] [on PATH] [first N]`; a path may have several words, as a command line has.
 fn scope(words: &[&str]) -> Result<(Option<u64>, Scope), String> {
     let (mut number, mut scope, mut rest) = (None, Scope::default(), words);
     loop {
         rest = match rest {
             [] => return Ok((number, scope)),
-            ["on", path, rest @ ..] => {
-                scope.path = Some((*path).to_string());
+            ["via", way, rest @ ..] => {
+                scope.way = Some(Way::named(way).ok_or_else(|| format!("{way} is none of https, ssh, netconf"))?);
                 rest
+            }
+            ["on", rest @ ..] => {
+                let length = rest.iter().position(|word| matches!(*word, "via" | "first")).unwrap_or(rest.len());
+                scope.path = Some(rest[..length].join(" "));
+                &rest[length..]
             }
             ["first", times, rest @ ..] => {
                 scope.first = Some(times.parse().map_err(|_| format!("{times} is no number of times"))?);
@@ -182,13 +201,16 @@ mod tests {
         assert_eq!(line(&mut console, "count edge-001 dna-advantage 4"), "ok");
         assert_eq!(line(&mut console, "close edge-001"), "closed 2");
         assert_eq!(line(&mut console, "fault edge-001 cut-after 10 on /smartlic-service first 2"), "ok");
+        assert_eq!(line(&mut console, "fault edge-001 hang via ssh on show license all first 1"), "ok");
         assert_eq!(line(&mut console, "clear edge-001"), "ok");
         let shown: serde_json::Value = serde_json::from_str(&line(&mut console, "show edge-001")).unwrap();
         assert_eq!(shown["licences"][1]["count"], 4);
         let counters: serde_json::Value = serde_json::from_str(&line(&mut console, "counters")).unwrap();
         assert_eq!(counters["devices"]["edge-001"]["connections"], 0);
         assert_eq!(console.obey("quit"), Outcome::Quit);
-        assert_eq!(console.inventory().lines().count(), 2);
+        let inventory = console.inventory();
+        let row = inventory.lines().nth(1).unwrap_or_default();
+        assert!(inventory.lines().count() == 2 && row.ends_with(",ios-xe,,,,smartlic+restconf"), "{inventory}");
     }
 
     #[tokio::test]
@@ -222,6 +244,7 @@ mod tests {
             ("fault edge-001 flood", "no fault flood"),
             ("fault edge-001 flip", "flip needs a number"),
             ("fault edge-001 flip 1 2", "one word too many"),
+            ("fault edge-001 hang via telnet", "none of https, ssh"),
             ("portal /nowhere/file /nowhere", "/nowhere/file"),
         ] {
             let said = line(&mut console, command);

@@ -32,4 +32,13 @@ pub enum Way {
 
 impl Way {
     pub const ALL: [Way; 3] = [Way::Https, Way::Ssh, Way::Netconf];
+
+    pub fn named(name: &str) -> Option<Way> {
+        match name {
+            "https" => Some(Way::Https),
+            "ssh" => Some(Way::Ssh),
+            "netconf" => Some(Way::Netconf),
+            _ => None,
+        }
+    }
 }

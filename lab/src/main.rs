@@ -8,11 +8,13 @@ use jiff::Timestamp;
 use lab::console::{Console, Outcome};
 use lab::{Clock, Fleet, specs};
 
-const USAGE: &str = "usage: slp-lab [--devices N] [--seed S] [--start RFC3339] [--write FILE]";
+const USAGE: &str = "usage: slp-lab [--devices N] [--seed S] [--mixed] [--start RFC3339] [--write FILE]";
 
 struct Arguments {
     devices: usize,
     seed: u64,
+    /// All three systems and all ways in; IOS XE over HTTPS alone otherwise.
+    mixed: bool,
     start: Timestamp,
     /// Where the inventory goes; standard output when absent.
     write: Option<String>,
@@ -30,12 +32,13 @@ fn main() -> ExitCode {
 }
 
 fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let mut arguments = Arguments { devices: 10, seed: 1, start: Timestamp::now(), write: None };
+    let mut arguments = Arguments { devices: 10, seed: 1, mixed: false, start: Timestamp::now(), write: None };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value; {USAGE}"));
         match word.as_str() {
             "--devices" => arguments.devices = number(&value()?)?,
             "--seed" => arguments.seed = number(&value()?)?,
+            "--mixed" => arguments.mixed = true,
             "--start" => {
                 let text = value()?;
                 arguments.start = text.parse().map_err(|error| format!("{text} is no RFC 3339 time: {error}"))?;
@@ -56,7 +59,8 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
     let clock = Clock::at(arguments.start.as_second());
-    let specs = specs::fleet(arguments.devices, arguments.seed);
+    let fleet_of = if arguments.mixed { specs::mixed } else { specs::fleet };
+    let specs = fleet_of(arguments.devices, arguments.seed);
     let fleet = runtime.block_on(Fleet::start(specs, clock)).map_err(|error| error.to_string())?;
     let mut console = Console::new(fleet);
     let mut out = io::stdout().lock();

@@ -19,11 +19,29 @@ fn it_lists_says_ready_and_obeys() {
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "name,address,port,user,password,site,pid,sn");
-    assert!(lines[1..4].iter().all(|line| line.split(',').count() == 8));
+    let heading = "name,address,port,user,password,site,pid,sn,os,ssh_port,netconf_port,enable_password,faces";
+    assert_eq!(lines[0], heading);
+    assert!(lines[1..4].iter().all(|line| line.split(',').count() == heading.split(',').count()));
     assert_eq!(lines[4..6], ["ready", "2026-01-03T00:00:00Z"]);
     assert!(lines[6].starts_with("error: \"sing\" is no command"));
     assert_eq!(lines.len(), 7, "nothing is obeyed after quit");
+}
+
+#[test]
+fn a_mixed_fleet_has_ports_for_what_it_serves() {
+    let output = slp_lab(&["--devices", "9", "--mixed"], "");
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    for row in text.lines().skip(1).take(9) {
+        let columns: Vec<&str> = row.split(',').collect();
+        let faces: Vec<&str> = columns[12].split('+').collect();
+        assert_eq!(!columns[2].is_empty(), faces.contains(&"restconf") || faces.contains(&"nxapi"), "{row}");
+        assert_eq!(!columns[9].is_empty(), faces.contains(&"ssh"), "{row}");
+        assert_eq!(!columns[10].is_empty(), faces.contains(&"netconf"), "{row}");
+    }
+    for os in ["ios-xe", "ios-xr", "nx-os"] {
+        assert_eq!(text.lines().filter(|line| line.split(',').nth(8) == Some(os)).count(), 3);
+    }
 }
 
 #[test]

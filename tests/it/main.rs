@@ -9,6 +9,7 @@ mod config;
 mod daemon;
 mod fleet_loop;
 mod kill;
+mod lab_ssh;
 mod ledger;
 mod netconf;
 mod nxapi;

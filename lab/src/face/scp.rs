@@ -53,13 +53,12 @@ pub async fn speak(mut line: Line, command: &str) -> Ended {
 async fn send(line: &mut Line, path: &str, dropped: bool) -> io::Result<Ended> {
     agreed(line).await?;
     let os = line.station.spec.os;
-    let name = os.file(path);
-    let bytes = match name.clone().map(|name| line.station.apply(Operation::ReadFile(name))) {
+    let bytes = match os.file(path).map(|name| line.station.apply(Operation::ReadFile(name))) {
         Some(Reply::File(bytes)) => bytes,
         _ => return complain(line, &format!("scp: {path}: No such file or directory")).await,
     };
-    let name = name.unwrap_or_default();
-    let name = name.rsplit([':', '/']).next().unwrap_or_default();
+    // OpenSSH takes no other name than the last part of the path it asked for, file system and all.
+    let name = path.rsplit('/').next().unwrap_or_default();
     line.stream.write_all(format!("C0644 {} {name}\n", bytes.len()).as_bytes()).await?;
     agreed(line).await?;
     if dropped {

@@ -48,6 +48,20 @@ impl Faces {
         Faces { ssh: true, ..Faces::none() }
     }
 
+    /// The names of what is served, as fields are called here.
+    pub fn names(self) -> Vec<&'static str> {
+        let all = [
+            ("smartlic", self.smartlic),
+            ("restconf", self.restconf),
+            ("nxapi", self.nxapi),
+            ("ssh", self.ssh),
+            ("scp", self.scp),
+            ("sftp", self.sftp),
+            ("netconf", self.netconf),
+        ];
+        all.into_iter().filter(|(_, served)| *served).map(|(name, _)| name).collect()
+    }
+
     /// Whether anything is served over HTTPS.
     pub const fn https(self) -> bool {
         self.smartlic || self.restconf || self.nxapi

@@ -1,10 +1,11 @@
-//! The fleet through its sockets: real TLS and HTTP by hand, on loopback.
+//! The fleet through its sockets: real TLS, HTTP by hand and SSH, on loopback.
 
 mod client;
 mod faults;
 mod limits;
 mod restconf;
 mod service;
+mod terminal;
 
 use lab::{Clock, Fleet, Handle, Spec};
 
