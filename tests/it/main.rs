@@ -14,6 +14,7 @@ mod ledger;
 mod netconf;
 mod nxapi;
 mod reading;
+mod restconf;
 mod ssh;
 mod ssh_impostor;
 mod supply_chain;

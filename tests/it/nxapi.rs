@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lab::spec::{Faces, NxApi as Knobs};
-use lab::{Clock, Fault, Fleet, Handle, Operation, Portal, Spec, specs};
+use lab::{Clock, Fault, Fleet, Handle, Operation, Portal, Reply, Spec, specs};
 use slp_collector::device::budget::Budget;
 use slp_collector::device::nxapi::{Answer, NxApi};
 use slp_collector::device::{Error, Limits, Login, Refusal, Target};
@@ -61,6 +61,9 @@ async fn the_whole_loop_goes_by_command_lines() {
         let saved = session.run("save", &["terminal dont-ask", save]).await.unwrap();
         assert_eq!(texts(&saved), ["", ""]);
         let file = session.file("read", "bootflash:slp-1.txt").await.unwrap();
+        assert!(file.proved);
+        assert_eq!(device.apply(Operation::ReadFile("slp-1.txt".to_owned())), Reply::File(file.bytes.clone()));
+        let file = file.bytes;
         let reports = rum_file::read(&file).unwrap();
         assert!(reports.problems.is_whole() && !reports.reports.is_empty());
 
@@ -88,7 +91,7 @@ async fn a_refused_command_reads_as_on_a_terminal() {
         assert!(answers[1].text.contains("% Invalid command"), "{answers:?}");
         assert_eq!(answers[1].command, "license smart frobnicate");
         let error = session.file("read", "bootflash:absent").await.unwrap_err();
-        assert!(matches!(error, Error::Declined { .. } | Error::Misbehaved { .. }), "{error}");
+        assert!(matches!(error, Error::FileRefused { .. }), "{error}");
         for bad in ["show a\nreload", " ", ""] {
             assert!(matches!(session.run("ask", &[bad]).await, Err(Error::Ours { .. })), "{bad:?}");
         }

@@ -41,7 +41,10 @@ async fn real_ssh_carries_it() {
         let (ssh, netconf) = over_ssh(&device).await;
         let mut session = IosXe::new(netconf);
         session.save_usage(Usage::All, "bootflash:all.xml").await.unwrap();
-        let (identity, state) = session.state().await.unwrap();
+        // In a task of its own, as polls are.
+        let told = tokio::spawn(async move { (session.state().await, session) });
+        let (told, mut session) = told.await.unwrap();
+        let (identity, state) = told.unwrap();
         assert_eq!(identity.unwrap().hostname.as_deref(), Some("core-001"));
         assert!(!state.rum_ids.is_empty() && !state.trust_codes.is_empty());
         session.delete("flash:all.xml").await.unwrap();

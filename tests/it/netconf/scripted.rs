@@ -104,6 +104,17 @@ async fn answers_are_held_to_the_rules() {
 }
 
 #[tokio::test]
+async fn a_release_before_files_is_not_asked_for_one() {
+    let module = "http://cisco.com/ns/yang/cisco-smart-license?module=cisco-smart-license&amp;revision=2019-07-01";
+    let hello = HELLO.replace("</capabilities>", &format!("<capability>{module}</capability></capabilities>"));
+    let mut session = IosXe::new(hearing(hello.as_bytes()).await.unwrap());
+    let error = session.save_usage(Usage::All, "flash:a").await.unwrap_err();
+    assert!(matches!(error, Error::NotOffered { .. }) && error.to_string().contains("17.4.1"), "{error}");
+    // Files of the device need another model, of which a hello tells nothing.
+    assert!(matches!(session.delete("flash:a").await, Err(Error::Unreachable { .. })));
+}
+
+#[tokio::test]
 async fn a_dropped_question_ends_the_session() {
     let mut session = hearing(HELLO.as_bytes()).await.unwrap();
     let question = session.rpc("ask", "<get/>");
