@@ -1,5 +1,5 @@
-//! The ways a device can be reached: HTTPS with Cisco's licensing service and RESTCONF on it, SSH with the command line
-//! and two ways to copy files, and an SSH port for NETCONF.
+//! The ways a device can be reached: HTTPS with Cisco's licensing service, RESTCONF and NX-API on it, SSH with the command
+//! line and two ways to copy files, and an SSH port for NETCONF.
 
 pub mod certificate;
 pub mod counters;

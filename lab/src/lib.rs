@@ -22,20 +22,21 @@
 //! `CurrentUsageRequested` and `ProductReload`; `clock_change_delta`; members with roles; the states of a report; the
 //! default policy's numbers; that an acknowledgement and not a report moves the deadline, by the smallest number that
 //! is not 0 over the classes in use; paths, methods, logins and the keys `usage` and `usage_list` of the licensing
-//! service; the model behind RESTCONF; 25 requests a connection and 180 s idle and life; self-signed certificates
-//! that may have expired; the elements of an answer file; the nesting and names of the bundle; error names and numbers.
+//! service; the models behind RESTCONF and NETCONF, with their RPCs; framing and errors of NETCONF; the shapes of
+//! NX-API; 25 requests a connection and 180 s idle and life; self-signed certificates that may have expired; the elements of an answer file; the nesting and names of the bundle; error names and numbers.
 //!
 //! *Inferred:* that a fetch over REST counts as requested; that an acknowledged report's body is dropped; the
 //! first-report rule counted from the first use or the policy's installation; spellings of some enumeration values;
 //! that a policy alone moves "last acknowledgement received"; that the second schema names a close reason at every
-//! close; the order of elements in a saved usage file; that the answer bundle holds no manifest.
+//! close; that NX-API takes licensing commands, and the HTTP status of one refused; that IOS XR tells usage over NETCONF;
+//! the order of elements in a saved usage file; that the answer bundle holds no manifest.
 //!
 //! *Invented by the lab:* the JSON inside `smartLicenseRumAck`; every signature's making; the elements of
 //! `/list` (four shapes to choose from); error bodies and statuses of the licensing service; the text of report
 //! keys; which body form an import takes (three to choose from); that a chain whose count is 0 sleeps after a
 //! close; that no deadline is stated where no acknowledgement is required; that a device with an account's id
-//! has a trust code; reports that close by themselves; the telemetry rows; the portal's strictness and the
-//! wording of its refusals.
+//! has a trust code; the texts of `result` that copying and deleting answer, and what becomes of a URL; reports that
+//! close by themselves; the telemetry rows; the portal's strictness and the wording of its refusals.
 
 pub mod account;
 pub mod answer;

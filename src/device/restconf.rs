@@ -16,7 +16,7 @@ const STATE: &str = "/restconf/data/cisco-smart-license:licensing/state";
 const HOSTNAME: &str = "/restconf/data/Cisco-IOS-XE-native:native/hostname";
 const VERSION: &str = "/restconf/data/Cisco-IOS-XE-native:native/version";
 const NO_RESTCONF: &str = "needs `restconf` on the device";
-const NO_RPC: &str = "needs IOS XE 17.4.1 or later";
+const NO_RPC: &str = "needs `restconf` on the device and IOS XE 17.4.1 or later";
 
 /// RESTCONF with one device, over a connection of its own.
 pub struct Restconf {

@@ -6,7 +6,6 @@ mod scripted;
 use std::time::Duration;
 
 use lab::spec::{Netconf as Knobs, StateModel};
-use lab::system::System;
 use lab::{Clock, Fault, Fleet, Handle, Operation, Portal, Reply, Scope, Spec, specs};
 use slp_collector::device::budget::Budget;
 use slp_collector::device::netconf::Netconf;
@@ -204,7 +203,7 @@ async fn a_flipped_bit_is_an_error_or_harmless() {
 
 #[tokio::test]
 async fn ios_xr_tells_what_its_models_have() {
-    let (fleet, device) = fleet_of(Spec { os: System::IosXr, ..specs::router("core-001") }).await;
+    let (fleet, device) = fleet_of(specs::xr("core-001")).await;
     fleet.clock().advance(DAY);
     let netconf = session(&device, limits()).await.unwrap();
     assert_eq!(netconf.framing(), Framing::Chunked);
@@ -214,7 +213,7 @@ async fn ios_xr_tells_what_its_models_have() {
     let own = device.spec().udi();
     assert_eq!(identity.map(|identity| (identity.os, identity.udi.sn)), Some(("ios-xr", own.sn.clone())));
     assert_eq!(state.model, Model::Slp);
-    assert_eq!(state.transport.unwrap().kind.as_deref(), Some("off"));
+    assert_eq!(state.transport.unwrap().kind.as_deref(), Some("cslu"));
     let counted: Vec<_> = state.licenses.iter().map(|license| (license.name.clone(), license.count)).collect();
     let truth = device.state().licences.into_iter().map(|licence| (Some(licence.name), Some(u64::from(licence.count))));
     assert_eq!(counted, truth.collect::<Vec<_>>());

@@ -1,5 +1,7 @@
 //! NX-API against the lab's switch: both forms, the cookie, refusals, and what goes wrong on the way.
 
+mod recorded;
+
 use std::time::Duration;
 
 use lab::spec::{Faces, NxApi as Knobs};
@@ -10,8 +12,6 @@ use slp_collector::device::{Error, Limits, Login, Refusal, Target};
 use slp_collector::domain::event::Blame;
 use slp_collector::domain::rum_file;
 use slp_collector::tls::Trust;
-
-use crate::support;
 
 const T0: i64 = 1_767_225_600;
 const DAY: i64 = 86_400;
@@ -163,22 +163,4 @@ async fn what_goes_wrong_is_told_apart() {
     };
     let error = session(&plain).run("ask", &["show hostname"]).await.unwrap_err();
     assert!(error.to_string().contains("needs `feature nxapi`"), "{error}");
-}
-
-/// Recorded answers of real switches, and what was drafted after them.
-#[tokio::test]
-async fn recorded_answers_have_the_shapes_that_are_read() {
-    let Some(captures) = support::captures() else { return };
-    let json = |name: &str| -> serde_json::Value {
-        serde_json::from_slice(&std::fs::read(captures.join(name)).unwrap()).unwrap()
-    };
-    let (_fleet, device) = switch(Knobs::default()).await;
-    let request = json("drafts/nxos/nxapi_jsonrpc_cli_ascii_request.json");
-    assert_eq!(request[0]["method"], "cli_ascii");
-    let mut session = session(&device);
-    let refused = json("nxos/nxapi/jsonrpc_bogus_command__response.json");
-    let answers = session.run("ask", &["bogus command"]).await.unwrap();
-    assert!(answers[0].refused);
-    let recorded = refused["error"]["data"]["msg"].as_str().unwrap().trim_start_matches("% ").trim();
-    assert!(answers[0].text.contains(recorded), "{answers:?}");
 }

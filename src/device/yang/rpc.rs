@@ -115,17 +115,23 @@ impl Rpc {
 }
 
 fn file_path<'a>(step: &'static str, path: &'a str) -> Result<&'a str, Error> {
+    let path = plain(step, path)?;
     if path.chars().count() > LONGEST_PATH {
         let cause =
             format!("{} is longer than the {LONGEST_PATH} characters a device takes", printable(&excerpt(path)));
         return Err(Error::Ours { step, cause });
     }
-    plain(step, path)
+    Ok(path)
 }
 
 fn plain<'a>(step: &'static str, path: &'a str) -> Result<&'a str, Error> {
     if path.is_empty() || path.chars().any(char::is_control) {
         return Err(Error::Ours { step, cause: format!("{:?} is no path of a device", excerpt(path)) });
+    }
+    // A device repeats a path in its complaints, and those go into logs.
+    let authority = path.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return Err(Error::Ours { step, cause: "a URL with a login in it is not sent".to_owned() });
     }
     Ok(path)
 }
@@ -158,6 +164,8 @@ mod tests {
         for path in [String::new(), "x".repeat(128), "flash:a\nb".to_owned()] {
             assert!(matches!(Rpc::import_file(&path), Err(Error::Ours { .. })), "{path:?}");
         }
+        let error = Rpc::copy("flash:a", "scp://slp:hidden@collector/a").unwrap_err();
+        assert!(!format!("{error:?}").contains("hidden"), "{error}");
         assert!(Rpc::copy(&format!("https://collector/{}", "x".repeat(200)), "flash:a").is_ok());
     }
 
