@@ -23,7 +23,8 @@
 //! default policy's numbers; that an acknowledgement and not a report moves the deadline, by the smallest number that
 //! is not 0 over the classes in use; paths, methods, logins and the keys `usage` and `usage_list` of the licensing
 //! service; the models behind RESTCONF and NETCONF, with their RPCs; framing and errors of NETCONF; the shapes of
-//! NX-API; 25 requests a connection and 180 s idle and life; self-signed certificates that may have expired; the elements of an answer file; the nesting and names of the bundle; error names and numbers.
+//! NX-API; 25 requests a connection and 180 s idle and life; self-signed certificates that may have expired; the
+//! elements of an answer file; the nesting and names of the bundle; error names and numbers.
 //!
 //! *Inferred:* that a fetch over REST counts as requested; that an acknowledged report's body is dropped; the
 //! first-report rule counted from the first use or the policy's installation; spellings of some enumeration values;

@@ -40,7 +40,10 @@ async fn over<T>(
 ) -> Result<T, Error> {
     let mut channel = ssh.exec(command).await?;
     let outcome = timeout(limits.time, transfer(&mut channel)).await;
-    let ending = channel.close().await;
+    let ending = match &outcome {
+        Ok(Err(Failure::Lost(_) | Failure::TooLarge(_))) | Err(_) => channel.close().await,
+        Ok(Ok(_) | Err(Failure::Refused(_) | Failure::Silent | Failure::Foreign(_))) => channel.finish().await,
+    };
     let unreachable = |cause: String| Error::Unreachable { step, address: ssh.address().to_owned(), cause };
     let path = || command.get("scp -f ".len()..).unwrap_or_default().to_owned();
     match outcome {

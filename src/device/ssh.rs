@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use russh::client::{self, AuthResult, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::{Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg};
-use russh::{Disconnect, MethodKind, MethodSet};
+use russh::{ChannelOpenFailure, Disconnect, MethodKind, MethodSet};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -28,6 +28,10 @@ use algorithms::{no_common_algorithm, preferred};
 pub use channel::{Channel, Ending};
 use peer::{Line, Notes, Peer, shortened};
 pub use terms::{HostPin, HostTrust, Negotiated, SshLimits, SshLogin, SshTarget};
+
+/// How wide and high a terminal is asked for, so that paging and wrapping have the least to do.
+pub(super) const COLUMNS: u16 = 511;
+pub(super) const ROWS: u16 = 1000;
 
 const CONNECT: &str = "connect over SSH";
 const LOGIN: &str = "log in over SSH";
@@ -76,7 +80,8 @@ impl Ssh {
             match ssh.log_in(&target.login, key, &notes).await {
                 Ok(()) => Ok(ssh),
                 Err(error) => {
-                    ssh.close().await;
+                    // No farewell: in the middle of a login russh would wait for the next answer.
+                    drop((ssh.handle.take(), ssh.cut.take()));
                     Err(error)
                 }
             }
@@ -98,10 +103,10 @@ impl Ssh {
         &self.address
     }
 
-    /// A login shell on a terminal so wide and high that paging and wrapping have the least to do.
+    /// A login shell on a terminal.
     pub async fn shell(&self) -> Result<Channel, Error> {
         self.open("open a shell", "a shell", async |mut channel: Channel| {
-            channel.half().request_pty(true, "vt100", 511, 1000, 0, 0, &[]).await.map_err(to_io)?;
+            channel.half().request_pty(true, "vt100", COLUMNS.into(), ROWS.into(), 0, 0, &[]).await.map_err(to_io)?;
             channel.granted("a terminal").await?;
             channel.half().request_shell(true).await.map_err(to_io)?;
             channel.granted("a shell").await?;
@@ -148,6 +153,10 @@ impl Ssh {
         let opening = async {
             let channel = match handle.channel_open_session().await {
                 Ok(channel) => Channel::new(channel),
+                // All its lines are taken; that passes.
+                Err(russh::Error::ChannelOpenFailure(reason @ ChannelOpenFailure::ResourceShortage)) => {
+                    return Err(unreachable(format!("it opens no channel: {reason:?}")));
+                }
                 Err(russh::Error::ChannelOpenFailure(reason)) => {
                     return Err(Error::NotOffered { step, what: what.to_owned(), cause: format!("{reason:?}") });
                 }
@@ -270,6 +279,12 @@ async fn rsa_hash(handle: &Handle<Peer>, key: &PrivateKey, negotiated: &Negotiat
     }
 }
 
+/// As against one that wants a token's code or a new password.
+fn is_for_the_password(prompt: &str) -> bool {
+    let prompt = prompt.to_lowercase();
+    prompt.trim().is_empty() || prompt.contains("passw") && !prompt.contains("new")
+}
+
 /// Keyboard-interactive: one hidden prompt is answered, once. Anything else needs a person.
 async fn answer_prompts(
     handle: &mut Handle<Peer>,
@@ -292,7 +307,7 @@ async fn answer_prompts(
             [] => Vec::new(),
             // Some devices answer a wrong password by asking for it again.
             [prompt] if !prompt.echo && answered => return Err(refused("keyboard-interactive", &MethodSet::empty())),
-            [prompt] if !prompt.echo => {
+            [prompt] if !prompt.echo && is_for_the_password(&prompt.prompt) => {
                 answered = true;
                 vec![password.to_owned()]
             }
@@ -322,6 +337,7 @@ fn configuration(target: &SshTarget) -> client::Config {
         // Small, so that many sessions fit into little memory.
         window_size: 256 << 10,
         maximum_packet_size: 32 << 10,
+        channel_buffer_size: 16,
         inactivity_timeout: Some(target.limits.silence),
         keepalive_interval: Some(target.limits.silence / 3),
         keepalive_max: 2,

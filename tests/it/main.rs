@@ -16,6 +16,7 @@ mod nxapi;
 mod reading;
 mod restconf;
 mod ssh;
+mod ssh_fakenos;
 mod ssh_impostor;
 mod supply_chain;
 mod support;

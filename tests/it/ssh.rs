@@ -23,12 +23,12 @@ async fn printed(ssh: &Ssh, command: &str) -> (String, Option<u32>) {
     let mut channel = ssh.exec(command).await.unwrap();
     let mut text = String::new();
     channel.read_to_string(&mut text).await.unwrap();
-    (text, channel.close().await.exit)
+    (text, channel.finish().await.exit)
 }
 
 #[tokio::test]
 async fn modern_algorithms_come_first_and_everything_is_told() {
-    let Some(sshd) = Sshd::start(&[], MODERN) else { return };
+    let Some(mut sshd) = Sshd::start(&[], MODERN).await else { return };
     let ssh = Ssh::connect(&sshd.target()).await.unwrap();
     let agreed = ssh.negotiated().clone();
     assert!(agreed.server.starts_with("SSH-2.0-OpenSSH_"), "{agreed:?}");
@@ -41,14 +41,14 @@ async fn modern_algorithms_come_first_and_everything_is_told() {
     // The connection serves one channel after another.
     assert_eq!(printed(&ssh, "echo again").await, ("again\n".to_owned(), Some(0)));
     ssh.close().await;
-    let log = sshd.connection();
+    let log = sshd.connection().await;
     assert!(log.contains("Accepted publickey"), "{log}");
     assert_eq!(log.matches("method publickey").count(), 2, "asked, then signed: {log}");
 }
 
 #[tokio::test]
 async fn the_old_set_is_spoken_where_nothing_else_is() {
-    let Some(sshd) = Sshd::start(&[], OLD) else { return };
+    let Some(sshd) = Sshd::start(&[], OLD).await else { return };
     for key in ["user", "user-rsa"] {
         let login = sshd.login(key);
         let ssh = Ssh::connect(&SshTarget { login, ..sshd.target() }).await.unwrap();
@@ -63,16 +63,28 @@ async fn the_old_set_is_spoken_where_nothing_else_is() {
         ssh.close().await;
     }
     let only_cbc = OLD.replace(",aes128-ctr", "");
-    let Some(sshd) = Sshd::start(&[], &only_cbc) else { return };
+    let Some(sshd) = Sshd::start(&[], &only_cbc).await else { return };
     let ssh = Ssh::connect(&sshd.target()).await.unwrap();
     assert_eq!(ssh.negotiated().cipher, "aes128-cbc");
     assert_eq!(printed(&ssh, "head -c 300000 /dev/zero | tr '\\0' x").await.0.len(), 300_000);
     ssh.close().await;
 }
 
+/// Long after it was wise, 1024 bits were what `crypto key generate rsa` proposed.
+#[tokio::test]
+async fn a_short_rsa_host_key_is_taken() {
+    let Some(sshd) = Sshd::start(&[], &OLD.replace("FOLDER/rsa", "FOLDER/short-rsa\nRequiredRSASize 1024")).await
+    else {
+        return;
+    };
+    let ssh = Ssh::connect(&sshd.target()).await.unwrap();
+    assert_eq!(ssh.negotiated().openssh_fingerprint(), sshd.fingerprint("short-rsa"));
+    ssh.close().await;
+}
+
 #[tokio::test]
 async fn an_rsa_user_key_signs_as_the_server_likes() {
-    let Some(sshd) = Sshd::start(&[], MODERN) else { return };
+    let Some(sshd) = Sshd::start(&[], MODERN).await else { return };
     let ssh = Ssh::connect(&SshTarget { login: sshd.login("user-rsa"), ..sshd.target() }).await.unwrap();
     assert_eq!(printed(&ssh, "echo rsa").await.0, "rsa\n");
     ssh.close().await;
@@ -83,7 +95,7 @@ async fn the_weakest_set_must_be_asked_for() {
     for (weak, kind) in
         [("KexAlgorithms diffie-hellman-group1-sha1\n", "key exchange"), ("Ciphers 3des-cbc\n", "cipher")]
     {
-        let Some(sshd) = Sshd::start(&[], &format!("HostKey FOLDER/rsa\n{weak}")) else { return };
+        let Some(sshd) = Sshd::start(&[], &format!("HostKey FOLDER/rsa\n{weak}")).await else { return };
         let error = Ssh::connect(&sshd.target()).await.unwrap_err();
         let Error::NoCommonAlgorithm { kind: told, theirs, remedy, .. } = &error else { panic!("{error:?}") };
         assert_eq!(*told, kind);
@@ -93,7 +105,8 @@ async fn the_weakest_set_must_be_asked_for() {
         assert!(!ssh.negotiated().outdated().is_empty());
         ssh.close().await;
     }
-    let Some(sshd) = Sshd::start(&[], "HostKey FOLDER/rsa\nMACs umac-64@openssh.com\nCiphers aes128-ctr\n") else {
+    let Some(sshd) = Sshd::start(&[], "HostKey FOLDER/rsa\nMACs umac-64@openssh.com\nCiphers aes128-ctr\n").await
+    else {
         return;
     };
     let error = Ssh::connect(&sshd.target()).await.unwrap_err();
@@ -102,31 +115,33 @@ async fn the_weakest_set_must_be_asked_for() {
 
 #[tokio::test]
 async fn a_pinned_key_is_found_again_and_another_one_stops_before_the_login() {
-    let Some(sshd) = Sshd::start(&[], MODERN) else { return };
-    let learnt = |kind: &'static str| {
+    let Some(mut sshd) = Sshd::start(&[], MODERN).await else { return };
+    let [rsa, ed25519] = ["rsa", "ed25519"].map(|kind| {
         let told = sshd.fingerprint(kind);
         let digest = data_encoding::BASE64_NOPAD.decode(told.strip_prefix("SHA256:").unwrap().as_bytes()).unwrap();
         Sha256(digest.try_into().unwrap())
-    };
+    });
     // The server would rather show its Ed25519 key; the pin's type brings the RSA one.
-    let pin = HostPin { fingerprint: learnt("rsa"), key_type: Some("ssh-rsa".to_owned()) };
+    let pin = HostPin { fingerprint: rsa, key_type: Some("ssh-rsa".to_owned()) };
     let pinned = SshTarget { trust: HostTrust::Pinned(pin.clone()), ..sshd.target() };
     let ssh = Ssh::connect(&pinned).await.unwrap();
     assert_eq!(ssh.negotiated().host_key_algorithm, "rsa-sha2-512");
     assert_eq!(ssh.negotiated().pin(), pin);
     ssh.close().await;
-    assert!(sshd.connection().contains("userauth-request"));
+    assert!(sshd.connection().await.contains("userauth-request"));
     let other = HostPin { fingerprint: Sha256::of(b"another"), key_type: None };
     let error = Ssh::connect(&SshTarget { trust: HostTrust::Pinned(other), ..sshd.target() }).await.unwrap_err();
     let Error::ChangedHostKey { pinned, shown, algorithm, .. } = &error else { panic!("{error:?}") };
-    assert_eq!((*pinned, *shown, algorithm.as_str()), (Sha256::of(b"another"), learnt("ed25519"), "ssh-ed25519"));
-    let log = sshd.connection();
+    assert_eq!((*pinned, *shown, algorithm.as_str()), (Sha256::of(b"another"), ed25519, "ssh-ed25519"));
+    let log = sshd.connection().await;
     assert!(log.contains("KEX") && !log.contains("userauth-request"), "{log}");
 }
 
 #[tokio::test]
 async fn a_refused_key_is_offered_once_and_the_password_is_kept() {
-    let Some(sshd) = Sshd::start(&[], &format!("{MODERN}AuthorizedKeysFile none\nPasswordAuthentication yes\n")) else {
+    let Some(mut sshd) =
+        Sshd::start(&[], &format!("{MODERN}AuthorizedKeysFile none\nPasswordAuthentication yes\n")).await
+    else {
         return;
     };
     let login = SshLogin { password: Some("right".to_owned()), ..sshd.login("user") };
@@ -134,7 +149,7 @@ async fn a_refused_key_is_offered_once_and_the_password_is_kept() {
     let Error::LoginRefused { refusal: Refusal::Ssh { method, offered }, .. } = &error else { panic!("{error:?}") };
     assert_eq!(*method, "public key");
     assert_eq!(offered, &["publickey", "password"]);
-    let log = sshd.connection();
+    let log = sshd.connection().await;
     assert_eq!((log.matches("method publickey").count(), log.matches("method password").count()), (1, 0), "{log}");
     let nothing = SshLogin { username: "nobody".to_owned(), ..SshLogin::default() };
     let error = Ssh::connect(&SshTarget { login: nothing, ..sshd.target() }).await.unwrap_err();
@@ -164,17 +179,22 @@ async fn a_password_is_sent_once() {
     let configuration = format!("{MODERN}PasswordAuthentication yes\n");
     let files = [("shadow", shadow.join("\n") + "\n")];
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    let Some(sshd) = Sshd::start_within(&["unshare", "-m", "sh", "-c", bind], &files, &configuration) else { return };
-    let login =
-        |password: &str| SshLogin { private_key: None, password: Some(password.to_owned()), ..sshd.login("user") };
+    let Some(mut sshd) = Sshd::start_within(&["unshare", "-m", "sh", "-c", bind], &files, &configuration).await else {
+        return;
+    };
+    let login = |password: &str| SshLogin {
+        username: "root".to_owned(),
+        password: Some(password.to_owned()),
+        private_key: None,
+    };
     let ssh = Ssh::connect(&SshTarget { login: login("right password"), ..sshd.target() }).await.unwrap();
     assert_eq!(printed(&ssh, "echo in").await.0, "in\n");
     ssh.close().await;
-    assert!(sshd.connection().contains("Accepted password"));
+    assert!(sshd.connection().await.contains("Accepted password"));
     let error = Ssh::connect(&SshTarget { login: login("wrong password"), ..sshd.target() }).await.unwrap_err();
     assert!(matches!(&error, Error::LoginRefused { refusal: Refusal::Ssh { method: "password", .. }, .. }));
     assert!(!format!("{error} {error:?}").contains("wrong password"));
-    let log = sshd.connection();
+    let log = sshd.connection().await;
     assert_eq!(log.matches("Failed password").count(), 1, "{log}");
 }
 
@@ -210,9 +230,9 @@ while IFS= read -r line; do
 done
 "#;
 
-fn played() -> Option<Sshd> {
+async fn played() -> Option<Sshd> {
     let force = format!("{MODERN}ForceCommand bash FOLDER/device\n");
-    Sshd::start(&[("device", DEVICE)], &force)
+    Sshd::start(&[("device", DEVICE)], &force).await
 }
 
 async fn shell(ssh: &Ssh) -> Shell<slp_collector::device::ssh::Channel> {
@@ -223,7 +243,7 @@ async fn shell(ssh: &Ssh) -> Shell<slp_collector::device::ssh::Channel> {
 
 #[tokio::test]
 async fn a_conversation_goes_through_a_real_terminal() {
-    let Some(sshd) = played() else { return };
+    let Some(mut sshd) = played().await else { return };
     let ssh = Ssh::connect(&sshd.target()).await.unwrap();
     let mut shell = shell(&ssh).await;
     assert_eq!(shell.prompt(), "r1#");
@@ -235,13 +255,13 @@ async fn a_conversation_goes_through_a_real_terminal() {
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     shell.close().await;
     ssh.close().await;
-    let log = sshd.connection();
+    let log = sshd.connection().await;
     assert!(log.contains("Received disconnect"), "{log}");
 }
 
 #[tokio::test]
 async fn a_file_is_read_inline_and_proved_and_only_ours_is_deleted() {
-    let Some(sshd) = played() else { return };
+    let Some(sshd) = played().await else { return };
     let path = sshd.folder.path().to_str().unwrap().to_owned() + "/";
     let folder = Folder::try_from(path.as_str()).unwrap();
     let ssh = Ssh::connect(&sshd.target()).await.unwrap();
@@ -262,7 +282,7 @@ async fn a_file_is_read_inline_and_proved_and_only_ours_is_deleted() {
 
 #[tokio::test]
 async fn files_go_both_ways_over_scp_and_sftp() {
-    let Some(sshd) = Sshd::start(&[], &format!("{MODERN}Subsystem sftp internal-sftp\n")) else { return };
+    let Some(mut sshd) = Sshd::start(&[], &format!("{MODERN}Subsystem sftp internal-sftp\n")).await else { return };
     let path = sshd.folder.path().to_str().unwrap().to_owned() + "/";
     let folder = Folder::try_from(path.as_str()).unwrap();
     let ssh = Ssh::connect(&sshd.target()).await.unwrap();
@@ -297,7 +317,7 @@ async fn files_go_both_ways_over_scp_and_sftp() {
     assert!(matches!(error, Error::FileRefused { .. }), "{error:?}");
     sftp.close().await;
     ssh.close().await;
-    sshd.connection();
+    sshd.connection().await;
 }
 
 #[tokio::test]
@@ -305,7 +325,9 @@ async fn what_a_server_has_not_is_told() {
     let Some(sshd) = Sshd::start(
         &[("device", "echo 'Administratively disabled.'")],
         &format!("{MODERN}ForceCommand sh FOLDER/device\n"),
-    ) else {
+    )
+    .await
+    else {
         return;
     };
     let ssh = Ssh::connect(&sshd.target()).await.unwrap();

@@ -32,7 +32,8 @@ pub fn peer(program: &str, probe: &[&str]) -> Option<Command> {
     }
 }
 
-fn required(what: &str) -> bool {
+/// Does `SLP_REQUIRE` name it?
+pub fn required(what: &str) -> bool {
     std::env::var("SLP_REQUIRE").is_ok_and(|words| words.split([',', ' ']).any(|word| word == what))
 }
 

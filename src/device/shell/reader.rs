@@ -2,6 +2,7 @@
 //!
 //! Pure: it is fed with bytes and says what to send back.
 
+use super::super::ssh::{COLUMNS, ROWS};
 use super::manner::Manner;
 
 /// The longest escape sequence that is understood; a longer one is dropped like any other.
@@ -9,10 +10,6 @@ const LONGEST_ESCAPE: usize = 64;
 
 /// How far into an answer the echo of its command is looked for, in bytes.
 const ECHO_WITHIN: usize = 16 << 10;
-
-/// How wide and high the terminal claims to be.
-pub(in super::super) const COLUMNS: u16 = 511;
-pub(in super::super) const ROWS: u16 = 1000;
 
 /// Reads one answer.
 pub struct Reader {

@@ -105,11 +105,11 @@ impl Channel {
         }
     }
 
-    /// Closes it and waits, for a short time, until the device has closed it too. Many devices have
-    /// one channel a connection, or few, so the next one must not overtake this.
-    pub async fn close(mut self) -> Ending {
-        let leaving = async {
-            drop(self.half.close().await);
+    /// Says that nothing more comes, waits a short time for the far end to end by itself, and closes.
+    /// For programs that end: their exit status comes last.
+    pub async fn finish(mut self) -> Ending {
+        let ending = async {
+            drop(self.half.eof().await);
             while !self.ended {
                 match std::future::poll_fn(|cx| self.reading.poll(cx)).await {
                     Some(ChannelMsg::Close) | None => self.ended = true,
@@ -117,8 +117,18 @@ impl Channel {
                 }
             }
         };
-        drop(timeout(FAREWELL, leaving).await);
-        self.ended = true;
+        drop(timeout(FAREWELL, ending).await);
+        self.close().await
+    }
+
+    /// Closes it at once, whatever the far end does. What is sent on the connection afterwards comes
+    /// after the close, so the next channel does not overtake it.
+    pub async fn close(mut self) -> Ending {
+        if !self.ended {
+            // russh forgets a channel that it has closed, so there is no answer to wait for.
+            // Where the queue is full because nobody reads, dropping the reading half makes room: see `drop`.
+            self.ended = timeout(FAREWELL, self.half.close()).await.is_ok();
+        }
         self.ending()
     }
 

@@ -1,6 +1,7 @@
 //! Peers that are not ours: `ncclient` against the lab's server, our client against PyPI's `netconf`; and our client
 //! against the lab over real SSH.
 
+use std::ffi::OsString;
 use std::process::Stdio;
 
 use lab::spec::{Faces, HostKey};
@@ -73,21 +74,39 @@ async fn a_port_without_netconf_says_so() {
 }
 
 /// Python with the packages that `.ci/run` puts there.
-fn python(package: &str) -> Option<std::process::Command> {
-    let program = std::env::var("SLP_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    support::peer(&program, &["-c", &format!("import {package}")])
+fn python() -> Option<OsString> {
+    let python = std::env::var_os("SLP_PYTHON");
+    if python.is_none() {
+        assert!(!support::required("python"), "SLP_REQUIRE asks for python, but SLP_PYTHON is not set");
+        println!("skipped: SLP_PYTHON is not set");
+    }
+    python
+}
+
+/// `unshare` with what it takes to get a network of one's own, for root and for others.
+async fn apart() -> Option<Command> {
+    for flags in [&["-n"][..], &["-r", "-n"]] {
+        let mut command = Command::new("unshare");
+        command.args(flags);
+        let mut probe = Command::new("unshare");
+        if probe.args(flags).arg("true").output().await.is_ok_and(|output| output.status.success()) {
+            return Some(command);
+        }
+    }
+    println!("skipped: no network of its own can be had");
+    None
 }
 
 #[tokio::test]
 async fn ncclient_finds_its_way_in_the_labs_server() {
-    let Some(python) = python("ncclient") else { return };
+    let Some(python) = python() else { return };
     for (base_1_1, host_key) in [(true, HostKey::Ed25519), (false, HostKey::Rsa)] {
         let mut spec = specs::switch("edge-001");
         spec.netconf = Knobs { base_1_1, chunk: 50, ..Knobs::default() };
         spec.ssh.host_key = host_key;
         let (fleet, device) = listening(spec).await;
         fleet.clock().advance(DAY);
-        let mut client = Command::new(python.get_program());
+        let mut client = Command::new(&python);
         client.args(["-c", include_str!("client.py"), &device.netconf_addr().unwrap().port().to_string()]);
         client.args([device.user(), device.password()]).stdin(Stdio::null()).kill_on_drop(true);
         let output = tokio::time::timeout(PATIENCE, client.output()).await.unwrap().unwrap();
@@ -105,16 +124,13 @@ async fn ncclient_finds_its_way_in_the_labs_server() {
 
 #[tokio::test]
 async fn our_client_finds_its_way_in_another_server() {
-    let Some(python) = python("netconf") else { return };
-    // That server listens on every interface, so it gets a network of its own.
-    if support::peer("unshare", &["-n", "true"]).is_none() {
-        return;
-    }
+    let Some(python) = python() else { return };
+    // That server listens on every interface.
+    let Some(mut server) = apart().await else { return };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let mut server = Command::new("unshare")
-        .arg("-n")
-        .arg(python.get_program())
+    let mut server = server
+        .arg(python)
         .args(["-c", include_str!("server.py")])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

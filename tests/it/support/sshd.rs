@@ -3,11 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use slp_collector::device::ssh::{HostTrust, SshLimits, SshLogin, SshTarget};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 /// It starts itself anew for each connection, so it must be called by its whole path.
 const SSHD: &str = "/usr/sbin/sshd";
@@ -18,19 +19,19 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct Sshd {
     pub folder: TempDir,
     server: Child,
-    log: mpsc::Receiver<String>,
+    log: mpsc::UnboundedReceiver<String>,
     port: u16,
     user: String,
 }
 
 impl Sshd {
     /// `FOLDER` in the configuration is where its files are. `None` where there is no sshd.
-    pub fn start(files: &[(&str, &str)], configuration: &str) -> Option<Sshd> {
-        Sshd::start_within(&[], files, configuration)
+    pub async fn start(files: &[(&str, &str)], configuration: &str) -> Option<Sshd> {
+        Sshd::start_within(&[], files, configuration).await
     }
 
     /// As `start`, run by a program and its arguments.
-    pub fn start_within(wrap: &[&str], files: &[(&str, &str)], configuration: &str) -> Option<Sshd> {
+    pub async fn start_within(wrap: &[&str], files: &[(&str, &str)], configuration: &str) -> Option<Sshd> {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let here = |text: &str| text.replace("FOLDER", folder.path().to_str().unwrap());
@@ -43,6 +44,7 @@ impl Sshd {
             ("rsa", "2048", "rsa"),
             ("ed25519", "256", "ed25519"),
             ("ecdsa", "256", "ecdsa"),
+            ("rsa", "1024", "short-rsa"),
         ] {
             let mut keygen = Command::new("ssh-keygen");
             let made = keygen.args(["-q", "-t", kind, "-b", bits, "-N", "", "-f"]).arg(at(name)).status().unwrap();
@@ -77,12 +79,12 @@ impl Sshd {
                 .spawn()
                 .unwrap();
             let stderr = BufReader::new(server.stderr.take().unwrap());
-            let (sender, log) = mpsc::channel();
+            let (sender, mut log) = mpsc::unbounded_channel();
             std::thread::spawn(move || {
                 // To its end, or the server would wait for its log to be read.
                 stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
             });
-            match log_until(&log, |line| line.starts_with("Server listening")) {
+            match log_until(&mut log, |line| line.starts_with("Server listening")).await {
                 Ok(_) => return Some(Sshd { folder, server, log, port, user }),
                 Err(log) => println!("{log}"),
             }
@@ -93,8 +95,9 @@ impl Sshd {
     }
 
     /// The log of one connection, to its end.
-    pub fn connection(&self) -> String {
-        log_until(&self.log, |line| line == "debug1: do_cleanup")
+    pub async fn connection(&mut self) -> String {
+        log_until(&mut self.log, |line| line == "debug1: do_cleanup")
+            .await
             .unwrap_or_else(|log| panic!("no connection ended:\n{log}"))
     }
 
@@ -130,9 +133,12 @@ impl Drop for Sshd {
 }
 
 /// The log up to a certain line, else what came until then.
-fn log_until(log: &mpsc::Receiver<String>, is_last: impl Fn(&str) -> bool) -> Result<String, String> {
+async fn log_until(
+    log: &mut mpsc::UnboundedReceiver<String>,
+    is_last: impl Fn(&str) -> bool,
+) -> Result<String, String> {
     let mut all = String::new();
-    while let Ok(line) = log.recv_timeout(LIMIT) {
+    while let Ok(Some(line)) = timeout(LIMIT, log.recv()).await {
         all.push_str(&line);
         all.push('\n');
         if is_last(&line) {
