@@ -49,7 +49,7 @@ pub enum Fault {
     DropChannel,
     /// Nothing can be written to flash.
     FullFlash,
-    /// This is the standby supervisor: its prompt says so, and nothing of licensing is done here.
+    /// This is the standby supervisor: its prompt says so and nothing of licensing is done here; IOS XR's has no prompt.
     Standby,
     /// Imports are refused with this number of Cisco's table of errors.
     RefuseImport(u16),

@@ -143,7 +143,7 @@ impl Handle {
         act(&mut lock(&self.0.device))
     }
 
-    /// Does something to the device at the fleet's time.
+    /// Does something to the device at the fleet's time, past every face; faults of the device itself strike.
     pub fn apply(&self, operation: Operation) -> Reply {
         self.0.apply(operation)
     }
@@ -201,6 +201,11 @@ impl Handle {
     /// The public host key it shows when no fault shows another, as a line of `known_hosts` has it: type and base64.
     pub fn host_key(&self) -> String {
         self.0.host_keys.line(&self.0.spec)
+    }
+
+    /// The fingerprint of [`Handle::host_key`]: `SHA256:` and base64.
+    pub fn host_key_fingerprint(&self) -> String {
+        self.0.host_keys.fingerprint(&self.0.spec)
     }
 
     /// Another host key for every connection from now on.

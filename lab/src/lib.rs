@@ -1,8 +1,8 @@
 //! A simulated Cisco fleet on loopback, for tests, benches and the demo.
 //!
 //! The lab knows nothing of what is tested with it and shares no code with it: both sides exchange bytes. It runs the
-//! whole loop of usage reporting in memory: devices measure, close and sign reports; a face serves them over HTTPS; a
-//! portal takes uploads and answers with acknowledgements; devices import those. No second of it waits for a real one:
+//! whole loop of usage reporting in memory: devices measure, close and sign reports; faces serve them over HTTPS and on
+//! command lines over SSH; a portal takes uploads and answers with acknowledgements; devices import those. No second of it waits for a real one:
 //! time is a [`Clock`] that the test moves.
 //!
 //! **The lab encodes our reading of public sources. A green loop proves our code, not the device.**
@@ -12,6 +12,8 @@
 //! * [`Spec`] says what a device is; [`specs`] has ready-made ones and a varied fleet.
 //! * [`Fleet::start`] makes them listen; [`Handle`] is one of them: address, truth, faults, counts.
 //! * [`Device`] is the same device without a socket: [`Device::apply`] takes the time and an [`Operation`].
+//! * [`cli::Cli`] is a command line without a socket: a line in, a text out, for IOS XE, IOS XR and NX-OS.
+//! * [`face::subsystem::SUBSYSTEMS`] is where a protocol over SSH is plugged in.
 //! * [`Portal::upload`] turns usage into acknowledgements.
 //! * [`Fault`] is everything that can go wrong on the way.
 //!
@@ -22,22 +24,32 @@
 //! `CurrentUsageRequested` and `ProductReload`; `clock_change_delta`; members with roles; the states of a report; the
 //! default policy's numbers; that an acknowledgement and not a report moves the deadline, by the smallest number that
 //! is not 0 over the classes in use; paths, methods, logins and the keys `usage` and `usage_list` of the licensing
-//! service; the models behind RESTCONF and NETCONF, with their RPCs; framing and errors of NETCONF; the shapes of
-//! NX-API; 25 requests a connection and 180 s idle and life; self-signed certificates that may have expired; the
-//! elements of an answer file; the nesting and names of the bundle; error names and numbers.
+//! service; the model behind RESTCONF; 25 requests a connection and 180 s idle and life; self-signed certificates
+//! that may have expired; the elements of an answer file; the nesting and names of the bundle; error names and numbers
+//! and the sentences that the command line prints of them. On the command line: the layout of IOS XE's `show license`
+//! outputs, its report table and record, its two header lines, its mistakes; IOS XR's timestamp line, platform table,
+//! version and inventory; NX-OS's usage blocks, version, inventory and mistakes; prompts and pagers; the silence of a
+//! save, `The requested item was not found` and `Import Data Successful` on IOS XE. The models behind NETCONF and their
+//! RPCs, its framing and errors; the shapes of NX-API.
 //!
 //! *Inferred:* that a fetch over REST counts as requested; that an acknowledged report's body is dropped; the
 //! first-report rule counted from the first use or the policy's installation; spellings of some enumeration values;
 //! that a policy alone moves "last acknowledgement received"; that the second schema names a close reason at every
-//! close; that NX-API takes licensing commands, and the HTTP status of one refused; that IOS XR tells usage over NETCONF;
-//! the order of elements in a saved usage file; that the answer bundle holds no manifest.
+//! close; the order of elements in a saved usage file; that the answer bundle holds no manifest; that saving usage
+//! on the command line ends the running reports and counts as requested; the state word `UNACK`; that IOS XR and NX-OS
+//! have IOS XE's licensing commands and sections (no public capture shows them under policy: their texts follow drafts,
+//! and whether the word `file` and `show license rum` exist are knobs); how OpenSSH wants a copied file to be named;
+//! that NX-API takes licensing commands, and the HTTP status of one refused; that IOS XR tells usage over NETCONF.
 //!
 //! *Invented by the lab:* the JSON inside `smartLicenseRumAck`; every signature's making; the elements of
 //! `/list` (four shapes to choose from); error bodies and statuses of the licensing service; the text of report
 //! keys; which body form an import takes (three to choose from); that a chain whose count is 0 sleeps after a
 //! close; that no deadline is stated where no acknowledgement is required; that a device with an account's id
-//! has a trust code; the texts of `result` that copying and deleting answer, and what becomes of a URL; reports that
-//! close by themselves; the telemetry rows; the portal's strictness and the wording of its refusals.
+//! has a trust code; reports that close by themselves; the telemetry rows; the portal's strictness and the
+//! wording of its refusals. On the command line: what `dir`, hashes and deletions print on IOS XR and NX-OS, and most of
+//! what they print on IOS XE; the words of a report's state change but `ACKED`; export and enforcement words other than
+//! the two that captures have; how long commands take; the wording of copies that fail; all of `show version` but the
+//! lines that identify a box; what a full flash or a standby says beyond the table's sentence.
 
 pub mod account;
 pub mod answer;

@@ -105,7 +105,7 @@ pub fn nexus(name: &str) -> Spec {
     spec.terminal.line_ends = LineEnds::CrCrLf;
     spec.licences = vec![
         Licence::new(tag("NXOS_ADVANTAGE_XF", 19), "NXOS_ADVANTAGE_XF", Class::Subscription, 1),
-        Licence::new(tag("LAN_ENTERPRISE", 20), "LAN_ENTERPRISE_SERVICES_PKG", Class::Perpetual, 1),
+        Licence::new(tag("LAN_ENTERPRISE_SERVICES_PKG", 20), "LAN_ENTERPRISE_SERVICES_PKG", Class::Perpetual, 1),
     ];
     spec
 }

@@ -72,7 +72,8 @@ impl System {
                 let (standby, sign) = (if standby { "-stby" } else { "" }, if privileged { '#' } else { '>' });
                 format!("{host}{standby}{sign}")
             }
-            System::IosXr => format!("RP/0/RP{}/CPU0:{host}#", u8::from(standby)),
+            // Its standby shows no prompt at all.
+            System::IosXr => format!("RP/0/RP0/CPU0:{host}#"),
             System::NxOs => format!("{host}{}# ", if standby { "(standby)" } else { "" }),
         }
     }

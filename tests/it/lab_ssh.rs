@@ -144,16 +144,24 @@ async fn copies_that_cannot_be_made_say_why() {
     let full = operator.scp(local, &operator.remote("bootflash:")).await;
     assert!(!full.status.success() && text(&full.stderr).contains("No space left"), "{full:?}");
     operator.device.set_fault(Fault::DropChannel);
-    operator.device.with(|device| {
-        let file = Operation::WriteFile { name: "c.txt".to_owned(), bytes: vec![b'x'; 100_000] };
-        assert_eq!(device.apply(T0, file), Reply::Done);
-    });
+    let file = Operation::WriteFile { name: "c.txt".to_owned(), bytes: vec![b'x'; 100_000] };
+    assert_eq!(operator.device.apply(file), Reply::Done);
     let cut = operator.scp(&operator.remote("bootflash:c.txt"), operator.file("c.txt").to_str().unwrap()).await;
     assert!(!cut.status.success(), "{cut:?}");
     operator.device.clear_fault();
     let whole = operator.scp(local, &operator.remote("bootflash:")).await;
     assert!(whole.status.success(), "{}", text(&whole.stderr));
     assert_eq!(flash(&operator.device, "a.txt").len(), 100_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fingerprints_are_as_openssh_prints_them() {
+    for spec in [catalyst(), specs::xr("core-001")] {
+        let Some(operator) = Operator::of(spec).await else { return };
+        let printed = done(Command::new("ssh-keygen").arg("-lf").arg(operator.file("known_hosts"))).await;
+        let expected = operator.device.host_key_fingerprint();
+        assert!(text(&printed.stdout).contains(&expected), "{expected}: {}", text(&printed.stdout));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ mod daemon;
 mod fleet_loop;
 mod kill;
 mod lab_ssh;
+mod lab_texts;
 mod ledger;
 mod netconf;
 mod nxapi;

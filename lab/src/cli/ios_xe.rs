@@ -11,7 +11,8 @@ use crate::state::State;
 /// Laid out as in captures of 17.x; only lines that identify the box, without the legal notices.
 pub fn version(spec: &Spec, state: &State) -> String {
     let (host, pid, sn) = (&spec.name, &state.udi.pid, &state.udi.sn);
-    let numbers: Vec<&str> = state.software.split('.').map(|part| part.trim_start_matches('0')).collect();
+    let plain = |part: &str| part.parse::<u32>().map_or_else(|_| part.to_string(), |number| number.to_string());
+    let numbers: Vec<String> = state.software.split('.').map(plain).collect();
     let uptime = time::uptime(state.now - state.started);
     format!(
         "Cisco IOS XE Software, Version {}\nCisco IOS Software [Lab], Simulated Software (LAB_IOSXE), Version {}, RELEASE \

@@ -25,7 +25,7 @@ pub fn all(spec: &Spec, state: &State) -> String {
         System::IosXe => blocks(spec, state),
         System::IosXr | System::NxOs => usage(spec, state),
     });
-    let _ = write!(text, "Product Information\n===================\n{}\n", udi(state));
+    let _ = write!(text, "Product Information\n===================\n{}", udi(state));
     let _ = write!(text, "Agent Version\n=============\nSmart Agent for Licensing: {}\n\n", agent(spec.os));
     text.push_str("License Authorizations\n======================\n");
     text.push_str(&authorization(state));
@@ -74,7 +74,7 @@ pub fn status(spec: &Spec, state: &State) -> String {
         }
         Transport::Callhome => "  Type: Callhome\n",
     });
-    // The agents of IOS XE put the custom id before the policy from 17.7 on; both orders are in captures.
+    // The custom id stands before the policy in some captures and behind it in others.
     text.push_str("\nMiscellaneous:\n  Custom Id: <empty>\n\nPolicy:\n");
     text.push_str(&policy(spec, state));
     let _ = write!(

@@ -32,7 +32,7 @@ pub fn inventory(state: &State) -> String {
     let mut text = format!("NAME: \"Chassis\",  DESCR: \"Nexus9000 {model} Chassis\"\n");
     let _ = write!(text, "PID: {pid:<20} ,  VID: V01 ,  SN: {sn}\n\n");
     for (index, member) in state.members.iter().enumerate() {
-        let _ = write!(text, "NAME: \"Slot {}\",  DESCR: \"Supervisor\"\n", index + 1);
+        let _ = writeln!(text, "NAME: \"Slot {}\",  DESCR: \"Supervisor\"", index + 1);
         let _ = write!(text, "PID: {:<20} ,  VID: V01 ,  SN: {}\n\n", member.udi.pid, member.udi.sn);
     }
     text

@@ -52,7 +52,9 @@ fn usage_goes_out_and_the_answer_comes_home_on_every_system() {
         let mut bench = Bench::new(spec);
         let open = bench.text("show license rum id all");
         assert_eq!((open.matches(" OPEN ").count(), open.matches(" CLOSED ").count()), (2, 0), "{open}");
-        let saved = bench.text(&format!("license smart save usage unreported file {flash}slp-1.txt"));
+        let said = bench.say(&format!("license smart save usage unreported file {flash}slp-1.txt"));
+        assert_eq!((&said.then, said.cost > 0), (&Then::Prompt, true));
+        let saved = said.text;
         assert_eq!(saved.lines().count(), usize::from(os == System::IosXr), "silent but for XR's line: {saved}");
         let text = bench.text("show license rum id all");
         assert_eq!((text.matches(" UNACK ").count(), text.matches(" OPEN ").count()), (2, 2), "{text}");
@@ -108,7 +110,10 @@ fn what_is_shown_is_the_device() {
     assert!(bench.text("show inventory").contains(&format!("SN: {}\n", last.sn)));
     assert_eq!(bench.text("show running-config | include ^hostname"), "hostname edge-001\n");
     let nexus = Bench::new(specs::nexus("leaf-001")).text("show license usage");
-    assert!(nexus.contains("\n(LAN_ENTERPRISE):\n") && nexus.contains("  License Type: Generic\n"), "{nexus}");
+    assert!(
+        nexus.contains("\n(LAN_ENTERPRISE_SERVICES_PKG):\n") && nexus.contains("  License Type: Generic\n"),
+        "{nexus}"
+    );
     let xr = Bench::new(specs::xr("core-001")).text("show version");
     assert!(xr.starts_with("Fri Jan  2 00:00:00.118 UTC\nCisco IOS XR Software, Version 24.1.2 LNT\n"), "{xr}");
     let idle = Bench::new(specs::idle("edge-002")).text("show license usage");

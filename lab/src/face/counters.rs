@@ -17,6 +17,8 @@ pub struct Counters {
     pub logins_refused: u64,
     /// Passwords given over SSH, by either method, right or wrong: what locks an account.
     pub passwords_tried: u64,
+    /// Enable passwords given on a terminal, right or wrong.
+    pub enables_tried: u64,
     /// Public keys over SSH whose owner proved to have them, right or wrong.
     pub keys_tried: u64,
     /// Connections accepted, whatever became of them.
@@ -52,6 +54,7 @@ pub struct Meter {
     requests: Mutex<BTreeMap<String, u64>>,
     logins_refused: AtomicU64,
     passwords_tried: AtomicU64,
+    enables_tried: AtomicU64,
     keys_tried: AtomicU64,
     connections: AtomicU64,
     handshakes_failed: AtomicU64,
@@ -73,6 +76,10 @@ impl Meter {
 
     pub fn password_tried(&self) {
         self.passwords_tried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn enable_tried(&self) {
+        self.enables_tried.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn key_tried(&self) {
@@ -100,6 +107,7 @@ impl Meter {
             requests: lock(&self.requests).clone(),
             logins_refused: self.logins_refused.load(Ordering::Relaxed),
             passwords_tried: self.passwords_tried.load(Ordering::Relaxed),
+            enables_tried: self.enables_tried.load(Ordering::Relaxed),
             keys_tried: self.keys_tried.load(Ordering::Relaxed),
             connections: self.connections.load(Ordering::Relaxed),
             handshakes_failed: self.handshakes_failed.load(Ordering::Relaxed),

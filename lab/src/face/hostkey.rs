@@ -5,9 +5,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use russh::keys::PrivateKey;
 use russh::keys::pkcs8::decode_pkcs8;
 use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::keys::{HashAlg, PrivateKey};
 
 use crate::face::certificate::KEYS;
 use crate::spec::{HostKey, Spec};
@@ -17,10 +17,10 @@ use crate::spec::{HostKey, Spec};
 pub struct HostKeys(AtomicU32);
 
 impl HostKeys {
-    /// The key it shows; `foreign` is one it never had.
-    pub fn of(&self, spec: &Spec, foreign: bool) -> PrivateKey {
+    /// Its key of a kind; `foreign` is one it never had.
+    pub fn of(&self, spec: &Spec, kind: HostKey, foreign: bool) -> PrivateKey {
         let turns = self.0.load(Ordering::SeqCst) * 2 + u32::from(foreign);
-        match spec.ssh.host_key {
+        match kind {
             HostKey::Rsa => {
                 let own = spec.udi().sn.bytes().map(usize::from).sum::<usize>();
                 decode_pkcs8(KEYS[(own + turns as usize) % KEYS.len()], None).expect("the fixture is an RSA key")
@@ -36,7 +36,17 @@ impl HostKeys {
 
     /// The public half, as a line of `known_hosts` has it.
     pub fn line(&self, spec: &Spec) -> String {
-        self.of(spec, false).public_key().to_openssh().expect("a host key can be written").trim().to_string()
+        self.of(spec, spec.ssh.host_key, false)
+            .public_key()
+            .to_openssh()
+            .expect("a host key can be written")
+            .trim()
+            .to_string()
+    }
+
+    /// `SHA256:` and base64, as OpenSSH prints it.
+    pub fn fingerprint(&self, spec: &Spec) -> String {
+        self.of(spec, spec.ssh.host_key, false).public_key().fingerprint(HashAlg::Sha256).to_string()
     }
 
     pub fn rotate(&self) {
@@ -55,7 +65,7 @@ mod tests {
             let keys = HostKeys::default();
             let own = keys.line(&spec);
             assert_eq!(HostKeys::default().line(&spec), own);
-            assert_ne!(keys.of(&spec, true).public_key().to_openssh().unwrap(), own);
+            assert_ne!(keys.of(&spec, spec.ssh.host_key, true).public_key().to_openssh().unwrap(), own);
             keys.rotate();
             assert_ne!(keys.line(&spec), own);
         }

@@ -21,6 +21,8 @@ const LONGEST: usize = 4096;
 const STUBBORN: usize = 24;
 /// Between the halves of a line.
 const HALF: Duration = Duration::from_millis(3);
+/// What a standby of IOS XR says to every key of Enter; it has no prompt.
+const LOCKED: &str = "This (D)RP Node is not ready or active for login /configuration\n";
 /// Output shorter than this many lines stays free of the device's log.
 const LOGGED: usize = 8;
 
@@ -44,6 +46,9 @@ pub async fn interactive(line: Line) -> Ended {
 pub async fn single(line: Line, command: &str) -> Ended {
     let mut shell = Shell::new(line, None);
     (shell.cli.length, shell.cli.width) = (0, 0);
+    if shell.locked {
+        return shell.put(LOCKED).await.map_or(Ended::Dropped, |()| Ended::With(1));
+    }
     match shell.command(command).await {
         Ok(Some(_)) => Ended::With(0),
         Ok(None) | Err(_) => Ended::Dropped,
@@ -65,6 +70,8 @@ struct Shell {
     station: Arc<Station>,
     cli: Cli,
     fault: Option<Fault>,
+    /// A standby that lets nobody in.
+    locked: bool,
     /// Bytes typed and not yet looked at, the next one last.
     typed: Vec<u8>,
 }
@@ -81,7 +88,8 @@ impl Shell {
         let station = Arc::clone(&line.station);
         let standby = station.faults.is_set(&Fault::Standby);
         let cli = Cli::new(Arc::clone(&station.spec), standby);
-        Shell { line, station, cli, fault, typed: Vec::new() }
+        let locked = standby && station.spec.os == System::IosXr;
+        Shell { line, station, cli, fault, locked, typed: Vec::new() }
     }
 
     async fn session(&mut self) -> io::Result<Ended> {
@@ -91,6 +99,12 @@ impl Shell {
             self.put("\x1b[6n").await?;
         }
         self.put("\n").await?;
+        if self.locked {
+            while self.typed_line(false).await?.is_some() {
+                self.put(LOCKED).await?;
+            }
+            return Ok(Ended::Dropped);
+        }
         let mut question: Option<(String, bool)> = None;
         loop {
             let (prompt, hidden) = match question.take() {
@@ -100,6 +114,9 @@ impl Shell {
             };
             self.put(&prompt).await?;
             let Some(line) = self.typed_line(hidden).await? else { return Ok(Ended::Dropped) };
+            if hidden {
+                station.meter.enable_tried();
+            }
             match self.command(&line).await? {
                 None => return Ok(Ended::Dropped),
                 Some(Then::Leave) => return Ok(Ended::With(0)),
@@ -272,7 +289,8 @@ impl Shell {
                 }
                 0x04 if line.is_empty() => return Ok(None),
                 0x08 | 0x7f => {
-                    if line.pop().is_some() && !hidden {
+                    let erased = line.pop();
+                    if erased.is_some() && !hidden {
                         self.put("\x08 \x08").await?;
                     }
                 }

@@ -21,7 +21,7 @@ use crate::face::subsystem::{self, Line};
 use crate::face::{Way, scp};
 use crate::fault::Fault;
 use crate::fault::wire::{Tamper, Wire};
-use crate::spec::{Algorithms, Spec, Ssh};
+use crate::spec::{Algorithms, HostKey, Spec, Ssh};
 
 /// Bytes on their way between socket and protocol.
 const PIPE: usize = 64 * 1024;
@@ -107,13 +107,14 @@ async fn spoken(station: &Arc<Station>, way: Way, socket: TcpStream) -> io::Resu
 fn config(station: &Station, fault: Option<&Fault>) -> russh::server::Config {
     let spec: &Spec = &station.spec;
     let legacy = spec.ssh.algorithms == Algorithms::Legacy || fault == Some(&Fault::LegacyAlgorithms);
+    let kind = if legacy { HostKey::Rsa } else { spec.ssh.host_key };
     russh::server::Config {
         server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Cisco-1.25")),
         methods: methods(&spec.ssh),
         auth_rejection_time: Duration::ZERO,
         // The question which methods there are counts as one.
         max_auth_attempts: spec.ssh.tries + 1,
-        keys: vec![station.host_keys.of(spec, fault == Some(&Fault::ChangedHostKey))],
+        keys: vec![station.host_keys.of(spec, kind, fault == Some(&Fault::ChangedHostKey))],
         preferred: preferred(legacy),
         inactivity_timeout: None,
         ..russh::server::Config::default()

@@ -93,7 +93,8 @@ pub struct Ssh {
 pub enum Algorithms {
     /// As a 17.12 lists them: NIST curves and groups 14 and 16, counter modes, SHA-2 and SHA-1.
     Cisco,
-    /// As an image of ten years ago: group 14 with SHA-1, `ssh-rsa`, CBC, HMAC with SHA-1; nothing else.
+    /// As an image of ten years ago: group 14 with SHA-1, `ssh-rsa`, CBC, HMAC with SHA-1; nothing else. The host key
+    /// is an RSA key, whatever kind is set.
     Legacy,
 }
 

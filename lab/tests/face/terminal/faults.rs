@@ -60,8 +60,11 @@ async fn only_old_algorithms() {
         mac: vec![mac::HMAC_SHA1].into(),
         ..Preferred::DEFAULT
     };
-    connected(addr, old).await.unwrap();
+    connected(addr, old.clone()).await.unwrap();
     assert_eq!(device.counters().handshakes_failed, 1);
+    let (_fleet, device) = alone(specs::xr("core-001")).await;
+    device.set_fault(Fault::LegacyAlgorithms);
+    connected(device.ssh_addr().unwrap(), old).await.unwrap();
 }
 
 #[tokio::test]
@@ -110,6 +113,12 @@ async fn channels_drop_and_connections_are_cut() {
     terminal.type_in(&format!("{UDI}\r")).await;
     rest(&mut terminal.stream).await;
     assert!(timeout(super::PATIENCE, terminal.connection).await.unwrap().is_err(), "the connection is gone");
+
+    device.set_fault_on(Fault::Flip { at: 40 }, Scope::path(UDI));
+    let mut terminal = Terminal::on(&device).await;
+    terminal.type_in(&format!("{UDI}\r")).await;
+    assert!(!rest(&mut terminal.stream).await.contains("UDI: "));
+    assert!(timeout(super::PATIENCE, terminal.connection).await.unwrap().is_err(), "SSH notices");
 }
 
 #[tokio::test]
@@ -153,4 +162,10 @@ async fn the_device_itself_is_at_fault() {
     terminal.type_in(&format!("{save}\r")).await;
     let said = terminal.until("edge-001-stby#").await.unwrap();
     assert!(said.contains("Smart agent is running on a standby RP "), "{said}");
+    let (_fleet, device) = alone(specs::xr("core-001")).await;
+    device.set_fault(Fault::Standby);
+    let mut terminal = Terminal::unawaited(&device).await;
+    terminal.until("\r\n").await.unwrap();
+    terminal.type_in("\r").await;
+    terminal.until("This (D)RP Node is not ready or active for login /configuration\r\n").await.unwrap();
 }

@@ -58,6 +58,20 @@ async fn a_key_may_be_enough() {
 }
 
 #[tokio::test]
+async fn an_enable_password_is_neither_echoed_nor_taken_for_a_command() {
+    let mut spec = xe();
+    spec.terminal.enable = Some("open-sesame".to_string());
+    let (_fleet, device) = alone(spec).await;
+    let mut terminal = Terminal::on(&device).await;
+    terminal.type_in("enable\r").await;
+    terminal.until("Password: ").await.unwrap();
+    terminal.type_in("open-sesame\r").await;
+    assert_eq!(terminal.until("edge-001#").await.unwrap(), "\r\nedge-001#");
+    let counters = device.counters();
+    assert_eq!((counters.enables_tried, counters.total(), counters.of("open-sesame")), (1, 1, 0));
+}
+
+#[tokio::test]
 async fn five_lines_and_no_more() {
     let (_fleet, device) = alone(xe()).await;
     let mut sessions = Vec::new();
