@@ -198,13 +198,23 @@ fn json_rpc_answers(
     }
     let entries = one_or_many(&value);
     let code = |entry: &Value| entry.pointer("/error/code").and_then(integer);
-    if entries.iter().any(|entry| code(entry).is_some_and(|code| NOT_SPOKEN.contains(&code) || code == 501)) {
+    let unspoken = |entry: &Value| code(entry).is_some_and(|code| NOT_SPOKEN.contains(&code) || code == 501);
+    // A web server's own page about its trouble may be JSON too.
+    let spoken = |entry: &Value| entry.get("jsonrpc").is_some() || code(entry).is_some();
+    if !status.is_success() && !entries.iter().any(spoken) {
+        return Err(Error::Failed { step, status: status.as_u16() });
+    }
+    // Where one command was answered, the form is spoken, and asking again would run it twice.
+    if entries.iter().all(unspoken) && !entries.is_empty() {
         return Ok(None);
     }
     let mut answers = Vec::new();
     for (index, command) in commands.iter().enumerate() {
         let id = i64::try_from(index + 1).unwrap_or(i64::MAX);
-        let Some(entry) = entries.iter().find(|entry| entry.get("id").and_then(integer) == Some(id)) else { break };
+        let own = |entry: &&Value| entry.get("id").and_then(integer) == Some(id);
+        // An error may come without the id.
+        let lone = entries.first().filter(|_| entries.len() == 1 && commands.len() == 1);
+        let Some(entry) = entries.iter().find(own).or(lone) else { break };
         let (text, refused) = match (entry.get("error"), entry.get("result")) {
             (Some(error), _) => (json_rpc_refusal(step, error)?, true),
             (None, Some(Value::Null)) => (String::new(), false),
@@ -389,6 +399,11 @@ mod tests {
             assert_eq!(rpc(OK, &json!({"error": {"code": code}, "id": null}), &["a"]).unwrap(), None);
         }
         assert_eq!(rpc(OK, &json!({"ins_api": {"msg": "?"}}), &["a"]).unwrap(), None);
+        let half =
+            json!([{"result": null, "id": 1}, {"error": {"code": -32601, "message": "Method not found"}, "id": 2}]);
+        assert!(matches!(rpc(OK, &half, &["a", "b"]), Err(Error::Declined { .. })), "the first one has run");
+        let nameless = json!({"error": {"code": -32602, "data": {"msg": "% Invalid"}}, "id": null});
+        assert_eq!(said(&rpc(OK, &nameless, &["a"]).unwrap().unwrap()), [("% Invalid", true)]);
         for status in [400, 406, 415, 501] {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(json_rpc_answers("run", status, b"<html>", &["a"]).unwrap(), None);

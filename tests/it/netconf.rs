@@ -220,3 +220,14 @@ async fn ios_xr_tells_what_its_models_have() {
     assert!(state.policy.is_none() && state.usage_reporting == Default::default() && state.rum_ids.is_empty());
     session.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_device_without_the_models_of_ios_xr_tells_nothing() {
+    for strict_filter in [false, true] {
+        let netconf = Knobs { strict_filter, ..Knobs::default() };
+        let (_fleet, device) = fleet_of(Spec { netconf, ..specs::switch("edge-001") }).await;
+        let mut session = IosXr::new(session(&device, limits()).await.unwrap());
+        assert_eq!(session.state().await.unwrap(), (None, DeviceState::default()));
+        session.close().await.unwrap();
+    }
+}

@@ -1,7 +1,8 @@
 //! The RPCs of IOS XE that move reports and acknowledgements, for whichever protocol carries them.
 //!
 //! `cisco-smart-license` has them from revision 2020-11-01 (17.4.1) on. No RPC closes reports or hands one out:
-//! saving writes a file on the device, importing reads one. `Cisco-IOS-XE-rpc` copies and deletes files.
+//! saving writes a file on the device, importing reads one. `Cisco-IOS-XE-rpc` copies and deletes files. Each may take
+//! a device tens of seconds in silence (inferred from the command line), which the limit of a read must allow.
 
 use serde_json::{Map, Value, json};
 
