@@ -33,11 +33,11 @@ impl Md5 {
     /// `show md5 file FILE` (IOS XR) or `show file FILE md5sum` (NX-OS): the last word of 32 hex digits.
     pub fn told(text: &str) -> Option<Md5> {
         let words = text.split(|c: char| !c.is_ascii_alphanumeric());
-        let digest = words.filter(|word| word.len() == 32).filter_map(|word| {
+        let mut digests = words.filter(|word| word.len() == 32).filter_map(|word| {
             let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(word.as_bytes()).ok()?;
             bytes.try_into().ok().map(Md5)
         });
-        digest.last()
+        digests.next_back()
     }
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for Md5 {
 pub fn free_space(text: &str) -> Option<u64> {
     let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || "()".contains(c)).collect();
     let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    let free = words.windows(3).filter_map(|three| {
+    let mut free = words.windows(3).filter_map(|three| {
         let [number, unit, "free"] = three else { return None };
         let number: u64 = number.parse().ok()?;
         match unit.to_ascii_lowercase().as_str() {
@@ -61,7 +61,7 @@ pub fn free_space(text: &str) -> Option<u64> {
             _ => None,
         }
     });
-    free.last()
+    free.next_back()
 }
 
 /// Refuses to begin where `needed` bytes and as much again as a reserve do not fit.

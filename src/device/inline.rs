@@ -32,8 +32,8 @@ pub async fn read<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let asked = format!("{}{path}", shell.manner().print);
     let printed = shell.run_raw(Command::new(&asked).within(limits.time).at_most(limits.size)).await?;
-    let length = printed.raw.len();
-    let proved = tokio::task::spawn_blocking(move || prove(&printed.raw, digest)).await.ok().flatten();
+    let length = printed.len();
+    let proved = tokio::task::spawn_blocking(move || prove(&printed, digest)).await.ok().flatten();
     proved.ok_or_else(|| Error::Misbehaved {
         step: READ,
         expected: "the text whose MD5 the device printed",

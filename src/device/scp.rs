@@ -109,7 +109,7 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
                     let cause = format!("{path} ended after {} of {size} bytes", bytes.len());
                     return Err(Failure::Lost(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, cause)));
                 }
-                told(stream).await?;
+                told(stream).await.map_err(late)?;
                 // The file is whole; who hangs up now takes nothing away.
                 drop(acknowledge(stream).await);
                 return Ok(bytes);
@@ -133,7 +133,7 @@ pub async fn send<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, name: &str,
     stream.write_all(bytes).await?;
     stream.write_all(&[0]).await?;
     stream.flush().await?;
-    told(stream).await?;
+    told(stream).await.map_err(late)?;
     // The file is there; who hangs up now takes nothing away.
     drop(stream.shutdown().await);
     Ok(())
@@ -156,6 +156,17 @@ async fn told<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(), Failure> {
         0 => Ok(()),
         1 | 2 => Err(Failure::Refused(short(&line(stream, Vec::new()).await?))),
         other => Err(Failure::Foreign(short(&line(stream, vec![other]).await?))),
+    }
+}
+
+/// Who is silent in the middle of a transfer speaks the protocol all the same.
+fn late(failure: Failure) -> Failure {
+    match failure {
+        Failure::Silent => {
+            let cause = "it ended without saying that the file is whole";
+            Failure::Lost(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, cause))
+        }
+        Failure::Lost(_) | Failure::Refused(_) | Failure::TooLarge(_) | Failure::Foreign(_) => failure,
     }
 }
 
@@ -246,6 +257,7 @@ mod tests {
         );
         assert!(matches!(failure(b"").await, Failure::Silent));
         assert!(matches!(failure(b"C0644 3 a\nab").await, Failure::Lost(_)));
+        assert!(matches!(failure(b"C0644 3 a\nabc").await, Failure::Lost(_)));
         assert!(matches!(failure(b"C0644 3 a\nabc\x01read error\n").await, Failure::Refused(_)));
         assert!(matches!(failure(&b"T1 0 1 0\n".repeat(20)).await, Failure::Foreign(_)));
         assert!(matches!(failure(&[b'C'; 3 * LONGEST_LINE]).await, Failure::Foreign(_)));

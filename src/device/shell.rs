@@ -187,7 +187,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
     /// Runs one command and reads its answer. A complaint of the device is an error.
     pub async fn run<'a>(&mut self, command: impl Into<Command<'a>>) -> Result<Output, Error> {
         let command = command.into();
-        let output = self.converse(&command).await?;
+        let raw = self.converse(&command).await?;
+        let output = Output { text: clean::text(&raw), raw };
         match self.manner.complaint(&output.text) {
             Some((complaint, said)) => {
                 Err(Error::CommandRefused { command: command.shown.to_owned(), said, complaint })
@@ -196,8 +197,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         }
     }
 
-    /// As [`run`](Self::run), without looking for complaints: a file may hold any text.
-    pub async fn run_raw<'a>(&mut self, command: impl Into<Command<'a>>) -> Result<Output, Error> {
+    /// The bytes that a command printed, whatever they say: a file may hold any text.
+    pub async fn run_raw<'a>(&mut self, command: impl Into<Command<'a>>) -> Result<Vec<u8>, Error> {
         self.converse(&command.into()).await
     }
 
@@ -211,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         self.stream
     }
 
-    async fn converse(&mut self, command: &Command<'_>) -> Result<Output, Error> {
+    async fn converse(&mut self, command: &Command<'_>) -> Result<Vec<u8>, Error> {
         let text = command.text.0;
         if self.lost {
             let cause = format!("{:?} is not sent: it is not known where the conversation stands", command.shown);
@@ -249,7 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
                 }
             };
             let more = self.more(deadline, patience, command.shown).await?;
-            if self.reader.len() as u64 > limit {
+            if self.reader.held() as u64 > limit {
                 return Err(Error::TooLarge { step: RUN, limit });
             }
             if more {
@@ -263,7 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         }
         let raw = self.reader.answer(text, &prompt).to_vec();
         self.lost = false;
-        Ok(Output { text: clean::text(&raw), raw })
+        Ok(raw)
     }
 
     /// The first prompt may be a line of the greeting that looks like one. A bare line end brings the
@@ -286,6 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
 
     async fn first_prompt(&mut self, deadline: Instant) -> Result<String, Error> {
         const MOST_GREETING: usize = 1 << 20;
+        let mut nudged = false;
         loop {
             let tail = self.reader.tail();
             let line = tail.trim_end();
@@ -293,16 +295,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
                 return Err(Error::Standby { step: LOGIN, said: short(line) });
             }
             let found = self.manner.is_prompt(line);
-            let patience = found.then_some(self.limits.settle.saturating_mul(4));
+            // A log line may have landed behind the prompt, and a bare line end brings it again.
+            let hidden = line.is_empty() && self.reader.held() > 0 && !nudged;
+            let patience = match (found, hidden) {
+                (true, _) => Some(self.limits.settle.saturating_mul(4)),
+                (false, true) => Some(self.limits.doubt.saturating_mul(2)),
+                (false, false) => None,
+            };
             match self.more(deadline, patience, "the greeting").await {
                 Ok(true) => {}
-                Ok(false) => return Ok(line.to_owned()),
+                Ok(false) if found => return Ok(line.to_owned()),
+                Ok(false) => {
+                    nudged = true;
+                    self.send(b"\n").await?;
+                }
                 Err(Error::Unreachable { .. }) if !line.is_empty() => {
                     return Err(Error::NoPrompt { step: LOGIN, got: short(line) });
                 }
                 Err(error) => return Err(error),
             }
-            if self.reader.len() > MOST_GREETING {
+            if self.reader.held() > MOST_GREETING {
                 return Err(Error::TooLarge { step: LOGIN, limit: MOST_GREETING as u64 });
             }
         }

@@ -18,6 +18,11 @@ const MODERN: &str = "HostKey FOLDER/ed25519\nHostKey FOLDER/ecdsa\nHostKey FOLD
 const OLD: &str = "HostKey FOLDER/rsa\nKexAlgorithms diffie-hellman-group14-sha1\nHostKeyAlgorithms ssh-rsa\n\
                    PubkeyAcceptedAlgorithms +ssh-rsa\nCiphers aes128-cbc,aes128-ctr\nMACs hmac-sha1\n";
 
+/// Sessions run on any thread: checked by the compiler.
+fn sendable<T: Send>(future: T) -> T {
+    future
+}
+
 /// What a command prints, and how it ended.
 async fn printed(ssh: &Ssh, command: &str) -> (String, Option<u32>) {
     let mut channel = ssh.exec(command).await.unwrap();
@@ -29,7 +34,7 @@ async fn printed(ssh: &Ssh, command: &str) -> (String, Option<u32>) {
 #[tokio::test]
 async fn modern_algorithms_come_first_and_everything_is_told() {
     let Some(mut sshd) = Sshd::start(&[], MODERN).await else { return };
-    let ssh = Ssh::connect(&sshd.target()).await.unwrap();
+    let ssh = sendable(Ssh::connect(&sshd.target())).await.unwrap();
     let agreed = ssh.negotiated().clone();
     assert!(agreed.server.starts_with("SSH-2.0-OpenSSH_"), "{agreed:?}");
     assert!(agreed.kex.contains("25519"), "{agreed:?}");
@@ -238,7 +243,7 @@ async fn played() -> Option<Sshd> {
 async fn shell(ssh: &Ssh) -> Shell<slp_collector::device::ssh::Channel> {
     let limits = ShellLimits { doubt: Duration::from_millis(200), ..ShellLimits::default() };
     let opening = Opening { address: ssh.address(), enable: None, limits };
-    Shell::open(ssh.shell().await.unwrap(), &IOS_XE, opening).await.unwrap()
+    sendable(Shell::open(sendable(ssh.shell()).await.unwrap(), &IOS_XE, opening)).await.unwrap()
 }
 
 #[tokio::test]
@@ -247,7 +252,7 @@ async fn a_conversation_goes_through_a_real_terminal() {
     let ssh = Ssh::connect(&sshd.target()).await.unwrap();
     let mut shell = shell(&ssh).await;
     assert_eq!(shell.prompt(), "r1#");
-    assert_eq!(shell.run("show clock").await.unwrap().text, "*15:09:55.102 UTC Wed Nov 10 2021\ndone\n");
+    assert_eq!(sendable(shell.run("show clock")).await.unwrap().text, "*15:09:55.102 UTC Wed Nov 10 2021\ndone\n");
     assert_eq!(shell.run("show paged").await.unwrap().text, "A\n  B\nr2#\nC\n");
     let error = shell.run("show nonsense").await.unwrap_err();
     assert!(matches!(error, Error::CommandRefused { complaint: Complaint::Unknown, .. }), "{error:?}");
@@ -271,9 +276,9 @@ async fn a_file_is_read_inline_and_proved_and_only_ours_is_deleted() {
         let file = OwnFile::fresh().unwrap();
         let path = file.within(&folder);
         std::fs::write(&path, &text).unwrap();
-        let read = inline::read(&mut shell, &path, FileLimits::default()).await.unwrap();
+        let read = sendable(inline::read(&mut shell, &path, FileLimits::default())).await.unwrap();
         assert_eq!(Md5::of(&read), Md5::of(text.as_bytes()));
-        own_file::delete(&mut shell, &folder, &file).await.unwrap();
+        sendable(own_file::delete(&mut shell, &folder, &file)).await.unwrap();
         assert!(!std::fs::exists(&path).unwrap());
     }
     shell.close().await;
@@ -287,19 +292,19 @@ async fn files_go_both_ways_over_scp_and_sftp() {
     let folder = Folder::try_from(path.as_str()).unwrap();
     let ssh = Ssh::connect(&sshd.target()).await.unwrap();
     let limits = FileLimits { size: 1 << 20, ..FileLimits::default() };
-    let sftp = Sftp::open(&ssh, limits).await.unwrap();
+    let sftp = sendable(Sftp::open(&ssh, limits)).await.unwrap();
     for length in [0, 1, 100_000, 1 << 20] {
         let bytes: Vec<u8> = (0..length).map(|at: usize| (at % 251) as u8).collect();
         let file = OwnFile::fresh().unwrap();
         let path = file.within(&folder);
-        scp::put(&ssh, &folder, &file, &bytes, limits).await.unwrap();
+        sendable(scp::put(&ssh, &folder, &file, &bytes, limits)).await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
-        assert_eq!(scp::get(&ssh, &path, limits).await.unwrap(), bytes);
+        assert_eq!(sendable(scp::get(&ssh, &path, limits)).await.unwrap(), bytes);
         assert_eq!(sftp.size(&path).await.unwrap(), Some(length as u64));
-        assert_eq!(sftp.get(&path).await.unwrap(), bytes);
+        assert_eq!(sendable(sftp.get(&path)).await.unwrap(), bytes);
         sftp.remove(&folder, &file).await.unwrap();
         assert_eq!(sftp.size(&path).await.unwrap(), None);
-        sftp.put(&folder, &file, &bytes).await.unwrap();
+        sendable(sftp.put(&folder, &file, &bytes)).await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
         sftp.remove(&folder, &file).await.unwrap();
         sftp.remove(&folder, &file).await.unwrap();

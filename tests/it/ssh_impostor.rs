@@ -13,7 +13,7 @@ use slp_collector::device::{Error, Refusal};
 use slp_collector::domain::digest::Sha256;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -348,21 +348,43 @@ async fn a_peer_that_stalls_is_left_in_time_and_for_good() {
     assert!(matches!(error, Error::Unreachable { .. } | Error::Misbehaved { .. }), "{error:?}");
 }
 
+/// Passes everything on until it is told to freeze; then it holds both ends open and still.
+async fn freezer(authority: String) -> (String, Arc<Notify>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (ours, freeze) = (listener.local_addr().unwrap().to_string(), Arc::new(Notify::new()));
+    let told = freeze.clone();
+    tokio::spawn(async move {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = TcpStream::connect(authority).await.unwrap();
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+            () = told.notified() => std::future::pending().await,
+        }
+    });
+    (ours, freeze)
+}
+
 #[tokio::test]
-async fn silence_after_the_login_ends_the_connection() {
+async fn a_quiet_device_is_waited_for_and_a_dead_one_is_not() {
     let manners = Manners { methods: vec![MethodKind::Password], ..Manners::default() };
-    let mut impostor = Impostor::start(manners).await;
-    // Signs of life keep it up: three times the silence that would end it.
+    let impostor = Impostor::start(manners).await;
+    let (authority, freeze) = freezer(impostor.authority.clone()).await;
     let limits = SshLimits { silence: Duration::from_millis(300), ..SshLimits::default() };
-    let ssh = Ssh::connect(&SshTarget { limits, ..impostor.target("right") }).await.unwrap();
+    let target = SshTarget { authority, limits, ..impostor.target("right") };
+    let ssh = Ssh::connect(&target).await.unwrap();
     let opening = Opening { address: ssh.address(), enable: None, limits: self::limits() };
     let mut shell = Shell::open(ssh.shell().await.unwrap(), &IOS_XE, opening).await.unwrap();
+    // The answers to keepalives are signs of life: three times the silence goes by.
     let never = Command::new("show never").within(Duration::from_millis(900));
     let error = shell.run(never).await.unwrap_err();
     assert!(matches!(&error, Error::Unreachable { cause, .. } if cause.contains("time for it is over")), "{error:?}");
     shell.close().await;
-    ssh.close().await;
-    impostor.connection().await;
+    let opening = Opening { address: ssh.address(), enable: None, limits: self::limits() };
+    let mut shell = Shell::open(ssh.shell().await.unwrap(), &IOS_XE, opening).await.unwrap();
+    freeze.notify_one();
+    let never = Command::new("show never").within(LIMIT);
+    let error = shell.run(never).await.unwrap_err();
+    assert!(matches!(&error, Error::Unreachable { cause, .. } if cause.contains("closed the channel")), "{error:?}");
 }
 
 #[test]

@@ -3,10 +3,14 @@
 //! Pure: it is fed with bytes and says what to send back.
 
 use super::super::ssh::{COLUMNS, ROWS};
+use super::clean::is_log_line;
 use super::manner::Manner;
 
 /// The longest escape sequence that is understood; a longer one is dropped like any other.
 const LONGEST_ESCAPE: usize = 64;
+
+/// How much of an unfinished line is looked at, in bytes: a whole report may stand on one line.
+const LONGEST_TAIL: usize = 1024;
 
 /// How far into an answer the echo of its command is looked for, in bytes.
 const ECHO_WITHIN: usize = 16 << 10;
@@ -41,6 +45,15 @@ enum Escape {
     Set,
 }
 
+/// A prompt at the end of what came.
+struct Prompt {
+    at: usize,
+    /// Nothing stands before it on its line.
+    alone: bool,
+    /// No log line stands behind it.
+    last: bool,
+}
+
 /// How far an answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -63,6 +76,9 @@ impl Reader {
         for byte in bytes {
             self.byte(*byte, reply);
         }
+        if self.plain.len() - self.line > LONGEST_TAIL {
+            return;
+        }
         let tail = self.tail();
         let pager = self.manner.pagers.iter().find(|(sign, _)| tail.trim_start().starts_with(sign));
         if let Some((_, key)) = pager {
@@ -73,7 +89,7 @@ impl Reader {
     }
 
     /// Bytes held.
-    pub fn len(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.plain.len()
     }
 
@@ -82,9 +98,10 @@ impl Reader {
         *self = Reader::new(self.manner);
     }
 
-    /// The line that is not yet ended.
+    /// The line that is not yet ended, of a long one its end.
     pub fn tail(&self) -> String {
-        let tail = self.plain.get(self.line..).unwrap_or_default();
+        let from = self.line.max(self.plain.len().saturating_sub(LONGEST_TAIL));
+        let tail = self.plain.get(from..).unwrap_or_default();
         // A prompt that was drawn anew stands behind a carriage return.
         let tail = tail.rsplit(|byte| *byte == b'\r').find(|part| !part.is_empty()).unwrap_or_default();
         String::from_utf8_lossy(tail).into_owned()
@@ -98,27 +115,49 @@ impl Reader {
     /// How far the answer to `command` is, where `prompt` ends it.
     pub fn progress(&mut self, command: &str, prompt: &str) -> Progress {
         let echoed = self.echo_end(command).is_some();
-        let tail = self.tail();
-        let line = tail.trim_end_matches(' ');
-        if line == prompt {
-            return if echoed { Progress::Prompt } else { Progress::PerhapsPrompt };
+        match self.prompt_at(prompt) {
+            Some(Prompt { alone: true, last: true, .. }) if echoed => Progress::Prompt,
+            Some(_) => Progress::PerhapsPrompt,
+            None if echoed && self.manner.is_question(&self.tail()) => Progress::Question,
+            None => Progress::Reading,
         }
-        if line.ends_with(prompt) {
-            return Progress::PerhapsPrompt;
-        }
-        if echoed && self.manner.is_question(line) { Progress::Question } else { Progress::Reading }
     }
 
     /// The answer without the command's echo and without the prompt behind it.
     pub fn answer(&mut self, command: &str, prompt: &str) -> &[u8] {
         let from = self.echo_end(command).unwrap_or(0);
-        let mut to = self.plain.len();
-        while to > from && self.plain.get(to - 1) == Some(&b' ') {
-            to -= 1;
-        }
-        let prompted = self.plain.get(from..to).is_some_and(|body| body.ends_with(prompt.as_bytes()));
-        let to = if prompted { to - prompt.len() } else { self.plain.len() };
+        let to = self.prompt_at(prompt).map_or(self.plain.len(), |prompt| prompt.at);
         self.plain.get(from..to).unwrap_or_default()
+    }
+
+    /// The prompt at the end; log lines may have landed behind it.
+    fn prompt_at(&self, prompt: &str) -> Option<Prompt> {
+        const MOST_LINES: usize = 8;
+        let (mut start, mut end) = (self.line, self.plain.len());
+        let mut last = true;
+        for _ in 0..MOST_LINES {
+            let from = start.max(end.saturating_sub(LONGEST_TAIL));
+            let line = self.plain.get(from..end)?.trim_ascii_end();
+            if let Some(before) = line.strip_suffix(prompt.as_bytes()) {
+                let alone = before.is_empty() || before.ends_with(b"\r");
+                return Some(Prompt { at: from + before.len(), alone: alone && from == start, last });
+            }
+            // A log message begins a line of its own. An empty line alone says nothing.
+            if !line.is_empty() {
+                if !is_log_line(&String::from_utf8_lossy(line)) {
+                    return None;
+                }
+                last = false;
+            }
+            end = start.checked_sub(1)?;
+            let before = self.plain.get(..end)?;
+            start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            // Nothing but an empty line stands behind that one, unless it is a log line.
+            if last && !self.plain.get(start..end)?.contains(&b'%') {
+                return None;
+            }
+        }
+        None
     }
 
     /// Where the line ends on which the command was echoed.

@@ -52,6 +52,11 @@ fn a_prompt_within_output_ends_nothing() {
     // A log message made the device draw its prompt again before the command was echoed.
     assert_eq!(progress(b"\r\n%SYS-5-CONFIG_I: x\r\nr1#"), Progress::PerhapsPrompt);
     assert_eq!(progress(b"\r\n%SYS-5-CONFIG_I: x\r\nr1#show x\r\nA\r\nr1#"), Progress::Prompt);
+    // One that came behind the prompt, which is not drawn again.
+    let behind = b"show x\r\nA\r\nr1#\r\n*Nov 10 15:09:55.102: %SYS-5-CONFIG_I: x\r\n";
+    assert_eq!(progress(behind), Progress::PerhapsPrompt);
+    assert_eq!(clean::text(fed(&IOS_XE, behind, 1).0.answer("show x", "r1#")), "A\n");
+    assert_eq!(progress(b"show x\r\n%SYS-5-CONFIG_I: x\r\n"), Progress::Reading);
 }
 
 #[test]
@@ -200,6 +205,15 @@ async fn the_prompt_is_learnt_behind_a_greeting_that_looks_like_one() {
         .await;
     assert_eq!(output, Output { text: "A\n".to_owned(), raw: b"A\r\n".to_vec() });
     assert_eq!(got, "\n\nterminal length 0\nterminal width 0\nterminal width 512\nterminal no monitor\nshow x\n");
+}
+
+#[tokio::test]
+async fn a_prompt_that_a_log_line_hides_is_asked_for_again() {
+    let hidden = "r1#\r\n*Nov 10 15:09:55.102: %SYS-5-CONFIG_I: x\r\n";
+    let script = [&[("\n", "\r\nr1#")], QUIET].concat();
+    let (prompt, _) =
+        with_device(&IOS_XE, None, limits(), hidden, &script, async |shell| shell.unwrap().prompt().to_owned()).await;
+    assert_eq!(prompt, "r1#");
 }
 
 #[tokio::test]
