@@ -1,5 +1,5 @@
-//! The ways a device can be reached: HTTPS with Cisco's licensing service and RESTCONF on it, SSH with the command line
-//! and two ways to copy files, and an SSH port for NETCONF.
+//! The ways a device can be reached: HTTPS with Cisco's licensing service, RESTCONF and NX-API on it, SSH with the command
+//! line and two ways to copy files, and an SSH port for NETCONF.
 
 pub mod certificate;
 pub mod counters;
@@ -7,6 +7,7 @@ pub mod door;
 pub mod hostkey;
 pub mod http;
 pub mod netconf;
+mod nxapi;
 mod page;
 mod restconf;
 mod rpc;

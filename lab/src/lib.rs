@@ -29,7 +29,8 @@
 //! and the sentences that the command line prints of them. On the command line: the layout of IOS XE's `show license`
 //! outputs, its report table and record, its two header lines, its mistakes; IOS XR's timestamp line, platform table,
 //! version and inventory; NX-OS's usage blocks, version, inventory and mistakes; prompts and pagers; the silence of a
-//! save, `The requested item was not found` and `Import Data Successful` on IOS XE.
+//! save, `The requested item was not found` and `Import Data Successful` on IOS XE. The models behind NETCONF and their
+//! RPCs, its framing and errors; the shapes of NX-API.
 //!
 //! *Inferred:* that a fetch over REST counts as requested; that an acknowledged report's body is dropped; the
 //! first-report rule counted from the first use or the policy's installation; spellings of some enumeration values;
@@ -37,7 +38,8 @@
 //! close; the order of elements in a saved usage file; that the answer bundle holds no manifest; that saving usage
 //! on the command line ends the running reports and counts as requested; the state word `UNACK`; that IOS XR and NX-OS
 //! have IOS XE's licensing commands and sections (no public capture shows them under policy: their texts follow drafts,
-//! and whether the word `file` and `show license rum` exist are knobs); how OpenSSH wants a copied file to be named.
+//! and whether the word `file` and `show license rum` exist are knobs); how OpenSSH wants a copied file to be named;
+//! that NX-API takes licensing commands, and the HTTP status of one refused; that IOS XR tells usage over NETCONF.
 //!
 //! *Invented by the lab:* the JSON inside `smartLicenseRumAck`; every signature's making; the elements of
 //! `/list` (four shapes to choose from); error bodies and statuses of the licensing service; the text of report

@@ -3,6 +3,7 @@
 
 mod access;
 mod netconf;
+mod nxapi;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::udi::{Member, Role, Udi};
 
 pub use access::{Algorithms, Faces, HostKey, LineEnds, SaveForm, Ssh, Terminal};
 pub use netconf::Netconf;
+pub use nxapi::NxApi;
 
 /// Everything fixed about a device. Start from [`Spec::new`] or one of [`crate::specs`] and change what matters.
 #[derive(Debug, Clone)]
@@ -50,6 +52,7 @@ pub struct Spec {
     pub limits: Limits,
     pub tls: Tls,
     pub netconf: Netconf,
+    pub nxapi: NxApi,
     pub ssh: Ssh,
     pub terminal: Terminal,
 }
@@ -234,6 +237,7 @@ impl Spec {
             limits: Limits::default(),
             tls: Tls::default(),
             netconf: Netconf::default(),
+            nxapi: NxApi::default(),
             ssh: Ssh::default(),
             terminal: Terminal::default(),
         }

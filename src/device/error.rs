@@ -34,7 +34,7 @@ pub enum Error {
     NotOffered { step: &'static str, what: String, cause: String },
     /// It understood what was asked and said no: an error of its protocol, or a licensing return code.
     #[error("{step}: the device declined ({code}): {said}")]
-    Declined { step: &'static str, kind: Decline, code: String, said: String },
+    Declined { step: &'static str, complaint: Complaint, code: String, said: String },
     #[error("{step}: the device answered HTTP {status}")]
     Failed { step: &'static str, status: u16 },
     #[error("{command:?}: the device answered {said:?}")]
@@ -88,49 +88,39 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What a device's command line has against a command.
+/// What a device has against a command or a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Complaint {
     /// It has no such command, or not in this form: try the next rung of a ladder.
+    /// Of a protocol: its release is too old for the call, or the feature is off.
     Unknown,
     /// The user may not.
     Unauthorized,
+    /// Not now.
+    Busy,
     /// It knows the command and could not do it.
     Failed,
 }
 
-/// What kind of no it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decline {
-    /// It does not know the operation or the node: its release is too old, or the feature is off.
-    Unknown,
-    /// The user may not.
-    Denied,
-    /// Not now.
-    Busy,
-    /// It knows the operation and could not do it.
-    Failed,
-}
-
-impl Decline {
+impl Complaint {
     /// By an `error-tag` of NETCONF and RESTCONF (RFC 6241, appendix A).
-    pub(super) fn of_tag(tag: &str) -> Decline {
+    pub(super) fn of_tag(tag: &str) -> Complaint {
         match tag {
             "unknown-element" | "unknown-namespace" | "unknown-attribute" | "operation-not-supported" => {
-                Decline::Unknown
+                Complaint::Unknown
             }
-            "access-denied" => Decline::Denied,
-            "in-use" | "lock-denied" | "resource-denied" => Decline::Busy,
-            _ => Decline::Failed,
+            "access-denied" => Complaint::Unauthorized,
+            "in-use" | "lock-denied" | "resource-denied" => Complaint::Busy,
+            _ => Complaint::Failed,
         }
     }
 }
 
 impl Error {
     /// A no in the device's words, made fit for one line.
-    pub(super) fn declined(step: &'static str, kind: Decline, code: &str, said: &str) -> Error {
+    pub(super) fn declined(step: &'static str, complaint: Complaint, code: &str, said: &str) -> Error {
         let line = |text: &str| printable(&excerpt(text.trim()));
-        Error::Declined { step, kind, code: line(code), said: line(said) }
+        Error::Declined { step, complaint, code: line(code), said: line(said) }
     }
 
     /// Something else came than what should have come: how much, how it begins, and what is wrong with it.
@@ -174,15 +164,10 @@ impl Error {
             | Error::NoAccess { .. }
             | Error::NoWayForFiles { .. }
             | Error::NoSpace { .. } => Blame::Unsupported,
-            Error::CommandRefused { complaint, .. } => match complaint {
+            Error::CommandRefused { complaint, .. } | Error::Declined { complaint, .. } => match complaint {
                 Complaint::Unknown => Blame::Unsupported,
                 Complaint::Unauthorized => Blame::Refused,
-                Complaint::Failed => Blame::Misbehaved,
-            },
-            Error::Declined { kind, .. } => match kind {
-                Decline::Unknown => Blame::Unsupported,
-                Decline::Denied => Blame::Refused,
-                Decline::Busy | Decline::Failed => Blame::Misbehaved,
+                Complaint::Busy | Complaint::Failed => Blame::Misbehaved,
             },
             Error::Ours { .. } => Blame::Ours,
         }
@@ -193,7 +178,9 @@ impl Error {
         match self {
             Error::Unreachable { .. } | Error::Misbehaved { .. } | Error::Standby { .. } => true,
             Error::Failed { status, .. } => *status >= 500,
-            Error::Declined { kind, .. } => *kind == Decline::Busy,
+            Error::CommandRefused { complaint, .. } | Error::Declined { complaint, .. } => {
+                *complaint == Complaint::Busy
+            }
             Error::LoginRefused { .. }
             | Error::NoLogin { .. }
             | Error::ChangedCertificate { .. }
@@ -203,7 +190,6 @@ impl Error {
             | Error::TooLarge { .. }
             | Error::Unsupported { .. }
             | Error::NotOffered { .. }
-            | Error::CommandRefused { .. }
             | Error::NoPrompt { .. }
             | Error::FileRefused { .. }
             | Error::NoSpace { .. }

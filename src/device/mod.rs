@@ -42,7 +42,7 @@ use crate::tls::Trust;
 pub use cli::Cli;
 pub use dialect::{Dialect, Overrides};
 pub use driver::{Driver, Terms};
-pub use error::{ChangedKey, Complaint, Decline, Error, Refusal};
+pub use error::{ChangedKey, Complaint, Error, Refusal};
 pub use witness::Witness;
 pub(crate) use witness::witnessed;
 

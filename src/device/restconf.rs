@@ -7,7 +7,7 @@ use super::budget::Budget;
 use super::http::{Answer, Body, Http};
 use super::yang::rpc::Rpc;
 use super::yang::{self, ios_xe};
-use super::{Decline, Error, Identity, Target, Usage};
+use super::{Complaint, Error, Identity, Target, Usage};
 use crate::domain::digest::Sha256;
 use crate::domain::state::DeviceState;
 
@@ -16,7 +16,7 @@ const STATE: &str = "/restconf/data/cisco-smart-license:licensing/state";
 const HOSTNAME: &str = "/restconf/data/Cisco-IOS-XE-native:native/hostname";
 const VERSION: &str = "/restconf/data/Cisco-IOS-XE-native:native/version";
 const NO_RESTCONF: &str = "needs `restconf` on the device";
-const NO_RPC: &str = "needs IOS XE 17.4.1 or later";
+const NO_RPC: &str = "needs `restconf` on the device and IOS XE 17.4.1 or later";
 
 /// RESTCONF with one device, over a connection of its own.
 pub struct Restconf {
@@ -130,7 +130,7 @@ fn declined(step: &'static str, body: &[u8]) -> Option<Error> {
     let word = |name| yang::leaf(error, name);
     let tag = word("error-tag")?;
     let said = word("error-message").or_else(|| word("error-path")).unwrap_or_default();
-    Some(Error::declined(step, Decline::of_tag(&tag), &tag, &said))
+    Some(Error::declined(step, Complaint::of_tag(&tag), &tag, &said))
 }
 
 fn json(step: &'static str, expected: &'static str, body: &[u8]) -> Result<Value, Error> {

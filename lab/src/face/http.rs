@@ -12,7 +12,9 @@ use data_encoding::BASE64;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming};
-use hyper::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE,
+};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -24,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::face::certificate::Shown;
 use crate::face::page::{HTML, JSON, Page};
 use crate::face::station::Station;
-use crate::face::{Way, restconf, smartlic};
+use crate::face::{Way, nxapi, restconf, smartlic};
 use crate::fault::Fault;
 use crate::fault::wire::{Tamper, Wire};
 
@@ -136,6 +138,9 @@ async fn respond(
     if let Some(allow) = page.allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
     }
+    if let Some(cookie) = page.cookie.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
+        headers.insert(SET_COOKIE, cookie);
+    }
     if page.status == 401 {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"level_15_access\""));
     }
@@ -146,7 +151,13 @@ async fn respond(
 }
 
 async fn page(station: &Station, fault: Option<&Fault>, path: &str, request: Request<Incoming>) -> Page {
-    if fault == Some(&Fault::RefuseLogin) || !may_enter(station, &request) {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let nxapi = station.spec.faces.nxapi && path == nxapi::PATH;
+    let remembered = nxapi && header(COOKIE).is_some_and(|cookies| nxapi::remembers(station, cookies));
+    if nxapi && !remembered {
+        station.meter.request("LOGIN", path);
+    }
+    if fault == Some(&Fault::RefuseLogin) || !(remembered || may_enter(station, &request)) {
         station.meter.login_refused();
         return Page::bare(401, "Unauthorized");
     }
@@ -161,6 +172,7 @@ async fn page(station: &Station, fault: Option<&Fault>, path: &str, request: Req
     }
     let method = request.method().as_str().to_string();
     let query = request.uri().query().map(str::to_string);
+    let content_type = header(CONTENT_TYPE).map(str::to_string);
     let body = match Limited::new(request.into_body(), station.spec.limits.body).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => return Page::bare(413, "Content Too Large"),
@@ -170,6 +182,9 @@ async fn page(station: &Station, fault: Option<&Fault>, path: &str, request: Req
         smartlic::answer(station, &method, path, &body)
     } else if faces.restconf && path.starts_with(restconf::ROOT) {
         restconf::answer(station, &method, path, query.as_deref(), &body)
+    } else if nxapi {
+        let cookie = if remembered { None } else { nxapi::cookie(station) };
+        Page { cookie, ..nxapi::answer(station, &method, content_type.as_deref(), &body) }
     } else {
         Page::bare(404, "Not Found")
     }

@@ -1,6 +1,6 @@
 //! NETCONF (RFC 6241) over any stream: one session at a time, bases 1.0 and 1.1, the licensing models of IOS XE and XR.
 //!
-//! Served are `get` with subtree filters, the RPCs of [`crate::face::rpc`], and `close-session`. Everything else is
+//! Served are `get` with subtree filters, the RPCs that RESTCONF has too (`face/rpc.rs`), and `close-session`. Everything else is
 //! answered with the error that the RFC names for it.
 
 mod data;

@@ -9,6 +9,7 @@ pub struct Page {
     pub body: Vec<u8>,
     /// The methods there are, where the one asked for is not among them.
     pub allow: Option<&'static str>,
+    pub cookie: Option<String>,
 }
 
 pub const JSON: &str = "application/json";
@@ -21,7 +22,7 @@ impl Page {
     }
 
     pub fn text(status: u16, kind: &'static str, body: impl Into<String>) -> Page {
-        Page { status, kind, body: body.into().into_bytes(), allow: None }
+        Page { status, kind, body: body.into().into_bytes(), allow: None, cookie: None }
     }
 
     /// A bare status, with the page a web server makes of it.

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{LARGEST_ANSWER, Netconf, Reply};
 use crate::device::yang::rpc::{LICENSING, Rpc};
 use crate::device::yang::{self, ios_xe};
-use crate::device::{Decline, Error, Identity, Usage};
+use crate::device::{Complaint, Error, Identity, Usage};
 use crate::domain::state::DeviceState;
 
 /// The first revision of the model with files in it, 17.4.1.
@@ -34,8 +34,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> IosXe<S> {
         let chosen = format!("<state><smart-enabled/><version/><state-info>{nodes}</state-info></state>");
         let reply = match self.get(step, &chosen).await {
             // A release that lacks one of the nodes may refuse the whole choice.
-            Err(Error::Declined { kind: Decline::Unknown, .. }) => match self.get(step, "<state/>").await {
-                Err(Error::Declined { kind: Decline::Unknown, .. }) => return Ok((None, DeviceState::default())),
+            Err(Error::Declined { complaint: Complaint::Unknown, .. }) => match self.get(step, "<state/>").await {
+                Err(Error::Declined { complaint: Complaint::Unknown, .. }) => {
+                    return Ok((None, DeviceState::default()));
+                }
                 other => other?,
             },
             other => other?,

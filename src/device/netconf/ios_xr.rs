@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{LARGEST_ANSWER, Netconf, Reply};
 use crate::device::yang::{self, ios_xr};
-use crate::device::{Decline, Error, Identity};
+use crate::device::{Complaint, Error, Identity};
 use crate::domain::state::DeviceState;
 
 const AGENT: &str = "<smart-agent xmlns=\"http://cisco.com/ns/yang/Cisco-IOS-XR-infra-smartlicense-oper\">\
@@ -27,8 +27,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> IosXr<S> {
     pub async fn state(&mut self) -> Result<(Option<Identity>, DeviceState), Error> {
         let reply = match self.get(&[AGENT, PLATFORM]).await {
             // Not every platform has a model of its own.
-            Err(Error::Declined { kind: Decline::Unknown, .. }) => match self.get(&[AGENT]).await {
-                Err(Error::Declined { kind: Decline::Unknown, .. }) => return Ok((None, DeviceState::default())),
+            Err(Error::Declined { complaint: Complaint::Unknown, .. }) => match self.get(&[AGENT]).await {
+                Err(Error::Declined { complaint: Complaint::Unknown, .. }) => {
+                    return Ok((None, DeviceState::default()));
+                }
                 other => other?,
             },
             other => other?,

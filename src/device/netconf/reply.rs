@@ -4,7 +4,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use super::Capabilities;
-use crate::device::{Decline, Error};
+use crate::device::{Complaint, Error};
 use crate::domain::xml::{self, Element};
 
 pub(super) struct Hello {
@@ -41,7 +41,7 @@ pub(super) fn error(step: &'static str, root: &Element) -> Option<Error> {
     let tag = error.child_text("error-tag").unwrap_or("operation-failed");
     let detail = || error.child("error-info").and_then(|info| info.child_text("bad-element"));
     let said = error.child_text("error-message").or_else(detail).or_else(|| error.child_text("error-path"));
-    Some(Error::declined(step, Decline::of_tag(tag), tag, said.unwrap_or("no reason given")))
+    Some(Error::declined(step, Complaint::of_tag(tag), tag, said.unwrap_or("no reason given")))
 }
 
 fn element(step: &'static str, expected: &'static str, name: &str, message: &[u8]) -> Result<Element, Error> {

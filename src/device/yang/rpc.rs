@@ -1,13 +1,14 @@
 //! The RPCs of IOS XE that move reports and acknowledgements, for whichever protocol carries them.
 //!
 //! `cisco-smart-license` has them from revision 2020-11-01 (17.4.1) on. No RPC closes reports or hands one out:
-//! saving writes a file on the device, importing reads one. `Cisco-IOS-XE-rpc` copies and deletes files.
+//! saving writes a file on the device, importing reads one. `Cisco-IOS-XE-rpc` copies and deletes files. Each may take
+//! a device tens of seconds in silence (inferred from the command line), which the limit of a read must allow.
 
 use serde_json::{Map, Value, json};
 
 use super::return_code::ReturnCode;
 use super::{node, text};
-use crate::device::{Decline, Error, Usage};
+use crate::device::{Complaint, Error, Usage};
 use crate::domain::problem::{excerpt, printable};
 
 pub const LICENSING: Module =
@@ -101,31 +102,37 @@ impl Rpc {
             _ => None,
         });
         if let Some(code) = code.filter(|code| !code.is_success()) {
-            let kind = if code.is_transient() { Decline::Busy } else { Decline::Failed };
+            let complaint = if code.is_transient() { Complaint::Busy } else { Complaint::Failed };
             let said = if code.words().is_empty() { code.name.as_str() } else { code.words() };
-            return Err(Error::declined(step, kind, &code.to_string(), said));
+            return Err(Error::declined(step, complaint, &code.to_string(), said));
         }
         let result = text(node(output, "result")).unwrap_or_default();
         let lower = result.to_ascii_lowercase();
         if lower.trim_start().starts_with('%') || lower.contains("error") || lower.contains("fail") {
-            return Err(Error::declined(step, Decline::Failed, "result", result.trim()));
+            return Err(Error::declined(step, Complaint::Failed, "result", result.trim()));
         }
         Ok(())
     }
 }
 
 fn file_path<'a>(step: &'static str, path: &'a str) -> Result<&'a str, Error> {
+    let path = plain(step, path)?;
     if path.chars().count() > LONGEST_PATH {
         let cause =
             format!("{} is longer than the {LONGEST_PATH} characters a device takes", printable(&excerpt(path)));
         return Err(Error::Ours { step, cause });
     }
-    plain(step, path)
+    Ok(path)
 }
 
 fn plain<'a>(step: &'static str, path: &'a str) -> Result<&'a str, Error> {
     if path.is_empty() || path.chars().any(char::is_control) {
         return Err(Error::Ours { step, cause: format!("{:?} is no path of a device", excerpt(path)) });
+    }
+    // A device repeats a path in its complaints, and those go into logs.
+    let authority = path.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return Err(Error::Ours { step, cause: "a URL with a login in it is not sent".to_owned() });
     }
     Ok(path)
 }
@@ -158,6 +165,8 @@ mod tests {
         for path in [String::new(), "x".repeat(128), "flash:a\nb".to_owned()] {
             assert!(matches!(Rpc::import_file(&path), Err(Error::Ours { .. })), "{path:?}");
         }
+        let error = Rpc::copy("flash:a", "scp://slp:hidden@collector/a").unwrap_err();
+        assert!(!format!("{error:?}").contains("hidden"), "{error}");
         assert!(Rpc::copy(&format!("https://collector/{}", "x".repeat(200)), "flash:a").is_ok());
     }
 

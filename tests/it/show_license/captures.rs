@@ -72,8 +72,8 @@ fn every_label_has_the_value_that_stands_beside_it() {
         }
         let account = told(values(output, "Smart Account:").first());
         let account = account.map(|account| account.split(" As of ").next().unwrap_or_default().to_owned());
-        assert_eq!(reading.state.account.smart_account, account, "{name}");
-        assert_eq!(reading.state.account.virtual_account, told(values(output, "Virtual Account:").first()), "{name}");
+        assert_eq!(reading.state.smart_account, account, "{name}");
+        assert_eq!(reading.state.virtual_account, told(values(output, "Virtual Account:").first()), "{name}");
         let policy = reading.state.policy.as_ref().and_then(|policy| policy.name.clone());
         assert_eq!(policy, told(values(output, "Policy name:").first()), "{name}");
         let agent = told(values(output, "Smart Agent for Licensing:").first());
@@ -245,8 +245,8 @@ fn an_independent_reading_knows_what_we_read() {
         facts.extend(state.licenses.iter().filter_map(|one| one.entitlement_tag.as_ref().map(|tag| tag.0.clone())));
         facts.extend(state.rum_ids.iter().map(|one| one.report_id.to_string()));
         facts.extend(state.trust_codes.iter().filter_map(|code| text(&code.installed)));
-        facts.extend(state.account.smart_account);
-        facts.extend(state.account.virtual_account);
+        facts.extend(state.smart_account);
+        facts.extend(state.virtual_account);
         for fact in &facts {
             assert!(expected.contains(fact.as_str()), "{name}: {fact}");
         }

@@ -94,7 +94,9 @@ impl<S: tokio::io::AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 }
             }
             Some(Fault::HugeBody(more)) => {
-                self.stream.write_all(&bytes[..bytes.len() / 2]).await?;
+                let mut head = self.framed(&message.as_bytes()[..message.len() / 2]);
+                head.truncate(head.len() - if self.chunked { b"\n##\n".len() } else { MARK.len() });
+                self.stream.write_all(&head).await?;
                 let spaces = [b' '; 16_384];
                 let mut left = usize::try_from(*more).unwrap_or(usize::MAX);
                 while left > 0 {
