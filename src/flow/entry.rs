@@ -4,6 +4,8 @@ use super::House;
 use crate::config::Device;
 use crate::device::ssh::{HostPin, HostTrust, SshLimits, SshLogin, SshTarget};
 use crate::device::{Error, Limits, Login, Target, Terms};
+use crate::domain::event::Learned;
+use crate::domain::fleet::Device as Known;
 use crate::domain::settings::{Os, Trust as TrustSetting, Word};
 use crate::tls::{Roots, Trust};
 
@@ -16,6 +18,14 @@ fn ours(cause: impl Into<String>) -> Error {
 impl House {
     /// Nothing is sent yet; the secrets are read.
     pub(super) async fn terms(&self, device: &Device) -> Result<Terms, Error> {
+        // Looked up once: whoever holds the fleet must not ask for it again.
+        let (known, os, software) = {
+            let fleet = self.ledger.fleet();
+            let instance = fleet.of_device(&device.name);
+            let os = instance.and_then(|instance| instance.os.as_deref()).and_then(|os| Os::of_word(os).ok());
+            let software = instance.and_then(|instance| instance.software.clone());
+            (fleet.devices.get(&device.name).map(|known| (**known).clone()).unwrap_or_default(), os, software)
+        };
         let credential = device
             .credential
             .as_ref()
@@ -33,11 +43,11 @@ impl House {
         let text = |secret: &crate::secret::Secret| secret.expose().to_owned();
         let password = secrets.password.as_ref().map(text);
         let login = Login { username: credential.username.clone(), password: password.clone().unwrap_or_default() };
-        let https = self.certificate_trust(device)?.map(|trust| Target { authority, trust, login, limits });
+        let https = certificate_trust(device, &known)?.map(|trust| Target { authority, trust, login, limits });
         let ssh = |port: u16| -> Option<SshTarget> {
             Some(SshTarget {
                 authority: device.authority_at(port)?,
-                trust: self.host_trust(device)?,
+                trust: host_trust(device, &known)?,
                 login: SshLogin {
                     username: credential.username.clone(),
                     password: password.clone(),
@@ -47,15 +57,10 @@ impl House {
                 legacy: device.legacy,
             })
         };
-        let fleet = self.ledger.fleet();
-        let instance = fleet.of_device(&device.name);
-        let known = fleet.devices.get(&device.name);
-        let told = instance.and_then(|instance| instance.os.as_deref()).and_then(|os| Os::of_word(os).ok());
-        let software = instance.and_then(|instance| instance.software.clone());
-        let learned = known.filter(|known| known.learned_on == software).map(|known| known.learned.clone());
+        let learned = if known.learned_on == software { known.learned.clone() } else { Learned::default() };
         Ok(Terms {
             access: device.access,
-            os: device.os.or(told),
+            os: device.os.or(os),
             address: device.authority().unwrap_or_default(),
             https,
             ssh: ssh(device.ports.ssh),
@@ -65,39 +70,35 @@ impl House {
             zone: device.timezone.clone(),
             limits,
             budget: self.budget.clone(),
-            learned: learned.unwrap_or_default(),
+            learned,
         })
     }
+}
 
-    fn certificate_trust(&self, device: &Device) -> Result<Option<Trust>, Error> {
-        match device.trust {
-            // The inventory is the word on it, whatever was learned before. Without one HTTPS is no way in.
-            TrustSetting::Pinned => Ok(device.pin.map(Trust::Pin)),
-            TrustSetting::Learn => {
-                let learned = self.ledger.fleet().devices.get(&device.name).and_then(|known| known.pin);
-                Ok(Some(learned.map_or(Trust::Learn, Trust::Pin)))
-            }
-            TrustSetting::Ca => {
-                let file = device.ca_file.as_ref().ok_or_else(|| ours("trust is `ca` without ca_file"))?;
-                let pem = std::fs::read(file).map_err(|error| ours(format!("{}: {error}", file.display())))?;
-                let roots = Roots::from_pem(&pem).map_err(|error| ours(format!("{}: {error}", file.display())))?;
-                Ok(Some(Trust::Ca(roots)))
-            }
+fn certificate_trust(device: &Device, known: &Known) -> Result<Option<Trust>, Error> {
+    match device.trust {
+        // The inventory is the word on it, whatever was learned before. Without one HTTPS is no way in.
+        TrustSetting::Pinned => Ok(device.pin.map(Trust::Pin)),
+        TrustSetting::Learn => Ok(Some(known.pin.map_or(Trust::Learn, Trust::Pin))),
+        TrustSetting::Ca => {
+            let file = device.ca_file.as_ref().ok_or_else(|| ours("trust is `ca` without ca_file"))?;
+            let pem = std::fs::read(file).map_err(|error| ours(format!("{}: {error}", file.display())))?;
+            let roots = Roots::from_pem(&pem).map_err(|error| ours(format!("{}: {error}", file.display())))?;
+            Ok(Some(Trust::Ca(roots)))
         }
     }
+}
 
-    /// Whom to believe over SSH. No authority vouches for host keys: where trust is not learnt, the inventory names
-    /// the key, else SSH is no way in.
-    fn host_trust(&self, device: &Device) -> Option<HostTrust> {
-        let given = device.host_key.map(|fingerprint| HostPin { fingerprint, key_type: None });
-        let learned = || {
-            let fleet = self.ledger.fleet();
-            let key = fleet.devices.get(&device.name)?.host_key.clone()?;
-            Some(HostPin { fingerprint: key.fingerprint, key_type: Some(key.key_type) })
-        };
-        match device.trust {
-            TrustSetting::Pinned | TrustSetting::Ca => given.map(HostTrust::Pinned),
-            TrustSetting::Learn => Some(given.or_else(learned).map_or(HostTrust::Learn, HostTrust::Pinned)),
-        }
+/// Whom to believe over SSH. No authority vouches for host keys: where trust is not learnt, the inventory names
+/// the key, else SSH is no way in.
+fn host_trust(device: &Device, known: &Known) -> Option<HostTrust> {
+    let given = device.host_key.map(|fingerprint| HostPin { fingerprint, key_type: None });
+    let learned = || {
+        let key = known.host_key.clone()?;
+        Some(HostPin { fingerprint: key.fingerprint, key_type: Some(key.key_type) })
+    };
+    match device.trust {
+        TrustSetting::Pinned | TrustSetting::Ca => given.map(HostTrust::Pinned),
+        TrustSetting::Learn => Some(given.or_else(learned).map_or(HostTrust::Learn, HostTrust::Pinned)),
     }
 }

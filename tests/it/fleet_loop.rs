@@ -1,5 +1,6 @@
 //! The whole loop over a simulated fleet, with the real program: poll and close, bundle, portal, import, read back.
 
+mod accesses;
 mod damage;
 mod hold;
 mod misbehaviour;

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
 use lab::portal::Answer;
+use lab::spec::Faces;
 use lab::{Clock, Fleet, Handle, Operation, Portal, Reply, Spec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,6 +20,9 @@ use slp_collector::ledger::Ledger;
 
 /// The lab's clock starts so many seconds behind the system's, so that a test may move it and stay in the past.
 const BEHIND: i64 = 5 * 86_400;
+
+/// A port at which nothing answers.
+const CLOSED: u16 = 1;
 
 /// Time limits that no busy machine reaches by itself, and that no test waits long for.
 pub const LIMITS: &str =
@@ -59,29 +64,48 @@ impl Site {
         Site::with(specs, LIMITS, |_| "deliver")
     }
 
-    /// `poll` are lines of `[poll]`; `mode` is asked for each device.
+    /// `poll` are lines of `[poll]`; `mode` is asked for each device. What serves REST alone is asked for nothing else.
     pub fn with(specs: Vec<Spec>, poll: &str, mode: impl Fn(&str) -> &'static str) -> Site {
+        let rest = |spec: &Spec| spec.faces == Faces::rest();
+        Site::entered(specs, poll, mode, |spec| if rest(spec) { "rest" } else { "auto" })
+    }
+
+    /// The same, with the access of each device.
+    pub fn entered(
+        specs: Vec<Spec>,
+        poll: &str,
+        mode: impl Fn(&str) -> &'static str,
+        access: impl Fn(&Spec) -> &'static str,
+    ) -> Site {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let clock = Clock::at(Timestamp::now().as_second() - BEHIND);
         let fleet = runtime.block_on(Fleet::start(specs, clock)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let site = Site { fleet, portal: Portal::new(), folder, _runtime: runtime };
-        site.write(poll, mode);
+        site.write(poll, mode, access);
         site
     }
 
-    fn write(&self, poll: &str, mode: impl Fn(&str) -> &'static str) {
+    fn write(&self, poll: &str, mode: impl Fn(&str) -> &'static str, access: impl Fn(&Spec) -> &'static str) {
         let mut toml = format!(
             "[collector]\nname = \"test-house\"\nstate_dir = \"state\"\nsocket = \"control.sock\"\n\n\
              [poll]\n{poll}\n[exchange]\nfolder = \"exchange\"\nsigner = \"signer\"\n"
         );
-        let mut csv = "name,address,port,site,credential,mode\n".to_owned();
+        let mut csv = "name,address,port,ssh_port,netconf_port,access,site,credential,mode\n".to_owned();
         let mut credentials: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut enables: BTreeMap<&str, &str> = BTreeMap::new();
         let mut sites: Vec<&str> = Vec::new();
         for device in self.fleet.devices() {
             let (name, addr, user) = (device.name(), device.addr(), device.user());
             let site = device.spec().site.as_str();
-            csv += &format!("{name},{},{},{site},{user},{}\n", addr.ip(), addr.port(), mode(name));
+            let port = |addr: Option<SocketAddr>| addr.map_or(CLOSED, |addr| addr.port());
+            let (ssh, netconf) = (port(device.ssh_addr()), port(device.netconf_addr()));
+            let https = port(device.spec().faces.https().then_some(addr));
+            let (ip, mode, access) = (addr.ip(), mode(name), access(device.spec()));
+            if let Some(enable) = device.spec().terminal.enable.as_deref() {
+                enables.insert(user, enable);
+            }
+            csv += &format!("{name},{ip},{https},{ssh},{netconf},{access},{site},{user},{mode}\n");
             let known = credentials.insert(user, device.password());
             assert!(known.is_none_or(|known| known == device.password()), "{user} has two passwords");
             if !site.is_empty() && !sites.contains(&site) {
@@ -93,16 +117,20 @@ impl Site {
         }
         for (user, password) in credentials {
             toml += &format!("\n[credentials.{user}]\nusername = \"{user}\"\npassword_file = \"{user}.password\"\n");
-            let mut file = fs::OpenOptions::new();
-            let file = file.write(true).create(true).truncate(true).mode(0o600);
-            std::io::Write::write_all(
-                &mut file.open(self.path(&format!("{user}.password"))).unwrap(),
-                password.as_bytes(),
-            )
-            .unwrap();
+            self.write_secret(&format!("{user}.password"), password);
+            if let Some(enable) = enables.get(user) {
+                toml += &format!("enable_file = \"{user}.enable\"\n");
+                self.write_secret(&format!("{user}.enable"), enable);
+            }
         }
         fs::write(self.config_file(), toml).unwrap();
         fs::write(self.path("devices.csv"), csv).unwrap();
+    }
+
+    fn write_secret(&self, name: &str, secret: &str) {
+        let mut file = fs::OpenOptions::new();
+        let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(self.path(name)).unwrap();
+        std::io::Write::write_all(&mut file, secret.as_bytes()).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

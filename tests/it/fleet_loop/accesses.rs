@@ -1,0 +1,138 @@
+//! The loop by every access of the three systems, as far as each can go.
+
+use lab::spec::{Faces, StateModel};
+use lab::{Fleet, Spec, System, specs};
+use slp_collector::domain::fleet::AnswerStatus;
+use slp_collector::domain::instance::{DeviceName, Udi};
+
+use crate::support::site::{LIMITS, Site};
+
+/// Poll, close, bundle, portal, import, read back; the last poll must find everybody well.
+fn around(site: &mut Site) {
+    site.run(["poll", "--all"]).exits(0);
+    site.advance(86_400);
+    site.run(["poll", "--all", "--close"]).exits(0);
+    let bundle = site.bundle();
+    let (answers, refusals) = site.upload(&bundle);
+    assert_eq!(refusals, []);
+    let answers = site.download(&answers);
+    site.import(&answers, &[]).exits(0);
+    site.advance(3600);
+    site.run(["poll", "--all"]).exits(0);
+}
+
+/// Each device that takes files ends with nothing owed; each other has an answer that waits for a person.
+fn all_is_settled(site: &Site) {
+    let ledger = site.ledger();
+    let fleet = ledger.fleet();
+    for device in site.fleet.devices() {
+        let name = DeviceName(device.name().to_owned());
+        let instance = fleet.of_device(&name).unwrap_or_else(|| panic!("{name} is not known"));
+        let faces = device.spec().faces;
+        let takes_files = faces.smartlic || faces.scp || faces.sftp;
+        let reports = device.state().reports.iter().filter(|report| report.end.is_some()).count();
+        assert!(reports > 0, "{name} has made no report");
+        let of_device = |udi: &Udi| fleet.resolve(udi).is_some_and(|of| of.udi == instance.udi);
+        let answers: Vec<_> =
+            fleet.answers.values().filter(|answer| answer.udi.as_ref().is_some_and(of_device)).collect();
+        assert!(!answers.is_empty(), "{name} got no answer");
+        for answer in answers {
+            let confirmed = matches!(answer.status, AnswerStatus::Confirmed(_));
+            let waits = answer.status == AnswerStatus::AwaitingHandImport;
+            assert!(if takes_files { confirmed } else { waits }, "{name} {faces:?}: {:?}", answer);
+        }
+        if takes_files {
+            assert_eq!(instance.waiting().count(), 0, "{name} {faces:?}");
+        } else {
+            assert!(instance.waiting().next().is_some(), "{name} {faces:?}");
+        }
+        assert!(device.counters().passwords_tried > 0, "{name}");
+        let left = device.state().files.iter().filter(|file| file.starts_with("slpc-")).count();
+        assert_eq!(left, 0, "{name} keeps files of ours");
+    }
+}
+
+fn busy(mut spec: Spec) -> Spec {
+    for licence in &mut spec.licences {
+        licence.count = licence.count.max(1);
+    }
+    spec.knobs.state_model = StateModel::Full;
+    spec
+}
+
+/// The loop with one access that is set, on a device that serves just what it needs.
+fn by(access: &'static str, system: System, faces: Faces) {
+    let spec = match system {
+        System::IosXe => specs::switch("dev-1"),
+        System::IosXr => specs::xr("dev-1"),
+        System::NxOs => specs::nexus("dev-1"),
+    };
+    let spec = Spec { faces, ..busy(spec) };
+    let mut site = Site::entered(vec![spec], LIMITS, |_| "deliver", |_| access);
+    around(&mut site);
+    all_is_settled(&site);
+}
+
+#[test]
+fn ios_xe_by_smartlic() {
+    by("rest", System::IosXe, Faces::rest());
+}
+
+#[test]
+fn ios_xe_by_restconf() {
+    by("restconf", System::IosXe, Faces { restconf: true, ..Faces::ssh_and_scp() });
+}
+
+#[test]
+fn ios_xe_by_netconf() {
+    by("netconf", System::IosXe, Faces { netconf: true, ..Faces::ssh_and_scp() });
+}
+
+#[test]
+fn ios_xe_by_ssh_and_scp() {
+    by("ssh", System::IosXe, Faces::ssh_and_scp());
+}
+
+#[test]
+fn ios_xe_by_ssh_inline() {
+    by("ssh", System::IosXe, Faces::inline_only());
+}
+
+#[test]
+fn ios_xr_by_ssh_and_scp() {
+    by("ssh", System::IosXr, Faces::ssh_and_scp());
+}
+
+#[test]
+fn ios_xr_by_sftp() {
+    by("ssh", System::IosXr, Faces::ssh_and_sftp());
+}
+
+#[test]
+fn ios_xr_by_ssh_inline() {
+    by("ssh", System::IosXr, Faces::inline_only());
+}
+
+#[test]
+fn nx_os_by_ssh_and_scp() {
+    by("ssh", System::NxOs, Faces::ssh_and_scp());
+}
+
+#[test]
+fn nx_os_by_ssh_inline() {
+    by("ssh", System::NxOs, Faces::inline_only());
+}
+
+#[test]
+fn nx_os_by_nxapi() {
+    by("nx-api", System::NxOs, Faces { nxapi: true, ..Faces::none() });
+}
+
+#[test]
+fn a_mixed_fleet_of_three_hundred_finds_its_ways() {
+    let specs: Vec<Spec> = Fleet::mixed(300, 20_261_122).into_iter().map(busy).collect();
+    let limits = format!("{LIMITS}concurrency = 24\n").replace("10s", "60s");
+    let mut site = Site::entered(specs, &limits, |_| "deliver", |_| "auto");
+    around(&mut site);
+    all_is_settled(&site);
+}
