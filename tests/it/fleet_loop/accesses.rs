@@ -1,7 +1,7 @@
 //! The loop by every access of the three systems, as far as each can go.
 
 use lab::spec::{Faces, StateModel};
-use lab::{Fleet, Spec, System, specs};
+use lab::{Fleet, Handle, Spec, System, specs};
 use slp_collector::domain::fleet::AnswerStatus;
 use slp_collector::domain::instance::{DeviceName, Udi};
 
@@ -16,9 +16,23 @@ fn around(site: &mut Site) {
     let (answers, refusals) = site.upload(&bundle);
     assert_eq!(refusals, []);
     let answers = site.download(&answers);
-    site.import(&answers, &[]).exits(0);
+    // An answer that waits for a person is not done.
+    let (takes, all) =
+        (site.fleet.devices().filter(|device| takes_files(device)).count(), site.fleet.devices().count());
+    site.import(&answers, &[]).exits(if takes == all {
+        0
+    } else if takes == 0 {
+        1
+    } else {
+        2
+    });
     site.advance(3600);
     site.run(["poll", "--all"]).exits(0);
+}
+
+fn takes_files(device: &Handle) -> bool {
+    let faces = device.spec().faces;
+    faces.smartlic || faces.scp || faces.sftp
 }
 
 /// Each device that takes files ends with nothing owed; each other has an answer that waits for a person.
@@ -28,8 +42,7 @@ fn all_is_settled(site: &Site) {
     for device in site.fleet.devices() {
         let name = DeviceName(device.name().to_owned());
         let instance = fleet.of_device(&name).unwrap_or_else(|| panic!("{name} is not known"));
-        let faces = device.spec().faces;
-        let takes_files = faces.smartlic || faces.scp || faces.sftp;
+        let (faces, takes_files) = (device.spec().faces, takes_files(device));
         let reports = device.state().reports.iter().filter(|report| report.end.is_some()).count();
         assert!(reports > 0, "{name} has made no report");
         let of_device = |udi: &Udi| fleet.resolve(udi).is_some_and(|of| of.udi == instance.udi);
