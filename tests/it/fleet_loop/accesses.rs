@@ -59,7 +59,6 @@ fn all_is_settled(site: &Site) {
         } else {
             assert!(instance.waiting().next().is_some(), "{name} {faces:?}");
         }
-        assert!(device.counters().passwords_tried > 0, "{name}");
         let left = device.state().files.iter().filter(|file| file.starts_with("slpc-")).count();
         assert_eq!(left, 0, "{name} keeps files of ours");
     }
