@@ -209,7 +209,8 @@ async fn trust(
         let in_site = |device: &Device| site.as_ref() == Some(&device.site) && device.trust == Trust::Learn;
         for (name, known) in &fleet.devices {
             let waits = known.refused_pin.is_some() || known.refused_host_key.is_some();
-            if !names.contains(name) && !(waits && house.device(name).is_some_and(in_site)) {
+            let of_site = waits && house.device(name).is_some_and(in_site);
+            if !names.contains(name) && !of_site {
                 continue;
             }
             let host_key =

@@ -346,7 +346,8 @@ impl Session for Cli {
         }
         let licensing = texts.get(1..).unwrap_or_default().join("\n");
         let mut state = show_license::read(&licensing, self.zone.as_ref()).state;
-        let tell = |texts: &[String]| show_license::identity(texts.iter().map(String::as_str), self.zone.as_ref());
+        let zone = self.zone.clone();
+        let tell = |texts: &[String]| show_license::identity(texts.iter().map(String::as_str), zone.as_ref());
         let mut told = tell(&texts);
         for task in [Task::Udi, Task::Inventory] {
             if told.udi.is_some() {
@@ -357,7 +358,6 @@ impl Session for Cli {
                 Err(Error::CommandRefused { .. }) => {}
                 Err(error) => return Err(error),
             }
-            let tell = |texts: &[String]| show_license::identity(texts.iter().map(String::as_str), self.zone.as_ref());
             told = tell(&texts);
         }
         if state.udi.is_none() {

@@ -127,7 +127,6 @@ fn state() -> DeviceState {
             end: None,
         }],
         agent_version: Some("5.8.6_rel/126".to_owned()),
-        ..DeviceState::default()
     }
 }
 
