@@ -74,6 +74,7 @@ fn shipped_file_has_every_key() {
         "defaults",
         "sites.x",
         "credentials.x",
+        "commands.x",
     ];
     let unknown = |table: &&str| match *table {
         "" => "zzzzzzzzzz = 1\n".to_owned(),
