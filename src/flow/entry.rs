@@ -40,8 +40,12 @@ impl House {
             body: poll.body_limit.0,
             requests_per_connection: poll.requests_per_connection,
         };
-        let text = |secret: &crate::secret::Secret| secret.expose().to_owned();
-        let password = secrets.password.as_ref().map(text);
+        macro_rules! text {
+            ($secret:ident) => {
+                secrets.$secret.as_ref().map(|secret| secret.expose().to_owned())
+            };
+        }
+        let password = text!(password);
         let login = Login { username: credential.username.clone(), password: password.clone().unwrap_or_default() };
         let https = certificate_trust(device, &known)?.map(|trust| Target { authority, trust, login, limits });
         let ssh = |port: u16| -> Option<SshTarget> {
@@ -51,7 +55,7 @@ impl House {
                 login: SshLogin {
                     username: credential.username.clone(),
                     password: password.clone(),
-                    private_key: secrets.private_key.as_ref().map(text),
+                    private_key: text!(private_key),
                 },
                 limits: SshLimits { connect: poll.connect_timeout, ..SshLimits::default() },
                 legacy: device.legacy,
@@ -65,7 +69,7 @@ impl House {
             https,
             ssh: ssh(device.ports.ssh),
             netconf: ssh(device.ports.netconf),
-            enable: secrets.enable.as_ref().map(text),
+            enable: text!(enable),
             overrides: self.config.commands.of(device.commands.as_deref()),
             zone: device.timezone.clone(),
             limits,
