@@ -7,6 +7,7 @@ use crate::device::{Error, Limits, Login, Target, Terms};
 use crate::domain::event::Learned;
 use crate::domain::fleet::Device as Known;
 use crate::domain::settings::{Os, Trust as TrustSetting, Word};
+use crate::secret::Secret;
 use crate::tls::{Roots, Trust};
 
 const PREPARE: &str = "prepare";
@@ -40,12 +41,8 @@ impl House {
             body: poll.body_limit.0,
             requests_per_connection: poll.requests_per_connection,
         };
-        macro_rules! text {
-            ($secret:ident) => {
-                secrets.$secret.as_ref().map(|secret| secret.expose().to_owned())
-            };
-        }
-        let password = text!(password);
+        let text = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+        let password = text(&secrets.password);
         let login = Login { username: credential.username.clone(), password: password.clone().unwrap_or_default() };
         let https = certificate_trust(device, &known)?.map(|trust| Target { authority, trust, login, limits });
         let ssh = |port: u16| -> Option<SshTarget> {
@@ -55,7 +52,7 @@ impl House {
                 login: SshLogin {
                     username: credential.username.clone(),
                     password: password.clone(),
-                    private_key: text!(private_key),
+                    private_key: text(&secrets.private_key),
                 },
                 limits: SshLimits { connect: poll.connect_timeout, ..SshLimits::default() },
                 legacy: device.legacy,
@@ -69,7 +66,7 @@ impl House {
             https,
             ssh: ssh(device.ports.ssh),
             netconf: ssh(device.ports.netconf),
-            enable: text!(enable),
+            enable: text(&secrets.enable),
             overrides: self.config.commands.of(device.commands.as_deref()),
             zone: device.timezone.clone(),
             limits,

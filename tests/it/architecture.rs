@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ledger", &["domain"]),
     ("exchange", &["domain"]),
     ("inspect", &["domain", "exchange"]),
-    ("flow", &["domain", "device", "ledger", "exchange", "tls", "config", "schedule"]),
+    ("flow", &["domain", "device", "ledger", "exchange", "tls", "config", "schedule", "secret"]),
     ("control", &["domain", "flow", "ledger", "config", "secret"]),
     ("daemon", &["domain", "device", "ledger", "exchange", "tls", "config", "schedule", "secret", "flow", "control"]),
     ("cli", &["*"]),
