@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use lab::account::Account;
 use lab::licence::{Class, Licence};
 use lab::policy::Policy;
-use lab::spec::{ImportForm, ListShape, StateModel};
+use lab::spec::{Faces, ImportForm, ListShape, StateModel};
 use lab::{Fault, Fleet, Portal, Spec, specs};
 use slp_collector::cli::output::{self, Column};
 use slp_collector::config::Config;
@@ -70,7 +70,10 @@ async fn tell(story: &mut Story) -> Result<()> {
     story.step("A fleet");
     let clock = lab::Clock::at(START.parse::<Timestamp>()?.as_second());
     let fleet = Fleet::start(fleet(), clock.clone()).await?;
-    story.say(&format!("It is {START}, and {} simulated devices listen on loopback, over TLS:", fleet.names().len()));
+    story.say(&format!(
+        "It is {START}, and {} simulated devices listen on loopback, over TLS and SSH:",
+        fleet.names().len()
+    ));
     let known: Vec<Spec> = fleet.devices().map(|device| device.spec().clone()).collect();
     story.table(&known, FLEET);
 
@@ -88,11 +91,12 @@ async fn tell(story: &mut Story) -> Result<()> {
     let polled = poll(&house).await?;
     story.say(
         "It asks every device who it is, how its licensing stands and which reports it has. It learns each certificate \
-         (the lab's are self-signed and some have expired, as on real devices) and will insist on it from now on.",
+         and host key (the lab's certificates are self-signed and some have expired, as on real devices) and will insist \
+         on it from now on.",
     );
     story.table(&polled, POLLED);
     story.check(polled.len() == 12 && polled.iter().all(|one| one.failure.is_none()), "all 12 devices answered");
-    story.check(polled.iter().all(|one| !one.closed), "nothing was closed or changed on any device");
+    story.check(polled.iter().all(|one| !one.closed), "nothing was closed on any device");
 
     story.step("The register of deadlines");
     let before = register(&house, None).await?;
@@ -158,7 +162,7 @@ async fn tell(story: &mut Story) -> Result<()> {
     story.step("The ACKs come home");
     let (taken, outcomes) = import(&house, &answers).await?;
     story.say(&format!(
-        "The answers hold {taken} ACK files. Each is matched to its device by the identity inside, imported over HTTPS, \
+        "The answers hold {taken} ACK files. Each is matched to its device by the identity inside, imported by HTTPS or SSH, \
          and read back: only what the device itself then lists as acknowledged counts."
     ));
     let after = register(&house, None).await?;
@@ -202,7 +206,7 @@ async fn tell(story: &mut Story) -> Result<()> {
     Ok(())
 }
 
-/// Twelve devices of five kinds, three sites, two Smart Accounts, with the differences found in public sources.
+/// Twelve devices of three systems and seven kinds, three sites, two Smart Accounts, with the differences found in public sources.
 fn fleet() -> Vec<Spec> {
     let production = || Some(Account::new("Example Works", "example.com", "Production"));
     let laboratory = || Some(Account::new("Example Works", "example.com", "Laboratory"));
@@ -217,11 +221,11 @@ fn fleet() -> Vec<Spec> {
         spec(specs::switch("plant-sw1"), 12, production()),
         spec(specs::switch("plant-sw2"), 60, laboratory()),
         spec(specs::wlc("plant-wlc"), 25, production()),
-        spec(specs::router("harbour-rtr1"), 70, production()),
+        spec(Spec { faces: Faces::ssh_and_scp(), ..specs::router("harbour-rtr1") }, 70, production()),
         spec(specs::branch("harbour-rtr2"), 80, production()),
         spec(specs::switch("harbour-sw1"), 5, None),
-        spec(specs::wlc("harbour-wlc"), 50, laboratory()),
-        spec(specs::router("islands-rtr1"), 45, islands()),
+        spec(Spec { faces: Faces::ssh_and_scp(), ..specs::nexus("harbour-nx1") }, 50, laboratory()),
+        spec(Spec { faces: Faces::ssh_and_sftp(), ..specs::xr("islands-xr1") }, 45, islands()),
         spec(specs::switch(LATE), 75, islands()),
         spec(specs::switch(DOWN), 20, islands()),
     ];
@@ -230,8 +234,8 @@ fn fleet() -> Vec<Spec> {
             "plant-core" => spec.policy = Policy::custom("Works Policy", 90, 180, 90),
             "plant-sw1" => spec.knobs.import_form = ImportForm::Base64,
             "plant-wlc" => (spec.software, spec.knobs.list_shape) = ("17.15.02".to_owned(), ListShape::Strings),
-            "harbour-rtr1" => spec.knobs.import_form = ImportForm::Json("import".to_owned()),
-            "harbour-wlc" => (spec.software, spec.knobs.state_model) = ("17.12.03".to_owned(), StateModel::Full),
+            "plant-sw2" => (spec.software, spec.knobs.state_model) = ("17.12.03".to_owned(), StateModel::Full),
+            "harbour-sw1" => spec.knobs.import_form = ImportForm::Json("import".to_owned()),
             "harbour-rtr2" => {
                 let tag = "regid.2018-12.com.cisco.DNA_ISR,1.0_00000000-0000-4000-8000-000000000000";
                 spec.licences.push(Licence::new(tag, "network-advantage", Class::Subscription, 1));
@@ -247,13 +251,17 @@ fn fleet() -> Vec<Spec> {
 
 /// Writes what an operator would write, and opens the collector over it.
 fn collector(folder: &Path, fleet: &Fleet, clock: lab::Clock) -> Result<Arc<House>> {
-    let mut devices = String::from("name,address,port,site,smart_account,virtual_account\n");
+    let mut devices = String::from("name,address,port,ssh_port,access,site,smart_account,virtual_account\n");
     let mut sites = BTreeMap::new();
     for device in fleet.devices() {
         let (spec, addr) = (device.spec(), device.addr());
         let account = spec.account.as_ref().map(|account| (account.smart.as_str(), account.virtual_name.as_str()));
         let (smart, part) = account.unwrap_or_default();
-        writeln!(devices, "{},{},{},{},{smart},{part}", spec.name, addr.ip(), addr.port(), spec.site)?;
+        let (name, ip, https, site) = (&spec.name, addr.ip(), addr.port(), &spec.site);
+        match device.ssh_addr() {
+            Some(ssh) => writeln!(devices, "{name},{ip},,{},ssh,{site},{smart},{part}", ssh.port())?,
+            None => writeln!(devices, "{name},{ip},{https},,rest,{site},{smart},{part}")?,
+        }
         sites.insert(spec.site.clone(), (spec.user.clone(), spec.password.clone()));
     }
     let mut config = String::from("[collector]\nstate_dir = \"state\"\n\n[defaults]\nmode = \"deliver\"\n");
@@ -443,7 +451,7 @@ const FLEET: &[Column<Spec>] = &[
     ("device", |spec| spec.name.clone()),
     ("product", |spec| spec.udi().pid.clone()),
     ("chassis", |spec| spec.members.len().to_string()),
-    ("IOS XE", |spec| spec.software.clone()),
+    ("software", |spec| spec.software.clone()),
     ("reporting policy", |spec| spec.policy.name.clone().unwrap_or_else(|| "Cisco's default".to_owned())),
     ("Smart Account / Virtual Account", |spec| {
         let account = |account: &Account| format!("{} / {}", account.smart, account.virtual_name);
