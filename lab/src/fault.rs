@@ -87,6 +87,8 @@ pub struct Scope {
     pub path: Option<String>,
     /// Only so many times. Faults of a connection count connections.
     pub first: Option<u32>,
+    /// Not before it could have struck so many times.
+    pub behind: u32,
 }
 
 impl Scope {
@@ -104,6 +106,10 @@ impl Scope {
 
     pub fn and_first(self, times: u32) -> Scope {
         Scope { first: Some(times), ..self }
+    }
+
+    pub fn behind(self, times: u32) -> Scope {
+        Scope { behind: times, ..self }
     }
 }
 
@@ -218,13 +224,15 @@ pub struct Faults(Mutex<Vec<Armed>>);
 struct Armed {
     fault: Fault,
     scope: Scope,
+    /// How often it could have struck and did not.
+    spared: u32,
     left: Option<u32>,
 }
 
 impl Faults {
     pub fn add(&self, fault: Fault, scope: Scope) {
         let left = scope.first;
-        lock(&self.0).push(Armed { fault, scope, left });
+        lock(&self.0).push(Armed { fault, scope, spared: 0, left });
     }
 
     pub fn clear(&self) {
@@ -295,7 +303,7 @@ impl Faults {
     /// The first fault that applies here, counted down.
     fn strike(&self, way: Option<Way>, path: Option<&str>, here: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let mut faults = lock(&self.0);
-        let armed = faults.iter_mut().find(|armed| {
+        let applies = |armed: &Armed| {
             let along = match (&armed.scope.path, path) {
                 (Some(prefix), Some(path)) => path.starts_with(prefix.as_str()),
                 (Some(_), None) => false,
@@ -303,6 +311,11 @@ impl Faults {
             };
             let by = way.is_none_or(|way| armed.fault.on(way) && armed.scope.way.is_none_or(|only| only == way));
             armed.left != Some(0) && along && by && here(&armed.fault)
+        };
+        let armed = faults.iter_mut().filter(|armed| applies(armed)).find_map(|armed| {
+            let spared = armed.spared < armed.scope.behind;
+            armed.spared += u32::from(spared);
+            (!spared).then_some(armed)
         })?;
         if let Some(left) = &mut armed.left {
             *left -= 1;
@@ -321,6 +334,9 @@ mod tests {
         faults.add(Fault::Status500, Scope::path("/smartlic-service/list").and_first(1));
         faults.add(Fault::HangHandshake, Scope::first(1));
         assert_eq!(faults.at_request("/smartlic-service/days"), None);
+        faults.add(Fault::Hang, Scope::path("/restconf").behind(2).and_first(1));
+        let hangs: Vec<bool> = (0..4).map(|_| faults.at_request("/restconf/data").is_some()).collect();
+        assert_eq!(hangs, [false, false, true, false]);
         assert_eq!(faults.at_request("/smartlic-service/list"), Some(Fault::Status500));
         assert_eq!(faults.at_request("/smartlic-service/list"), None);
         assert_eq!(faults.at_accept(Way::Https), Some(Fault::HangHandshake));

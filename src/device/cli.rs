@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::budget::Budget;
-use super::dialect::{Dialect, filled};
-use super::files::{Files, no_way_off};
-use super::flash::{self, FileLimits, Md5};
-use super::inline;
+use super::budget::{Budget, Share};
+use super::dialect::{Blank, Dialect, filled};
+use super::files::Files;
 use super::nxapi::NxApi;
-use super::own_file::{Folder, OwnFile};
+use super::own_file::{OwnFile, Written};
 use super::shell::{Command, Opening, Shell, ShellLimits};
 use super::ssh::{Channel, SshTarget};
 use super::{
@@ -23,9 +21,11 @@ use super::{
 };
 use crate::domain::event::{ImportForm, Write};
 use crate::domain::fleet::HostKey;
-use crate::domain::settings::{Access, FileWay, Task};
-use crate::domain::show_license::{self, ComplaintKind};
+use crate::domain::settings::{Access, Task};
+use crate::domain::show_license;
 use crate::domain::state::{DeviceState, ListedReport};
+
+mod flash;
 
 const FETCH: &str = "fetch reports";
 const IMPORT: &str = "import";
@@ -33,13 +33,12 @@ const IMPORT: &str = "import";
 /// How long saving usage and importing may take; devices are known to need tens of seconds.
 const SLOW: Duration = Duration::from_secs(120);
 
-/// What a save needs at most, as far as is known: "a few MB".
-const MOST_SAVED: u64 = 8 << 20;
-
 /// A command line that waits at its prompt.
 enum Console {
     Shell(Box<Shell<Channel>>),
     NxApi(Box<NxApi>),
+    /// A conversation that broke off: nobody knows where it stood.
+    Lost,
 }
 
 /// A session by command line.
@@ -51,6 +50,10 @@ pub struct Cli {
     limits: Limits,
     budget: Budget,
     learned: Learned,
+    /// The password of `enable`.
+    enable: Option<String>,
+    /// Files of ours that earlier sessions may have left.
+    written: Vec<Written>,
     /// What `show version` printed, asked for once.
     version: Option<String>,
 }
@@ -63,17 +66,20 @@ pub struct CliTerms {
     pub limits: Limits,
     pub budget: Budget,
     pub learned: Learned,
+    /// The password of `enable`.
+    pub enable: Option<String>,
+    /// Files of ours that are on record for this device, and no others.
+    pub written: Vec<Written>,
 }
 
 impl Cli {
     /// Logs in over SSH and waits for the prompt.
-    pub async fn over_ssh(target: SshTarget, enable: Option<&str>, terms: CliTerms) -> Result<Cli, Error> {
-        let mut files = Files::new(Some(target));
-        let opened = open_shell(&mut files, enable, &terms).await;
-        match opened {
-            Ok(shell) => Ok(Cli::new(Console::Shell(Box::new(shell)), files, terms)),
+    pub async fn over_ssh(target: SshTarget, terms: CliTerms) -> Result<Cli, Error> {
+        let mut cli = Cli::new(Console::Lost, Files::new(Some(target)), terms);
+        match cli.shell().await {
+            Ok(_) => Ok(cli),
             Err(error) => {
-                files.close().await;
+                cli.close().await;
                 Err(error)
             }
         }
@@ -85,8 +91,35 @@ impl Cli {
     }
 
     fn new(console: Console, files: Files, terms: CliTerms) -> Cli {
-        let CliTerms { dialect, zone, limits, budget, learned } = terms;
-        Cli { console, files, dialect, zone, limits, budget, learned, version: None }
+        let CliTerms { dialect, zone, limits, budget, learned, enable, written } = terms;
+        Cli { console, files, dialect, zone, limits, budget, learned, enable, written, version: None }
+    }
+
+    /// The conversation over SSH. One that broke off is begun anew on the same connection: what was written must be
+    /// tidied up and read back. Nobody logs in again for it.
+    async fn shell(&mut self) -> Result<&mut Shell<Channel>, Error> {
+        if let Console::Shell(shell) = &self.console
+            && shell.is_lost()
+            && let Console::Shell(shell) = std::mem::replace(&mut self.console, Console::Lost)
+        {
+            shell.close().await;
+        }
+        if matches!(self.console, Console::Lost) {
+            let ssh = self.files.ssh().await?;
+            let channel = ssh.shell().await?;
+            let limits = ShellLimits::default();
+            let login = limits.login.min(self.limits.read);
+            let limits = ShellLimits { login, command: self.limits.read, output: self.limits.body, ..limits };
+            let opening = Opening { address: ssh.address(), enable: self.enable.as_deref(), limits };
+            let shell = Shell::open(channel, self.dialect.manner(), opening).await?;
+            self.console = Console::Shell(Box::new(shell));
+        }
+        match &mut self.console {
+            Console::Shell(shell) => Ok(shell),
+            Console::NxApi(_) | Console::Lost => {
+                Err(Error::Ours { step: "run a command", cause: "there is no terminal".to_owned() })
+            }
+        }
     }
 
     pub(super) fn remember(&mut self, access: Access) {
@@ -109,13 +142,13 @@ impl Cli {
     /// Says one line and reads what it prints. A refusal is an error.
     async fn say(&mut self, line: &str, limit: Option<Duration>) -> Result<String, Error> {
         match &mut self.console {
-            Console::Shell(shell) => {
+            Console::Shell(_) | Console::Lost => {
                 let command = Command::new(line);
                 let command = match limit {
                     Some(limit) => command.within(limit),
                     None => command,
                 };
-                shell.run(command).await.map(|output| output.text)
+                self.shell().await?.run(command).await.map(|output| output.text)
             }
             Console::NxApi(nxapi) => {
                 let answer = nxapi.run("run a command", &[line]).await?.pop().ok_or_else(|| Error::Misbehaved {
@@ -139,7 +172,7 @@ impl Cli {
     }
 
     /// Says the lines of a task until one is taken, and remembers which.
-    async fn climb(&mut self, task: Task, blanks: &[(&str, &str)]) -> Result<String, Error> {
+    async fn climb(&mut self, task: Task, blanks: &[Blank<'_>]) -> Result<String, Error> {
         let slow = matches!(
             task,
             Task::SaveAll | Task::SaveUnreported | Task::SaveDays | Task::SaveOne | Task::Import | Task::Digest
@@ -163,168 +196,6 @@ impl Cli {
         Err(refused
             .unwrap_or_else(|| Error::Ours { step: "run a command", cause: format!("no command line for {task}") }))
     }
-
-    /// The folder for our files: the first of the system's that the device knows, with space enough.
-    async fn folder(&mut self, step: &'static str, needed: u64) -> Result<Folder, Error> {
-        let mut refused = None;
-        for name in self.dialect.folders() {
-            let folder = Folder::try_from(*name).map_err(|error| Error::Ours { step, cause: error.to_string() })?;
-            match self.climb(Task::Space, &[("{file}", name)]).await {
-                Ok(listing) if show_license::complaint(&listing).is_some_and(|c| c.kind == ComplaintKind::File) => {
-                    let said = listing.trim().chars().take(200).collect();
-                    refused = Some(Error::FileRefused { step, path: (*name).to_owned(), said });
-                }
-                Ok(listing) => {
-                    flash::require_space(step, &listing, needed)?;
-                    return Ok(folder);
-                }
-                Err(error @ Error::CommandRefused { .. }) => refused = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Err(refused.unwrap_or_else(|| Error::Ours { step, cause: "no folder is known".to_owned() }))
-    }
-
-    /// Saves to a file of ours, gets it, deletes it. `Ok(None)`: the device has nothing to save.
-    async fn save_and_get<W: Witness>(
-        &mut self,
-        task: Task,
-        blank: Option<(&str, &str)>,
-        witness: &mut W,
-    ) -> Result<Option<(Vec<u8>, super::budget::Share, Vec<String>)>, Error> {
-        let folder = self.folder(FETCH, MOST_SAVED).await?;
-        let file = OwnFile::fresh()?;
-        let path = file.within(&folder);
-        let blanks: Vec<(&str, &str)> = blank.into_iter().chain([("{file}", path.as_str())]).collect();
-        let (write, what) = match task {
-            Task::SaveOne => (Write::SaveReport, "one report"),
-            _ => (Write::SaveUsage, "usage"),
-        };
-        let detail = match blank {
-            Some((name, value)) => format!("{what} to {path} ({} {value})", name.trim_matches(['{', '}'])),
-            None => format!("{what} to {path} ({task})"),
-        };
-        let saved = witnessed(witness, write, &detail, async {
-            let answer = self.climb(task, &blanks).await?;
-            match show_license::complaint(&answer) {
-                None => Ok(true),
-                // Nothing to save is a state, not a failure.
-                Some(complaint) if complaint.text.to_ascii_lowercase().contains("not found") => Ok(false),
-                Some(complaint) => Err(Error::CommandRefused {
-                    command: format!("save to {path}"),
-                    said: complaint.text,
-                    complaint: Complaint::Failed,
-                }),
-            }
-        })
-        .await?;
-        if !saved {
-            return Ok(None);
-        }
-        let got = self.get(&folder, &file).await;
-        let mut problems = Vec::new();
-        // Also when it could not be got: what is ours does not stay.
-        if let Err(error) = self.delete(&folder, &file, witness).await {
-            match error {
-                Error::CommandRefused { .. } => problems.push(format!("{path} stays on the device: {error}")),
-                error => return Err(got.err().unwrap_or(error)),
-            }
-        }
-        let (bytes, share) = got?;
-        Ok(Some((bytes, share, problems)))
-    }
-
-    /// Gets a file of ours, by SCP, SFTP or off the terminal.
-    async fn get(&mut self, folder: &Folder, file: &OwnFile) -> Result<(Vec<u8>, super::budget::Share), Error> {
-        let path = file.within(folder);
-        let listing = self.climb(Task::Space, &[("{file}", &path)]).await.unwrap_or_default();
-        let size = flash::file_size(&listing, file.name());
-        if let Some(size) = size.filter(|size| *size > self.limits.body) {
-            return Err(Error::Ours {
-                step: FETCH,
-                cause: format!("{path} has {size} bytes, more than body_limit ({})", self.limits.body),
-            });
-        }
-        let share = self.budget.share(size.unwrap_or(self.limits.body)).await;
-        let limits = FileLimits { size: self.limits.body, ..FileLimits::default() };
-        let mut tried = Vec::new();
-        let inline_first = self.learned.get == Some(FileWay::Inline);
-        if !inline_first && let Some(bytes) = self.files.get(&path, limits, &mut self.learned, &mut tried).await? {
-            return Ok((bytes, share));
-        }
-        match self.inline(&path, limits).await {
-            Ok(bytes) => {
-                self.learned.get = Some(FileWay::Inline);
-                Ok((bytes, share))
-            }
-            Err(error @ (Error::CommandRefused { .. } | Error::FileRefused { .. } | Error::Misbehaved { .. })) => {
-                tried.push(format!("{}: {error}", FileWay::Inline));
-                if inline_first
-                    && let Some(bytes) = self.files.get(&path, limits, &mut self.learned, &mut tried).await?
-                {
-                    return Ok((bytes, share));
-                }
-                Err(no_way_off(&tried))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The file as it is printed, taken only if it has the MD5 that the device prints of it.
-    async fn inline(&mut self, path: &str, limits: FileLimits) -> Result<Vec<u8>, Error> {
-        let told = self.climb(Task::Digest, &[("{file}", path)]).await?;
-        let Some(digest) = Md5::told(&told) else {
-            let said = told.chars().take(200).collect();
-            return Err(Error::FileRefused { step: FETCH, path: path.to_owned(), said });
-        };
-        let learned = self.learned.commands.get(&Task::Print).cloned();
-        let ladder: Vec<String> =
-            self.dialect.ladder(Task::Print, learned.as_deref()).into_iter().map(str::to_owned).collect();
-        let mut printed = 0;
-        for line in &ladder {
-            let command = filled(line, &[("{file}", path)]);
-            let raw = match &mut self.console {
-                Console::Shell(shell) => {
-                    let command = Command::new(&command).within(limits.time).at_most(limits.size.saturating_mul(2));
-                    shell.run_raw(command).await?
-                }
-                Console::NxApi(_) => match self.say(&command, None).await {
-                    Ok(text) => text.into_bytes(),
-                    Err(Error::CommandRefused { .. }) => continue,
-                    Err(error) => return Err(error),
-                },
-            };
-            printed = raw.len();
-            let proved = tokio::task::spawn_blocking(move || inline::prove(&raw, digest)).await.ok().flatten();
-            if let Some(bytes) = proved {
-                if ladder.len() > 1 {
-                    self.learned.commands.insert(Task::Print, line.clone());
-                }
-                return Ok(bytes);
-            }
-        }
-        Err(Error::Misbehaved {
-            step: FETCH,
-            expected: "the text whose MD5 the device printed",
-            got: format!("{printed} bytes that no known change of line ends turns into it"),
-        })
-    }
-
-    async fn delete<W: Witness>(&mut self, folder: &Folder, file: &OwnFile, witness: &mut W) -> Result<(), Error> {
-        let path = file.within(folder);
-        witnessed(witness, Write::DeleteOwnFile, &path, async {
-            self.climb(Task::Delete, &[("{file}", &path)]).await.map(drop)
-        })
-        .await
-    }
-}
-
-async fn open_shell(files: &mut Files, enable: Option<&str>, terms: &CliTerms) -> Result<Shell<Channel>, Error> {
-    let ssh = files.ssh().await?;
-    let channel = ssh.shell().await?;
-    let limits = ShellLimits { command: terms.limits.read, output: terms.limits.body, ..ShellLimits::default() };
-    let opening = Opening { address: ssh.address(), enable, limits };
-    Shell::open(channel, terms.dialect.manner(), opening).await
 }
 
 impl Session for Cli {
@@ -386,28 +257,19 @@ impl Session for Cli {
     }
 
     async fn fetch<W: Witness>(&mut self, span: &Span, witness: &mut W) -> Result<Fetched, Error> {
-        let (mut reports, mut problems, mut shares) = (Vec::new(), Vec::new(), Vec::new());
-        let mut take = |got: Option<(Vec<u8>, super::budget::Share, Vec<String>)>| -> Result<(), Error> {
-            let Some((bytes, share, remarks)) = got else { return Ok(()) };
-            let (found, faults) = saved_reports(FETCH, &bytes)?;
-            reports.extend(found);
-            problems.extend(remarks.into_iter().chain(faults));
-            shares.push(share);
-            Ok(())
+        let (mut reports, mut problems, mut shares): (_, Vec<String>, Vec<Share>) = (Vec::new(), Vec::new(), Vec::new());
+        let saves: Vec<(Task, Option<Blank<'_>>)> = match span {
+            Span::All => vec![(Task::SaveAll, None)],
+            Span::Unreported => vec![(Task::SaveUnreported, None)],
+            Span::Days(days) => vec![(Task::SaveDays, Some(Blank::Days(*days)))],
+            Span::Each(ids) => ids.iter().map(|id| (Task::SaveOne, Some(Blank::Report(*id)))).collect(),
         };
-        match span {
-            Span::All => take(self.save_and_get(Task::SaveAll, None, witness).await?)?,
-            Span::Unreported => take(self.save_and_get(Task::SaveUnreported, None, witness).await?)?,
-            Span::Days(days) => {
-                let days = days.to_string();
-                take(self.save_and_get(Task::SaveDays, Some(("{days}", &days)), witness).await?)?;
-            }
-            Span::Each(ids) => {
-                for id in ids {
-                    let id = id.to_string();
-                    take(self.save_and_get(Task::SaveOne, Some(("{id}", &id)), witness).await?)?;
-                }
-            }
+        for (task, blank) in saves {
+            let Some(saved) = self.save_and_get(task, blank, witness).await? else { continue };
+            let (found, faults) = saved_reports(FETCH, &saved.bytes)?;
+            reports.extend(found);
+            problems.extend(saved.problems.into_iter().chain(faults));
+            shares.push(saved.share);
         }
         Ok(Fetched { reports, problems, _shares: shares })
     }
@@ -418,14 +280,12 @@ impl Session for Cli {
     }
 
     async fn import<W: Witness>(&mut self, file: &[u8], _: &ImportForm, witness: &mut W) -> Result<(), Error> {
-        let folder = self.folder(IMPORT, file.len() as u64).await?;
+        let folder = self.folder(IMPORT, file.len() as u64, witness).await?;
         let own = OwnFile::fresh()?;
         let path = own.within(&folder);
-        let limits = FileLimits { size: self.limits.body, ..FileLimits::default() };
-        let putting = self.files.put(&folder, &own, file, limits, &mut self.learned);
-        witnessed(witness, Write::CopyFile, &path, putting).await?;
+        self.put(&folder, &own, file, witness).await?;
         let imported = witnessed(witness, Write::ImportFile, &path, async {
-            let answer = self.climb(Task::Import, &[("{file}", &path)]).await?;
+            let answer = self.climb(Task::Import, &[Blank::File(&folder, &own)]).await?;
             match show_license::complaint(&answer) {
                 None => Ok(()),
                 Some(complaint) => Err(Error::CommandRefused {
@@ -455,7 +315,7 @@ impl Session for Cli {
             .map(|agreed| HostKey { fingerprint: agreed.fingerprint, key_type: agreed.host_key_type.clone() });
         let certificate = match &self.console {
             Console::NxApi(nxapi) => nxapi.proven(),
-            Console::Shell(_) => None,
+            Console::Shell(_) | Console::Lost => None,
         };
         Proven { certificate, host_key }
     }
@@ -467,7 +327,7 @@ impl Session for Cli {
     async fn close(self) {
         match self.console {
             Console::Shell(shell) => drop(shell.close().await),
-            Console::NxApi(_) => {}
+            Console::NxApi(_) | Console::Lost => {}
         }
         self.files.close().await;
     }

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use super::own_file::{Folder, OwnFile};
 use super::shell::Manner;
+use crate::domain::report::ReportId;
 use crate::domain::settings::{Os, Task, Word};
 
 mod ios_xe;
@@ -79,9 +81,23 @@ impl Dialect {
     }
 }
 
+/// What fills a blank of a line. Nothing else gets into one, so no path does that is not ours.
+#[derive(Clone, Copy, Debug)]
+pub enum Blank<'a> {
+    Folder(&'a Folder),
+    File(&'a Folder, &'a OwnFile),
+    Days(u32),
+    Report(ReportId),
+}
+
 /// A command line with its blanks filled in.
-pub fn filled(line: &str, blanks: &[(&str, &str)]) -> String {
-    blanks.iter().fold(line.to_owned(), |line, (blank, value)| line.replace(blank, value))
+pub fn filled(line: &str, blanks: &[Blank<'_>]) -> String {
+    blanks.iter().fold(line.to_owned(), |line, blank| match blank {
+        Blank::Folder(folder) => line.replace("{file}", &folder.to_string()),
+        Blank::File(folder, file) => line.replace("{file}", &file.within(folder)),
+        Blank::Days(days) => line.replace("{days}", &days.to_string()),
+        Blank::Report(id) => line.replace("{id}", &id.to_string()),
+    })
 }
 
 #[cfg(test)]
@@ -112,6 +128,9 @@ mod tests {
         let learned = Some("license smart import {file}");
         assert_eq!(dialect.ladder(Task::Import, learned)[0], "license smart import {file}");
         assert_eq!(dialect.ladder(Task::Import, Some("reload {file}")).len(), 2, "a line nobody configured any more");
-        assert_eq!(filled("a {id} b {file}", &[("{id}", "7"), ("{file}", "flash:x")]), "a 7 b flash:x");
+        let (folder, file) = (Folder::try_from("flash:").unwrap(), OwnFile::try_from("slpc-x.xml").unwrap());
+        let blanks = [Blank::Report(ReportId(7)), Blank::File(&folder, &file)];
+        assert_eq!(filled("a {id} b {file}", &blanks), "a 7 b flash:slpc-x.xml");
+        assert_eq!(filled("dir {file} {days}", &[Blank::Folder(&folder), Blank::Days(3)]), "dir flash: 3");
     }
 }

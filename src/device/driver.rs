@@ -9,6 +9,7 @@ use super::budget::Budget;
 use super::cli::{Cli, CliTerms};
 use super::dialect::{Dialect, Overrides};
 use super::nxapi::NxApi;
+use super::own_file::Written;
 use super::restconf::Restconf;
 use super::smartlic::Smartlic;
 use super::ssh::{Negotiated, SshTarget};
@@ -44,6 +45,8 @@ pub struct Terms {
     pub budget: Budget,
     /// What worked before on the software that ran then.
     pub learned: Learned,
+    /// Files of ours that are on record for this device, and no others.
+    pub written: Vec<Written>,
 }
 
 /// One access that was tried.
@@ -214,8 +217,7 @@ async fn enter_by_file(access: Access, terms: &Terms, probing: bool) -> Result<B
 /// The command line over SSH. Where the system is not known, it is asked, and spoken to in its own way from then on.
 async fn cli_over_ssh(terms: &Terms) -> Result<Cli, Error> {
     let target = terms.ssh.as_ref().ok_or_else(no_ssh)?;
-    let enable = terms.enable.as_deref();
-    let open = async |os: Os| Cli::over_ssh(target.clone(), enable, terms.cli(os)).await;
+    let open = async |os: Os| Cli::over_ssh(target.clone(), terms.cli(os)).await;
     if let Some(os) = terms.os {
         return open(os).await;
     }
@@ -261,6 +263,8 @@ impl Terms {
             limits: self.limits,
             budget: self.budget.clone(),
             learned: self.learned.clone(),
+            enable: self.enable.clone(),
+            written: self.written.clone(),
         }
     }
 
@@ -270,6 +274,7 @@ impl Terms {
             limits: self.limits,
             budget: self.budget.clone(),
             learned: self.learned.clone(),
+            written: self.written.clone(),
         }
     }
 }

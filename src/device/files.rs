@@ -39,10 +39,11 @@ impl Files {
         self.ssh.as_ref()
     }
 
-    /// Gets a file by SCP or SFTP. `Ok(None)` where neither is offered; why not is added to `tried`.
+    /// Gets a file of ours by SCP or SFTP. `Ok(None)` where neither is offered; why not is added to `tried`.
     pub(super) async fn get(
         &mut self,
-        path: &str,
+        folder: &Folder,
+        file: &OwnFile,
         limits: FileLimits,
         learned: &mut Learned,
         tried: &mut Vec<String>,
@@ -51,11 +52,11 @@ impl Files {
             let got = match self.ssh().await {
                 Err(error) => Err(error),
                 Ok(ssh) => match way {
-                    FileWay::Scp => scp::get(ssh, path, limits).await,
+                    FileWay::Scp => scp::get(ssh, folder, file, limits).await,
                     FileWay::Sftp | FileWay::Inline => match Sftp::open(ssh, limits).await {
                         Err(error) => Err(error),
                         Ok(sftp) => {
-                            let got = sftp.get(path).await;
+                            let got = sftp.get(folder, file).await;
                             sftp.close().await;
                             got
                         }
@@ -85,6 +86,8 @@ impl Files {
         learned: &mut Learned,
     ) -> Result<(), Error> {
         let mut tried = Vec::new();
+        // A way that is there and fails is no missing way: the device says what is wrong, or it can be tried again.
+        let mut failed = None;
         for way in ways(learned.put) {
             let put = match self.ssh().await {
                 Err(error) => Err(error),
@@ -109,11 +112,12 @@ impl Files {
                     no_ssh::<()>(error, &mut tried)?;
                     break;
                 }
-                Err(error) if is_of_the_way(&error) => tried.push(format!("{way}: {error}")),
+                Err(error @ Error::NotOffered { .. }) => tried.push(format!("{way}: {error}")),
+                Err(error) if is_of_the_way(&error) => failed = failed.or(Some(error)),
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::NoWayForFiles { step: PUT, tried: tried.join("; ") })
+        Err(failed.unwrap_or_else(|| Error::NoWayForFiles { step: PUT, tried: tried.join("; ") }))
     }
 
     pub(super) async fn close(self) {

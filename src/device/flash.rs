@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Error;
+use super::own_file::OwnFile;
 
 /// What one transfer of a file may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,11 @@ pub fn file_size(text: &str, name: &str) -> Option<u64> {
     words.get(month.checked_sub(1)?)?.parse().ok()
 }
 
+/// The files of ours in the answer to `dir`, whoever wrote them: the last word of a line is a name.
+pub fn own_files(text: &str) -> impl Iterator<Item = OwnFile> {
+    text.lines().filter_map(|line| OwnFile::try_from(line.split_whitespace().last()?).ok())
+}
+
 /// Refuses to begin where `needed` bytes and as much again as a reserve do not fit.
 ///
 /// The answer to `dir` that tells nothing is no reason to stop: the write itself will be refused.
@@ -100,6 +106,10 @@ mod tests {
         assert_eq!(file_size(xr, "slpc-a.xml"), Some(30));
         assert_eq!(file_size(nx, "slpc-a.xml"), None);
         assert_eq!(file_size("    30    Nov 10 15:09:55 2021  slpc-a.xml\n", "slpc-a.xml"), Some(30));
+        for listing in [xe, xr] {
+            assert_eq!(own_files(listing).map(|file| file.to_string()).collect::<Vec<_>>(), ["slpc-a.xml"]);
+        }
+        assert_eq!(own_files(nx).count(), 0);
         assert_eq!(free_space("No files in directory\n"), None);
         assert_eq!(free_space("99999999999999999999 bytes free"), None);
         assert_eq!(free_space("18446744073709551615 kbytes free"), None);

@@ -1,45 +1,16 @@
-//! A file read off a terminal, proved by the MD5 that the device prints of it.
+//! A file as a terminal printed it, proved by the MD5 that the device prints of it.
 //!
 //! A terminal changes line ends, wraps lines and lets log messages in between. Each way back is
 //! tried; only what has the digest is taken, so a doubtful text never passes for a file.
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
-use super::Error;
-use super::flash::{FileLimits, Md5};
-use super::shell::{Command, Shell, is_aside};
-
-const READ: &str = "read a file off the terminal";
+use super::flash::Md5;
+use super::shell::is_aside;
 
 /// The widths at which terminals wrap.
 const WIDTHS: &[usize] = &[80, 132, 511, 512];
 
 /// How many lines before a file may be none of it: headers and blank lines.
 const MOST_BEFORE: usize = 6;
-
-/// Reads a file by the commands of the system. `path` is printed into a command line as it is.
-pub async fn read<S: AsyncRead + AsyncWrite + Unpin>(
-    shell: &mut Shell<S>,
-    path: &str,
-    limits: FileLimits,
-) -> Result<Vec<u8>, Error> {
-    let (before, behind) = shell.manner().md5;
-    let asked = format!("{before}{path}{behind}");
-    let told = shell.run(Command::new(&asked).within(limits.time)).await?;
-    let Some(digest) = Md5::told(&told.text) else {
-        let said = told.text.chars().take(200).collect();
-        return Err(Error::FileRefused { step: READ, path: path.to_owned(), said });
-    };
-    let asked = format!("{}{path}", shell.manner().print);
-    let printed = shell.run_raw(Command::new(&asked).within(limits.time).at_most(limits.size)).await?;
-    let length = printed.len();
-    let proved = tokio::task::spawn_blocking(move || prove(&printed, digest)).await.ok().flatten();
-    proved.ok_or_else(|| Error::Misbehaved {
-        step: READ,
-        expected: "the text whose MD5 the device printed",
-        got: format!("{length} bytes that no known change of line ends turns into it"),
-    })
-}
 
 /// The bytes of the file that was printed as `raw`, if some way back gives the digest.
 pub fn prove(raw: &[u8], digest: Md5) -> Option<Vec<u8>> {

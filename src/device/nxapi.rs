@@ -11,11 +11,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::budget::Budget;
-use super::flash::Md5;
 use super::http::{self, Body, Http};
-use super::{Complaint, Error, Target, inline};
+use super::{Complaint, Error, Target};
 use crate::domain::digest::Sha256;
-use crate::domain::problem::{excerpt, printable};
 
 const PATH: &str = "/ins";
 /// Spares the device a login each request; documented to last 600 s. The login goes along for when it has ended.
@@ -23,6 +21,7 @@ const COOKIE: &str = "nxapi_auth";
 const JSON_RPC: &str = "application/json-rpc";
 const JSON: &str = "application/json";
 const NO_NXAPI: &str = "needs `feature nxapi` on the device";
+
 /// A session with one NX-OS device.
 pub struct NxApi {
     http: Http,
@@ -43,14 +42,6 @@ pub struct Answer {
     /// As printed; for a refused command the refusal (`% Invalid command`).
     pub text: String,
     pub refused: bool,
-}
-
-/// A file as it could be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
-    pub bytes: Vec<u8>,
-    /// By the MD5 that the device printed of it. Otherwise a line end may have come to its end.
-    pub proved: bool,
 }
 
 impl NxApi {
@@ -85,30 +76,6 @@ impl NxApi {
         Ok(answers)
     }
 
-    /// A file's content by `show file`, proved by the MD5 that the device prints of it where it prints one. The
-    /// device may end what it shows with a line end of its own; text that has not the MD5 is refused.
-    pub async fn file(&mut self, step: &'static str, path: &str) -> Result<File, Error> {
-        let refused =
-            |said: &str| Error::FileRefused { step, path: path.to_owned(), said: printable(&excerpt(said.trim())) };
-        let commands = [format!("show file {path}"), format!("show file {path} md5sum")];
-        let mut answers = self.run(step, &[&commands[0], &commands[1]]).await?.into_iter();
-        let shown = match answers.next() {
-            Some(shown) if !shown.refused && !is_absence(&shown.text) => shown.text.into_bytes(),
-            Some(shown) => return Err(refused(&shown.text)),
-            None => return Err(refused("nothing")),
-        };
-        let Some(digest) = answers.next().filter(|told| !told.refused).and_then(|told| Md5::told(&told.text)) else {
-            return Ok(File { bytes: shown, proved: false });
-        };
-        let length = shown.len();
-        let proved = tokio::task::spawn_blocking(move || inline::prove(&shown, digest)).await.ok().flatten();
-        proved.map(|bytes| File { bytes, proved: true }).ok_or_else(|| Error::Misbehaved {
-            step,
-            expected: "the text whose MD5 the device printed",
-            got: format!("{length} bytes that no known change of line ends turns into it"),
-        })
-    }
-
     /// The certificate that the device showed, once it has answered with it.
     pub fn proven(&self) -> Option<Sha256> {
         self.http.proven()
@@ -130,11 +97,6 @@ impl NxApi {
 
 fn too_large(step: &'static str) -> Error {
     Error::declined(step, Complaint::Failed, "413", "larger than NX-API takes or gives in one piece")
-}
-
-/// What stands in place of a file that is not there; not every release complains with a percent sign.
-fn is_absence(text: &str) -> bool {
-    text.len() < 300 && text.to_ascii_lowercase().contains("no such file")
 }
 
 fn complete(step: &'static str, answers: Vec<Answer>, commands: &[&str], body: &[u8]) -> Result<Vec<Answer>, Error> {

@@ -1,4 +1,4 @@
-//! The files that are ours on a device: their names, and the only way to delete one.
+//! The files that are ours on a device: their names, and where they stand.
 //!
 //! Nothing here takes a name from outside: what is not `slpc-<id>.xml` cannot be named, so it cannot
 //! be written over or deleted.
@@ -6,12 +6,8 @@
 use std::fmt;
 
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Error;
-use super::shell::Shell;
-
-const DELETE: &str = "delete our own file";
 
 /// The name of a file of ours: `slpc-<id>.xml`, the id of lower-case letters, digits and hyphens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,22 +89,27 @@ impl fmt::Display for Folder {
     }
 }
 
-/// Deletes a file of ours by the command line, without a question.
-pub async fn delete<S: AsyncRead + AsyncWrite + Unpin>(
-    shell: &mut Shell<S>,
-    folder: &Folder,
-    file: &OwnFile,
-) -> Result<(), Error> {
-    let path = file.within(folder);
-    let mut refused = Error::Ours { step: DELETE, cause: "no command is known".to_owned() };
-    for (before, behind) in shell.manner().delete {
-        match shell.run(format!("{before}{path}{behind}").as_str()).await {
-            Ok(_) => return Ok(()),
-            Err(error @ Error::CommandRefused { .. }) => refused = error,
-            Err(error) => return Err(error),
-        }
+/// A file of ours that is on record to have been written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub folder: Folder,
+    pub file: OwnFile,
+    /// Its deletion was sent and not refused: it is there only if we were cut off just then.
+    pub deleted: bool,
+}
+
+impl Written {
+    /// The file that the record of a write names: the last word of it that is a path of ours.
+    pub fn named(record: &str) -> Option<(Folder, OwnFile)> {
+        record.split_whitespace().rev().find_map(|word| {
+            let (folder, name) = word.split_at(word.rfind([':', '/'])? + 1);
+            Some((Folder::try_from(folder).ok()?, OwnFile::try_from(name).ok()?))
+        })
     }
-    Err(refused)
+
+    pub fn path(&self) -> String {
+        self.file.within(&self.folder)
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +137,21 @@ mod tests {
             assert!(OwnFile::try_from(name).is_err(), "{name}");
         }
         assert!(OwnFile::try_from(format!("slpc-{}.xml", "a".repeat(41)).as_str()).is_err());
+    }
+
+    #[test]
+    fn a_record_names_the_file_that_was_written() {
+        let named = |record: &str| Written::named(record).map(|(folder, file)| file.within(&folder));
+        for (record, path) in [
+            ("usage to bootflash:slpc-0a.xml (save-all)", Some("bootflash:slpc-0a.xml")),
+            ("one report to /harddisk:/slpc-0a.xml (id 1700000001)", Some("/harddisk:/slpc-0a.xml")),
+            ("ACK_bootflash:slpc-theirs.xml bootflash:slpc-0a.xml", Some("bootflash:slpc-0a.xml")),
+            ("slpc-0a.xml", None),
+            ("usage to bootflash:packages.conf", None),
+            ("", None),
+        ] {
+            assert_eq!(named(record).as_deref(), path, "{record}");
+        }
     }
 
     #[test]

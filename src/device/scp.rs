@@ -20,9 +20,10 @@ const LONGEST_LINE: usize = 4096;
 /// How many time records may come before the file's own.
 const MOST_RECORDS: usize = 8;
 
-/// Gets a file. `path` goes into the command as it is.
-pub async fn get(ssh: &Ssh, path: &str, limits: FileLimits) -> Result<Vec<u8>, Error> {
-    over(ssh, GET, &format!("scp -f {path}"), limits, async |channel| receive(channel, path, limits.size).await).await
+/// Gets a file of ours.
+pub async fn get(ssh: &Ssh, folder: &Folder, file: &OwnFile, limits: FileLimits) -> Result<Vec<u8>, Error> {
+    let path = file.within(folder);
+    over(ssh, GET, &format!("scp -f {path}"), limits, async |channel| receive(channel, &path, limits.size).await).await
 }
 
 /// Puts a file of ours.

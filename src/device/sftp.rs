@@ -47,24 +47,25 @@ impl Sftp {
         }
     }
 
-    /// The size of a file in bytes; `None` where there is no such file.
-    pub async fn size(&self, path: &str) -> Result<Option<u64>, Error> {
+    /// The size of a file of ours in bytes; `None` where there is no such file.
+    pub async fn size(&self, folder: &Folder, file: &OwnFile) -> Result<Option<u64>, Error> {
+        let path = file.within(folder);
         self.within(STAT, async {
-            match self.session.metadata(path).await {
+            match self.session.metadata(path.as_str()).await {
                 Ok(about) => Ok(about.size),
                 Err(SftpError::Status(status)) if is_missing(&status) => Ok(None),
-                Err(error) => Err(failed(&self.address, STAT, path, &error)),
+                Err(error) => Err(failed(&self.address, STAT, &path, &error)),
             }
         })
         .await
     }
 
-    /// Reads a whole file.
-    pub async fn get(&self, path: &str) -> Result<Vec<u8>, Error> {
-        let most = self.limits.size;
+    /// Reads a whole file of ours.
+    pub async fn get(&self, folder: &Folder, file: &OwnFile) -> Result<Vec<u8>, Error> {
+        let (path, most) = (file.within(folder), self.limits.size);
         self.within(GET, async {
-            let failed = |error: SftpError| failed(&self.address, GET, path, &error);
-            let mut file = self.session.open(path).await.map_err(failed)?;
+            let failed = |error: SftpError| failed(&self.address, GET, &path, &error);
+            let mut file = self.session.open(path.as_str()).await.map_err(failed)?;
             let mut bytes = Vec::new();
             let read = (&mut file).take(most.saturating_add(1)).read_to_end(&mut bytes).await;
             drop(file.close().await);

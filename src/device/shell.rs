@@ -202,9 +202,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         self.converse(&command.into()).await
     }
 
-    /// How this system's command line behaves.
-    pub fn manner(&self) -> &'static Manner {
-        self.manner
+    /// Does it stand somewhere unknown, so that nothing more can be said?
+    pub fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// The stream, for whoever must close it.

@@ -9,7 +9,7 @@ use super::flash::FileLimits;
 use super::netconf::Netconf;
 use super::netconf::ios_xe::IosXe;
 use super::netconf::ios_xr::IosXr;
-use super::own_file::{Folder, OwnFile};
+use super::own_file::{Folder, OwnFile, Written};
 use super::restconf::Restconf;
 use super::ssh::{Channel, Ssh, SshTarget};
 use super::{
@@ -42,6 +42,8 @@ pub struct YangFiles {
     limits: Limits,
     budget: Budget,
     learned: Learned,
+    /// Files of ours that earlier sessions may have left.
+    written: Vec<Written>,
 }
 
 /// What a session by models needs to know.
@@ -51,6 +53,8 @@ pub(super) struct YangTerms {
     pub limits: Limits,
     pub budget: Budget,
     pub learned: Learned,
+    /// Files of ours that are on record for this device, and no others.
+    pub written: Vec<Written>,
 }
 
 impl YangFiles {
@@ -83,8 +87,8 @@ impl YangFiles {
     }
 
     fn new(speaker: Speaker, under: Option<Ssh>, terms: YangTerms) -> Self {
-        let YangTerms { files, limits, budget, learned } = terms;
-        YangFiles { speaker, under, files: Files::new(files), limits, budget, learned }
+        let YangTerms { files, limits, budget, learned, written } = terms;
+        YangFiles { speaker, under, files: Files::new(files), limits, budget, learned, written }
     }
 
     pub(super) fn remember(&mut self, access: Access) {
@@ -124,8 +128,21 @@ impl YangFiles {
         .await
     }
 
+    /// Deletes what earlier sessions are on record to have left. The models list no files: where nothing is known of a
+    /// deletion, one is sent, and that nothing was there is no error.
+    async fn clear_away<W: Witness>(&mut self, witness: &mut W) -> Result<(), Error> {
+        for left in std::mem::take(&mut self.written).into_iter().filter(|written| !written.deleted) {
+            match self.delete(&left.path(), witness).await {
+                Ok(()) | Err(Error::Declined { .. } | Error::Failed { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Saves to a file of ours in the first folder that the device takes. `Ok(None)`: nothing to save.
     async fn saved<W: Witness>(&mut self, usage: Usage, witness: &mut W) -> Result<Option<(Folder, OwnFile)>, Error> {
+        self.clear_away(witness).await?;
         let file = OwnFile::fresh()?;
         let mut refused = None;
         for folder in FOLDERS {
@@ -137,10 +154,21 @@ impl YangFiles {
                 Ok(()) => return Ok(Some((folder, file))),
                 Err(Error::Declined { said, code, .. }) if is_nothing(&code, &said) => return Ok(None),
                 Err(error @ Error::Declined { .. }) => refused = Some(error),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.tidy(&error, &path, witness).await;
+                    return Err(error);
+                }
             }
         }
         Err(refused.unwrap_or_else(|| state_only(FETCH)))
+    }
+
+    /// After a write of which nobody knows what became: a file may be there, whole or in part. What cannot be tidied
+    /// up now is on record for the next session.
+    async fn tidy<W: Witness>(&mut self, failure: &Error, path: &str, witness: &mut W) {
+        if matches!(failure, Error::Unreachable { .. } | Error::FileRefused { .. } | Error::Misbehaved { .. }) {
+            drop(self.delete(path, witness).await);
+        }
     }
 }
 
@@ -181,7 +209,7 @@ impl Session for YangFiles {
         let share: Share = self.budget.share(self.limits.body).await;
         let limits = FileLimits { size: self.limits.body, ..FileLimits::default() };
         let mut tried = Vec::new();
-        let got = self.files.get(&path, limits, &mut self.learned, &mut tried).await;
+        let got = self.files.get(&folder, &file, limits, &mut self.learned, &mut tried).await;
         let deleted = self.delete(&path, witness).await;
         let bytes = got?.ok_or_else(|| no_way_off(&tried))?;
         let (reports, mut problems) = saved_reports(FETCH, &bytes)?;
@@ -200,6 +228,7 @@ impl Session for YangFiles {
         if matches!(self.speaker, Speaker::IosXr(_)) {
             return Err(state_only(IMPORT));
         }
+        self.clear_away(witness).await?;
         let own = OwnFile::fresh()?;
         let limits = FileLimits { size: self.limits.body, ..FileLimits::default() };
         let mut refused = None;
@@ -214,7 +243,10 @@ impl Session for YangFiles {
                     refused = Some(error);
                     continue;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.tidy(&error, &path, witness).await;
+                    return Err(error);
+                }
             }
             let imported = witnessed(witness, Write::ImportFile, &path, self.install(&path)).await;
             let deleted = self.delete(&path, witness).await;

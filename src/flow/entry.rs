@@ -2,9 +2,10 @@
 
 use super::House;
 use crate::config::Device;
+use crate::device::own_file::Written;
 use crate::device::ssh::{HostPin, HostTrust, SshLimits, SshLogin, SshTarget};
 use crate::device::{Error, Limits, Login, Target, Terms};
-use crate::domain::event::Learned;
+use crate::domain::event::{Learned, Write};
 use crate::domain::fleet::Device as Known;
 use crate::domain::settings::{Os, Trust as TrustSetting, Word};
 use crate::secret::Secret;
@@ -54,7 +55,11 @@ impl House {
                     password: password.clone(),
                     private_key: text(&secrets.private_key),
                 },
-                limits: SshLimits { connect: poll.connect_timeout, ..SshLimits::default() },
+                limits: SshLimits {
+                    connect: poll.connect_timeout,
+                    login: SshLimits::default().login.min(poll.read_timeout),
+                    ..SshLimits::default()
+                },
                 legacy: device.legacy,
             })
         };
@@ -72,8 +77,27 @@ impl House {
             limits,
             budget: self.budget.clone(),
             learned,
+            written: written(&known),
         })
     }
+}
+
+/// The files of ours on the device's record: each is one that this collector saved or copied there.
+fn written(known: &Known) -> Vec<Written> {
+    let mut files: Vec<Written> = Vec::new();
+    for record in &known.writes {
+        let Some((folder, file)) = Written::named(&record.detail) else { continue };
+        match record.write {
+            Write::SaveUsage | Write::SaveReport | Write::CopyFile => {
+                files.push(Written { folder, file, deleted: false });
+            }
+            Write::DeleteOwnFile if record.refused.is_none() => {
+                files.iter_mut().filter(|known| known.file == file).for_each(|known| known.deleted = true);
+            }
+            Write::DeleteOwnFile | Write::CloseReports | Write::FetchReports | Write::ImportFile => {}
+        }
+    }
+    files
 }
 
 fn certificate_trust(device: &Device, known: &Known) -> Result<Option<Trust>, Error> {

@@ -166,7 +166,13 @@ impl House {
 
     /// Opens a session by the access that is set or found.
     async fn session(&self, device: &Device) -> Result<Driver, device::Error> {
-        Driver::open(self.terms(device).await?).await
+        let terms = self.terms(device).await?;
+        let limit = self.config.poll.device_timeout;
+        tokio::time::timeout(limit, Driver::open(terms)).await.unwrap_or_else(|_| {
+            let address = device.authority().unwrap_or_default();
+            let cause = format!("no way in was found within {limit:?}");
+            Err(device::Error::Unreachable { step: "find a way in", address, cause })
+        })
     }
 
     /// The facts that follow from how talking to a device ended.

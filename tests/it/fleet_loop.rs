@@ -2,8 +2,11 @@
 
 mod accesses;
 mod damage;
+mod entries;
+mod faults;
 mod hold;
 mod misbehaviour;
+mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

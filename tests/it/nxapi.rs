@@ -7,8 +7,9 @@ use std::time::Duration;
 use lab::spec::{Faces, NxApi as Knobs};
 use lab::{Clock, Fault, Fleet, Handle, Operation, Portal, Reply, Spec, specs};
 use slp_collector::device::budget::Budget;
+use slp_collector::device::flash::Md5;
 use slp_collector::device::nxapi::{Answer, NxApi};
-use slp_collector::device::{Error, Limits, Login, Refusal, Target};
+use slp_collector::device::{Error, Limits, Login, Refusal, Target, inline};
 use slp_collector::domain::event::Blame;
 use slp_collector::domain::rum_file;
 use slp_collector::tls::Trust;
@@ -60,10 +61,10 @@ async fn the_whole_loop_goes_by_command_lines() {
         let save = "license smart save usage unreported file bootflash:slp-1.txt";
         let saved = session.run("save", &["terminal dont-ask", save]).await.unwrap();
         assert_eq!(texts(&saved), ["", ""]);
-        let file = session.file("read", "bootflash:slp-1.txt").await.unwrap();
-        assert!(file.proved);
-        assert_eq!(device.apply(Operation::ReadFile("slp-1.txt".to_owned())), Reply::File(file.bytes.clone()));
-        let file = file.bytes;
+        let shows = ["show file bootflash:slp-1.txt", "show file bootflash:slp-1.txt md5sum"];
+        let shown = session.run("read", &shows).await.unwrap();
+        let file = inline::prove(shown[0].text.as_bytes(), Md5::told(&shown[1].text).unwrap()).unwrap();
+        assert_eq!(device.apply(Operation::ReadFile("slp-1.txt".to_owned())), Reply::File(file.clone()));
         let reports = rum_file::read(&file).unwrap();
         assert!(reports.problems.is_whole() && !reports.reports.is_empty());
 
@@ -90,8 +91,8 @@ async fn a_refused_command_reads_as_on_a_terminal() {
         assert_eq!((answers[0].refused, answers[1].refused), (false, true));
         assert!(answers[1].text.contains("% Invalid command"), "{answers:?}");
         assert_eq!(answers[1].command, "license smart frobnicate");
-        let error = session.file("read", "bootflash:absent").await.unwrap_err();
-        assert!(matches!(error, Error::FileRefused { .. }), "{error}");
+        let absent = session.run("read", &["show file bootflash:absent md5sum"]).await.unwrap();
+        assert_eq!(Md5::told(&absent[0].text), None, "{absent:?}");
         for bad in ["show a\nreload", " ", ""] {
             assert!(matches!(session.run("ask", &[bad]).await, Err(Error::Ours { .. })), "{bad:?}");
         }

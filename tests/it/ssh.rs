@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use slp_collector::device::flash::{FileLimits, Md5};
-use slp_collector::device::own_file::{self, Folder, OwnFile};
+use slp_collector::device::own_file::{Folder, OwnFile};
 use slp_collector::device::sftp::Sftp;
 use slp_collector::device::shell::{Command, IOS_XE, Opening, Shell, ShellLimits};
 use slp_collector::device::ssh::{HostPin, HostTrust, Ssh, SshLogin, SshTarget};
-use slp_collector::device::{Complaint, Error, Refusal, inline, scp};
+use slp_collector::device::{Complaint, Dialect, Error, Overrides, Refusal, inline, scp};
 use slp_collector::domain::digest::Sha256;
+use slp_collector::domain::settings::{Os, Task};
 use tokio::io::AsyncReadExt;
 
 use crate::support::sshd::Sshd;
@@ -265,20 +266,24 @@ async fn a_conversation_goes_through_a_real_terminal() {
 }
 
 #[tokio::test]
-async fn a_file_is_read_inline_and_proved_and_only_ours_is_deleted() {
+async fn a_file_is_read_inline_and_proved_and_deleted() {
     let Some(sshd) = played().await else { return };
     let path = sshd.folder.path().to_str().unwrap().to_owned() + "/";
     let folder = Folder::try_from(path.as_str()).unwrap();
     let ssh = Ssh::connect(&sshd.target()).await.unwrap();
     let mut shell = shell(&ssh).await;
+    let dialect = Dialect::of(Os::IosXe, Overrides::new());
     let long = format!("<smartLicense>{}\nr1#\n% Invalid input\n</smartLicense>", "<RUMReport/>".repeat(5000));
     for text in [format!("{long}\n"), long.clone(), long.replace('\n', "\r\n"), "\n".to_owned()] {
         let file = OwnFile::fresh().unwrap();
         let path = file.within(&folder);
         std::fs::write(&path, &text).unwrap();
-        let read = sendable(inline::read(&mut shell, &path, FileLimits::default())).await.unwrap();
+        let line = |task| dialect.ladder(task, None)[0].replace("{file}", &path);
+        let told = sendable(shell.run(line(Task::Digest).as_str())).await.unwrap();
+        let raw = sendable(shell.run_raw(line(Task::Print).as_str())).await.unwrap();
+        let read = inline::prove(&raw, Md5::told(&told.text).unwrap()).unwrap();
         assert_eq!(Md5::of(&read), Md5::of(text.as_bytes()));
-        sendable(own_file::delete(&mut shell, &folder, &file)).await.unwrap();
+        sendable(shell.run(line(Task::Delete).as_str())).await.unwrap();
         assert!(!std::fs::exists(&path).unwrap());
     }
     shell.close().await;
@@ -299,11 +304,11 @@ async fn files_go_both_ways_over_scp_and_sftp() {
         let path = file.within(&folder);
         sendable(scp::put(&ssh, &folder, &file, &bytes, limits)).await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
-        assert_eq!(sendable(scp::get(&ssh, &path, limits)).await.unwrap(), bytes);
-        assert_eq!(sftp.size(&path).await.unwrap(), Some(length as u64));
-        assert_eq!(sendable(sftp.get(&path)).await.unwrap(), bytes);
+        assert_eq!(sendable(scp::get(&ssh, &folder, &file, limits)).await.unwrap(), bytes);
+        assert_eq!(sftp.size(&folder, &file).await.unwrap(), Some(length as u64));
+        assert_eq!(sendable(sftp.get(&folder, &file)).await.unwrap(), bytes);
         sftp.remove(&folder, &file).await.unwrap();
-        assert_eq!(sftp.size(&path).await.unwrap(), None);
+        assert_eq!(sftp.size(&folder, &file).await.unwrap(), None);
         sendable(sftp.put(&folder, &file, &bytes)).await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
         sftp.remove(&folder, &file).await.unwrap();
@@ -312,13 +317,15 @@ async fn files_go_both_ways_over_scp_and_sftp() {
     let large = OwnFile::fresh().unwrap();
     let path = large.within(&folder);
     std::fs::write(&path, vec![0; (1 << 20) + 1]).unwrap();
-    assert!(matches!(scp::get(&ssh, &path, limits).await, Err(Error::TooLarge { .. })));
-    assert!(matches!(sftp.get(&path).await, Err(Error::TooLarge { .. })));
-    let missing = format!("{path}.none");
+    assert!(matches!(scp::get(&ssh, &folder, &large, limits).await, Err(Error::TooLarge { .. })));
+    assert!(matches!(sftp.get(&folder, &large).await, Err(Error::TooLarge { .. })));
+    let missing = OwnFile::fresh().unwrap();
     let refused = |error: Error| matches!(error, Error::FileRefused { said, .. } if said.contains("o such file"));
-    assert!(refused(scp::get(&ssh, &missing, limits).await.unwrap_err()));
-    assert!(refused(sftp.get(&missing).await.unwrap_err()));
-    let error = scp::get(&ssh, sshd.folder.path().to_str().unwrap(), limits).await.unwrap_err();
+    assert!(refused(scp::get(&ssh, &folder, &missing, limits).await.unwrap_err()));
+    assert!(refused(sftp.get(&folder, &missing).await.unwrap_err()));
+    let directory = OwnFile::fresh().unwrap();
+    std::fs::create_dir(directory.within(&folder)).unwrap();
+    let error = scp::get(&ssh, &folder, &directory, limits).await.unwrap_err();
     assert!(matches!(error, Error::FileRefused { .. }), "{error:?}");
     sftp.close().await;
     ssh.close().await;
@@ -338,7 +345,8 @@ async fn what_a_server_has_not_is_told() {
     let ssh = Ssh::connect(&sshd.target()).await.unwrap();
     let error = Sftp::open(&ssh, FileLimits::default()).await.err().unwrap();
     assert!(matches!(error, Error::NotOffered { .. }), "{error:?}");
-    let error = scp::get(&ssh, "bootflash:a", FileLimits::default()).await.unwrap_err();
+    let (folder, file) = (Folder::try_from("bootflash:").unwrap(), OwnFile::fresh().unwrap());
+    let error = scp::get(&ssh, &folder, &file, FileLimits::default()).await.unwrap_err();
     assert!(matches!(&error, Error::NotOffered { cause, .. } if cause == "Administratively disabled."), "{error:?}");
     ssh.close().await;
 }

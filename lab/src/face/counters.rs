@@ -34,6 +34,10 @@ pub struct Counters {
     pub max_open: usize,
     /// The most terminal lines taken at once.
     pub max_vtys: usize,
+    /// Those open now, HTTPS and NETCONF.
+    pub open: usize,
+    /// Terminal lines taken now.
+    pub vtys: usize,
 }
 
 impl Counters {
@@ -116,6 +120,8 @@ impl Meter {
             max_in_flight: self.in_flight.highest(),
             max_open: self.open.highest(),
             max_vtys: self.vtys.highest(),
+            open: self.open.now(),
+            vtys: self.vtys.now(),
         }
     }
 }
@@ -133,6 +139,10 @@ impl Level {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.highest.fetch_max(now, Ordering::SeqCst);
         Inside { level: self, now }
+    }
+
+    pub fn now(&self) -> usize {
+        self.now.load(Ordering::SeqCst)
     }
 
     pub fn highest(&self) -> usize {

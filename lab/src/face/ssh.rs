@@ -106,8 +106,8 @@ async fn spoken(station: &Arc<Station>, way: Way, socket: TcpStream) -> io::Resu
 
 fn config(station: &Station, fault: Option<&Fault>) -> russh::server::Config {
     let spec: &Spec = &station.spec;
-    let legacy = spec.ssh.algorithms == Algorithms::Legacy || fault == Some(&Fault::LegacyAlgorithms);
-    let kind = if legacy { HostKey::Rsa } else { spec.ssh.host_key };
+    let algorithms = if fault == Some(&Fault::LegacyAlgorithms) { Algorithms::Legacy } else { spec.ssh.algorithms };
+    let kind = if algorithms == Algorithms::Cisco { spec.ssh.host_key } else { HostKey::Rsa };
     russh::server::Config {
         server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Cisco-1.25")),
         methods: methods(&spec.ssh),
@@ -115,7 +115,7 @@ fn config(station: &Station, fault: Option<&Fault>) -> russh::server::Config {
         // The question which methods there are counts as one.
         max_auth_attempts: spec.ssh.tries + 1,
         keys: vec![station.host_keys.of(spec, kind, fault == Some(&Fault::ChangedHostKey))],
-        preferred: preferred(legacy),
+        preferred: preferred(algorithms),
         inactivity_timeout: None,
         ..russh::server::Config::default()
     }
@@ -135,13 +135,18 @@ fn methods(ssh: &Ssh) -> MethodSet {
     methods
 }
 
-fn preferred(legacy: bool) -> Preferred {
+fn preferred(algorithms: Algorithms) -> Preferred {
     let rsa = |hash| Algorithm::Rsa { hash };
-    if legacy {
+    let old: Option<(&[kex::Name], &[cipher::Name])> = match algorithms {
+        Algorithms::Cisco => None,
+        Algorithms::Legacy => Some((&[kex::DH_G14_SHA1], &[cipher::AES_128_CBC, cipher::AES_256_CBC])),
+        Algorithms::Ancient => Some((&[kex::DH_G1_SHA1], &[cipher::TRIPLE_DES_CBC])),
+    };
+    if let Some((kex, ciphers)) = old {
         return Preferred {
-            kex: Cow::Borrowed(&[kex::DH_G14_SHA1]),
+            kex: Cow::Borrowed(kex),
             key: Cow::Owned(vec![rsa(None)]),
-            cipher: Cow::Borrowed(&[cipher::AES_128_CBC, cipher::AES_256_CBC]),
+            cipher: Cow::Borrowed(ciphers),
             mac: Cow::Borrowed(&[mac::HMAC_SHA1]),
             ..Preferred::DEFAULT
         };

@@ -96,6 +96,8 @@ pub enum Algorithms {
     /// As an image of ten years ago: group 14 with SHA-1, `ssh-rsa`, CBC, HMAC with SHA-1; nothing else. The host key
     /// is an RSA key, whatever kind is set.
     Legacy,
+    /// Older still: group 1 and triple DES, with the rest as above.
+    Ancient,
 }
 
 /// The kind of host key. RSA keys are four fixtures that devices share; an Ed25519 key is the device's own.

@@ -21,12 +21,6 @@ pub struct Manner {
     pub questions: &'static [&'static str],
     /// What a prompt or a greeting holds where a standby answers.
     pub standby: &'static [&'static str],
-    /// What stands before and behind a path to delete it without a question.
-    pub delete: &'static [(&'static str, &'static str)],
-    /// What stands before and behind a path to print the MD5 of a file.
-    pub md5: (&'static str, &'static str),
-    /// What stands before a path to print a file.
-    pub print: &'static str,
     /// A prompt that ends in `>` can do too little, and `enable` leads on.
     pub enable: bool,
 }
@@ -53,9 +47,6 @@ pub static IOS_XE: Manner = Manner {
     ],
     questions: QUESTIONS,
     standby: &["-stby", "standby console disabled"],
-    delete: &[("delete /force ", "")],
-    md5: ("verify /md5 ", ""),
-    print: "more ",
     enable: true,
 };
 
@@ -82,10 +73,6 @@ pub static IOS_XR: Manner = Manner {
     ],
     questions: QUESTIONS,
     standby: &["this (d)rp node is not ready or active for login"],
-    // Unconfirmed, as is `more`.
-    delete: &[("delete /noprompt ", "")],
-    md5: ("show md5 file ", ""),
-    print: "more ",
     enable: false,
 };
 
@@ -114,9 +101,6 @@ pub static NX_OS: Manner = Manner {
     ],
     questions: QUESTIONS,
     standby: &["(standby)"],
-    delete: &[("delete ", " no-prompt")],
-    md5: ("show file ", " md5sum"),
-    print: "show file ",
     enable: false,
 };
 

@@ -30,7 +30,7 @@ fn takes_files(device: &Handle) -> bool {
 }
 
 /// Each device that takes files ends with nothing owed; each other has an answer that waits for a person.
-fn all_is_settled(site: &Site) {
+pub fn all_is_settled(site: &Site) {
     let ledger = site.ledger();
     let fleet = ledger.fleet();
     for device in site.fleet.devices() {
@@ -58,7 +58,7 @@ fn all_is_settled(site: &Site) {
     }
 }
 
-fn busy(mut spec: Spec) -> Spec {
+pub fn busy(mut spec: Spec) -> Spec {
     for licence in &mut spec.licences {
         licence.count = licence.count.max(1);
     }
