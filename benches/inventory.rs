@@ -35,7 +35,11 @@ fn configuration() -> String {
          [defaults]\ncredential = \"routers\"\n",
     );
     for site in 0..200 {
-        writeln!(text, "[sites.site-{site}]\nexchange_lead = \"21d\"\nvirtual_account = \"VA-{site}\"").expect("text");
+        writeln!(
+            text,
+            "[sites.site-{site}]\nexchange_lead = \"21d\"\nsite_concurrency = 8\nvirtual_account = \"VA-{site}\""
+        )
+        .expect("text");
     }
     text
 }
@@ -44,14 +48,14 @@ fn configuration() -> String {
 fn inventory() -> String {
     let mut text = String::from(
         "name,address,port,os,access,site,credential,mode,reporter,trust,pin,smart_account,virtual_account,timezone,\
-         environment,tags\n",
+         windows,environment,tags\n",
     );
     for device in 0..DEVICES {
         let (a, b, c) = (device >> 16, device >> 8 & 255, device & 255);
         writeln!(
             text,
             "edge-{device:06},10.{a}.{b}.{c},443,ios-xe,rest,site-{},routers,collect,collector,pinned,{device:064x},\
-             example.com,VA-{},Europe/Berlin,production,branch rack-{}",
+             example.com,VA-{},Europe/Berlin,Sat 01:00-05:00 UTC; daily 22:00-04:00,production,branch rack-{}",
             device % 200,
             device % 50,
             device % 40

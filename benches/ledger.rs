@@ -144,6 +144,7 @@ fn identified(instance: usize) -> Vec<Fact> {
         os: "ios-xe".to_owned(),
         software: Some("17.12.4".to_owned()),
         hostname: Some(format!("edge-{instance:06}")),
+        clock_skew_seconds: None,
     };
     vec![Fact::DeviceIdentified(device), Fact::StateRead(StateRead { udi: udi(instance), state: Box::new(state) })]
 }

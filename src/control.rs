@@ -28,7 +28,7 @@ use crate::flow::deliver;
 use crate::flow::homeward::{self, TakenAs};
 use crate::flow::outward;
 use crate::flow::poll::{self, Ask, Polled};
-use crate::flow::{Error, House};
+use crate::flow::{Error, House, by_turns};
 
 pub use question::{AnswerLine, Answered, CredentialLine, DeviceSheet, Reply, Request, StatusQuery, TrustLine};
 pub use reports::{ReportBytes, ReportLife, ReportLine};
@@ -71,7 +71,7 @@ pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Resul
             }
             if close {
                 let devices = selected_devices(house, &selection);
-                poll_each(house, devices, Ask { close: true, dry_run: false }, tell).await?;
+                poll_each(house, devices, Ask { close: true, ..Ask::default() }, tell).await?;
             }
             aside(house, move |house| outward::create(house, &selection, tar, out, at)).await.map(Answered::Made)
         }
@@ -116,13 +116,15 @@ async fn poll_many(house: &Arc<House>, names: Vec<DeviceName>, ask: Ask, tell: &
         return Err(Error::Input(format!("no device '{unknown}' in the inventory")));
     }
     let all = || house.watched.iter().filter(|watched| watched.within_reach).map(|watched| watched.name.clone());
+    let ask = Ask { insist: !names.is_empty(), ..ask };
     let names = if names.is_empty() { all().collect() } else { names };
     poll_each(house, names, ask, tell).await
 }
 
 async fn poll_each(house: &Arc<House>, names: Vec<DeviceName>, ask: Ask, tell: &Tell) -> Result<Answered, Error> {
     drop(tell.send(Reply::Total(names.len())));
-    let mut names = names.into_iter();
+    let site = |name: &DeviceName| house.device(name).map(|device| device.site.clone());
+    let mut names = by_turns(names, site).into_iter();
     let mut running = JoinSet::new();
     loop {
         while running.len() < house.config.poll.concurrency
@@ -144,8 +146,12 @@ async fn poll_each(house: &Arc<House>, names: Vec<DeviceName>, ask: Ask, tell: &
 
 /// Polls what a plan says; used by the daemon.
 pub async fn poll_task(house: &House, task: &PollTask) -> Result<Option<Polled>, Error> {
-    let Some(device) = house.device(&task.device) else { return Ok(None) };
-    poll::poll(house, device, Ask { close: task.close, dry_run: false }).await.map(Some)
+    let (Some(device), Some(watched)) = (house.device(&task.device), house.watched(&task.device)) else {
+        return Ok(None);
+    };
+    // It may have waited for a place until its window closed.
+    let close = task.close && watched.windows.contains(house.clock.now());
+    poll::poll(house, device, Ask { close, ..Ask::default() }).await.map(Some)
 }
 
 fn rows(house: &House, query: &StatusQuery) -> Result<Vec<Row>, Error> {
@@ -177,11 +183,13 @@ fn sheet(house: &House, name: &DeviceName) -> Result<DeviceSheet, Error> {
     let now = house.clock.now();
     let fleet = house.ledger.fleet();
     let instance = fleet.of_device(name);
+    let watched = house.watched(name);
     Ok(DeviceSheet {
-        row: status::row(&fleet, instance, house.watched(name), &house.settings, now, now),
+        row: status::row(&fleet, instance, watched, &house.settings, now, now),
         address: device.authority(),
         credential: device.credential.clone(),
         trust: device.trust.to_string(),
+        windows: watched.filter(|watched| !watched.windows.is_empty()).map(|watched| watched.windows.to_string()),
         known: fleet.devices.get(name).map(|known| (**known).clone()).unwrap_or_default(),
         instance: instance.cloned(),
     })
@@ -309,7 +317,8 @@ async fn import(
 /// Delivers those of `objects` that the plan would deliver now.
 async fn deliver_waiting(house: &Arc<House>, objects: &[Sha256], tell: &Tell) -> Result<(), Error> {
     let now = house.clock.now();
-    let due = plan::plan(&house.ledger.fleet(), &house.watched, &house.settings, None, None, now).deliver;
+    let due =
+        plan::plan(&house.ledger.fleet(), &house.watched, &house.settings, &house.pacing(), None, None, now).deliver;
     let mut due = due.into_iter().filter(|object| objects.contains(object));
     let mut running = JoinSet::new();
     loop {
@@ -328,6 +337,7 @@ async fn deliver_waiting(house: &Arc<House>, objects: &[Sha256], tell: &Tell) ->
 }
 
 fn answers(house: &House) -> Vec<AnswerLine> {
+    let now = house.clock.now();
     let fleet = house.ledger.fleet();
     let mut lines: Vec<AnswerLine> = fleet
         .answers
@@ -336,7 +346,7 @@ fn answers(house: &House) -> Vec<AnswerLine> {
             let instance = answer.udi.as_ref().and_then(|udi| fleet.resolve(udi));
             let device = instance.and_then(|instance| instance.device.clone());
             let watched = device.as_ref().and_then(|device| house.watched(device));
-            let waits_for = plan::waits_for(&fleet, watched, answer, &house.settings);
+            let waits_for = plan::waits_for(&fleet, watched, answer, &house.settings, now);
             AnswerLine { object: *object, device, waits_for, answer: answer.clone() }
         })
         .collect();

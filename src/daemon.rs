@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::control;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Fact, ScheduleRan};
+use crate::domain::instance::DeviceName;
 use crate::domain::plan::{self, PollTask, Run};
 use crate::flow::{self, Clock, Error, House, deliver};
 use crate::ledger::Ledger;
@@ -172,7 +173,11 @@ struct Work {
 
 /// What one piece of work came to.
 enum Done {
-    Poll { failed: bool },
+    Poll {
+        failed: bool,
+    },
+    /// Nothing was sent: the way to its site is broken.
+    PutOff(DeviceName),
     Delivery(Sha256),
 }
 
@@ -252,20 +257,23 @@ impl Work {
                 None => Some(now),
                 Some(last) => self.schedule.missed(Some(last), now),
             };
-            self.run = due.map(|due| Run { due, ..Run::default() });
+            self.run = due.map(|due| Run { due, until: self.schedule.next(due), ..Run::default() });
             (self.polled, self.failed) = (0, 0);
         }
         let plan = {
             let fleet = self.house.ledger.fleet();
             let next = Some(self.schedule.next(now));
-            plan::plan(&fleet, &self.house.watched, &self.house.settings, self.run.as_ref(), next, now)
+            let pacing = self.house.pacing();
+            plan::plan(&fleet, &self.house.watched, &self.house.settings, &pacing, self.run.as_ref(), next, now)
         };
         self.wake = plan.wake;
         self.look_at = Instant::now() + self.pause();
         self.deliveries.extend(plan.deliver.into_iter().filter(|object| self.delivering.insert(*object)));
         if let Some(run) = &mut self.run {
             run.tried.extend(plan.poll.iter().map(|task| task.device.clone()));
-            self.polls.extend(plan.poll);
+            let house = &self.house;
+            let site = |task: &PollTask| house.device(&task.device).map(|device| device.site.clone());
+            self.polls.extend(flow::by_turns(plan.poll, site));
             if plan.run_ended && self.running.is_empty() {
                 let (polled, failed, due) = (self.polled, self.failed, run.due);
                 let fact = ScheduleRan { schedule: POLL.to_owned(), due, polled, failed };
@@ -282,6 +290,12 @@ impl Work {
             Ok(Ok(Done::Poll { failed })) => {
                 self.polled += 1;
                 self.failed += u64::from(failed);
+            }
+            Ok(Ok(Done::PutOff(device))) => {
+                // The plan says when it has another turn.
+                if let Some(run) = &mut self.run {
+                    run.tried.remove(&device);
+                }
             }
             Ok(Ok(Done::Delivery(object))) => {
                 self.delivering.remove(&object);
@@ -319,6 +333,10 @@ impl Work {
 
 async fn poll(house: &House, task: PollTask) -> Result<Done, Error> {
     let Some(polled) = control::poll_task(house, &task).await? else { return Ok(Done::Poll { failed: false }) };
+    if polled.not_before.is_some() {
+        // Said once, when the circuit opened.
+        return Ok(Done::PutOff(polled.device));
+    }
     let device = &polled.device;
     for problem in &polled.problems {
         tracing::warn!(%device, problem, "told by the poll; the rest of the answer is kept");

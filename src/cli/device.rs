@@ -114,6 +114,9 @@ fn show(out: &mut dyn Write, sheet: &DeviceSheet) -> std::io::Result<()> {
     line("reporter", row.reporter.as_ref().map(word).unwrap_or_default())?;
     line("credential", or_dash(sheet.credential.as_ref()))?;
     line("trust", sheet.trust.clone())?;
+    if let Some(windows) = &sheet.windows {
+        line("windows", windows.clone())?;
+    }
     line("certificate", or_dash(sheet.known.pin.as_ref()))?;
     let host_key = sheet.known.host_key.as_ref().map(|key| format!("{} {}", key.key_type, key.fingerprint));
     line("host key", or_dash(host_key.as_ref()))?;
@@ -142,6 +145,9 @@ fn show(out: &mut dyn Write, sheet: &DeviceSheet) -> std::io::Result<()> {
     }
     line("last ACK", minute(row.last_ack))?;
     line("contact", format!("{}, last {}", row.contact, minute(row.last_contact)))?;
+    if let Some(skew) = row.clock_skew_seconds {
+        line("clock", output::clock(skew))?;
+    }
     if let Some(trouble) = &row.trouble {
         line("trouble", trouble.clone())?;
     }

@@ -86,6 +86,16 @@ pub fn minute(at: Option<jiff::Timestamp>) -> String {
     at.map_or_else(|| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%MZ").to_string())
 }
 
+/// How far a device's clock is off ours, from seconds.
+pub fn clock(skew: i64) -> String {
+    let by = crate::config::duration::show(std::time::Duration::from_secs(skew.unsigned_abs()));
+    match skew {
+        0 => "its clock agrees with ours".to_owned(),
+        1.. => format!("its clock is {by} ahead of ours"),
+        _ => format!("its clock is {by} behind ours"),
+    }
+}
+
 /// The word by which an enum is written in JSON.
 pub fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {

@@ -34,7 +34,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
     let devices = args.devices.iter().map(|name| DeviceName(name.clone())).collect();
-    let request = Request::Poll { devices, ask: Ask { close: args.close, dry_run: args.dry_run } };
+    let request = Request::Poll { devices, ask: Ask { close: args.close, dry_run: args.dry_run, ..Ask::default() } };
     let mut polled: Vec<Polled> = Vec::new();
     let mut written = Ok(());
     let progress = Progress::new();
@@ -63,6 +63,9 @@ pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exi
     Ok(Exit::of(polled.len() - failed, failed))
 }
 
+/// A device's clock so many seconds off ours is remarked on.
+const CLOCK_REMARK: u64 = 3600;
+
 const COLUMNS: &[output::Column<Polled>] = &[
     ("device", |polled| polled.device.to_string()),
     ("instance", |polled| or_dash(polled.udi.as_ref())),
@@ -83,7 +86,8 @@ fn line(polled: &Polled) -> String {
             format!("{device}: ok, {udi}{closed}, {} new, {} not collected", polled.collected, polled.missing)
         }
     };
-    for remark in polled.not_closed.iter().chain(&polled.problems) {
+    let clock = polled.clock_skew_seconds.filter(|skew| skew.unsigned_abs() > CLOCK_REMARK).map(output::clock);
+    for remark in polled.not_closed.iter().chain(&polled.problems).chain(&clock) {
         line.push_str("\n    ");
         line.push_str(remark);
     }

@@ -11,6 +11,7 @@ use super::place::Ports;
 use crate::domain::digest::Sha256;
 use crate::domain::instance::{Account, DeviceName, Site};
 use crate::domain::settings::{Access, Mode, Os, Reporter, Trust};
+use crate::domain::window::Windows;
 
 /// A device as the operator lists it, complete.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +44,8 @@ pub struct Device {
     pub exchange_lead: Duration,
     /// In which it prints times that name no zone.
     pub timezone: Option<TimeZone>,
+    /// When the plan may write to it.
+    pub windows: Windows,
     /// The operator's word, such as `production`.
     pub environment: Option<String>,
     pub tags: Vec<String>,

@@ -17,6 +17,7 @@ use super::rows::{Column, Row, Rows};
 use crate::domain::digest::Sha256;
 use crate::domain::instance::{Account, DeviceName, Site};
 use crate::domain::settings::{Access, Trust, Word};
+use crate::domain::window::Windows;
 
 /// The devices, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -98,6 +99,7 @@ pub(super) fn read(config: &Config, mistakes: &mut Mistakes) -> Inventory {
         inventory: Inventory::default(),
         addresses: HashMap::new(),
         timezones: HashMap::new(),
+        windows: HashMap::new(),
         lacks: [Vec::new(), Vec::new()],
     };
     let Some(mut rows) = Rows::open(&text, file, reader.mistakes) else { return Inventory::default() };
@@ -125,6 +127,8 @@ struct Reader<'r> {
     addresses: HashMap<(Address, u16, u16), usize>,
     /// Zones that were looked up already: a fleet has few.
     timezones: HashMap<String, TimeZone>,
+    /// The same of windows: by site, their own text and their own zone, a line each.
+    windows: HashMap<String, Windows>,
     /// Line and name of each device that lacks something.
     lacks: [Vec<(usize, String)>; 2],
 }
@@ -147,6 +151,7 @@ impl Reader<'_> {
             self.unlike(row.line, address, ports);
         }
         let trust = self.word(row, Column::Trust, place.trust);
+        let timezone = self.timezone(row, place);
         let mut device = Device {
             name: DeviceName(String::new()),
             address,
@@ -167,7 +172,8 @@ impl Reader<'_> {
                 virtual_account: row.text(Column::VirtualAccount).or(place.account.virtual_account.clone()),
             },
             exchange_lead: place.exchange_lead,
-            timezone: self.timezone(row, place),
+            windows: self.windows(row, place, timezone.as_ref()),
+            timezone,
             environment: row.text(Column::Environment),
             tags: tags(row.field(Column::Tags).unwrap_or_default()),
             site: site.unwrap_or_default(),
@@ -312,6 +318,24 @@ impl Reader<'_> {
             self.timezones.insert(name, zone.clone());
         }
         found.or_else(|| place.timezone.clone())
+    }
+
+    fn windows(&mut self, row: &Row<'_>, place: &Place, timezone: Option<&TimeZone>) -> Windows {
+        let field = |column| row.field(column).unwrap_or_default();
+        if place.windows.is_empty() && field(Column::Windows).is_empty() {
+            return Windows::default();
+        }
+        let key = [Column::Site, Column::Windows, Column::Timezone].map(field).join("\n");
+        if let Some(windows) = self.windows.get(&key) {
+            return windows.clone();
+        }
+        let read = |text: &str| text.split(';').map(place::window).collect::<Result<Vec<_>, _>>().map(Some);
+        let own = self.value(row, Column::Windows, None, read);
+        let windows = place::windows_in(own.as_ref().unwrap_or(&place.windows), timezone);
+        if own.is_some() == row.field(Column::Windows).is_some() {
+            self.windows.insert(key, windows.clone());
+        }
+        windows
     }
 
     fn word<T: Word>(&mut self, row: &Row<'_>, column: Column, otherwise: T) -> T {

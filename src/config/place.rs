@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use toml::de::DeValue;
 
 use super::commands::Commands;
 use super::mistake::{did_you_mean, one_of};
 use super::raw::{self, Section};
 use crate::domain::instance::Account;
 use crate::domain::settings::{Access, Mode, Os, Reporter, Trust, Word};
+use crate::domain::window::{EXPECTED, Window, Windows};
 use crate::secret::Credential;
 
 /// The settings that a device takes from its site, and a site from `[defaults]`.
@@ -27,6 +29,8 @@ pub struct Place {
     pub ca_file: Option<PathBuf>,
     /// From `[exchange] lead`, unless the site has its own.
     pub exchange_lead: Duration,
+    /// Devices polled at once; from `[poll]`, unless the site has its own.
+    pub site_concurrency: usize,
     /// The name of a credential.
     pub credential: Option<String>,
     pub account: Account,
@@ -37,6 +41,8 @@ pub struct Place {
     pub legacy: bool,
     /// The name of a set of command lines.
     pub commands: Option<String>,
+    /// When the plan may write to the devices; those that name no zone are meant in the device's. None: at any time.
+    pub windows: Vec<Window>,
 }
 
 /// Where a device answers, by protocol.
@@ -86,6 +92,7 @@ impl Place {
             section.check("commands", known_commands(&name, commands));
             self.commands = Some(name);
         }
+        section.read("windows", &mut self.windows, windows);
         section.read("timezone", &mut self.timezone, |value| timezone(value.as_str().unwrap_or_default()).map(Some));
     }
 }
@@ -108,6 +115,29 @@ pub(super) fn timezone(name: &str) -> Result<TimeZone, String> {
         return Err(instead().to_owned());
     }
     TimeZone::get(name).map_err(|_| instead().to_owned())
+}
+
+/// A list of maintenance windows; else what to write.
+fn windows(value: &DeValue<'_>) -> Result<Vec<Window>, String> {
+    let list = raw::list(value).map_err(|_| format!("write a list; {EXPECTED}"))?;
+    list.iter().map(|text| window(text)).collect()
+}
+
+/// A maintenance window whose zone there is; else what to write.
+pub(super) fn window(text: &str) -> Result<Window, String> {
+    let window: Window = text.parse().map_err(str::to_owned)?;
+    window.zone().map_or(Ok(()), |zone| timezone(zone).map(drop))?;
+    Ok(window)
+}
+
+/// The windows of a device, each in the zone that it names, else in the device's, else in UTC.
+pub(super) fn windows_in(windows: &[Window], own: Option<&TimeZone>) -> Windows {
+    let zone = |window: &Window| match window.zone() {
+        // It was looked up when it was read.
+        Some(name) => TimeZone::get(name).unwrap_or(TimeZone::UTC),
+        None => own.cloned().unwrap_or(TimeZone::UTC),
+    };
+    Windows::new(windows.iter().map(|window| (window.clone(), zone(window))))
 }
 
 /// Is there a credential of that name? Else what to write.

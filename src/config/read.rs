@@ -28,11 +28,13 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
     let credentials = credential::read(&mut root, folder);
     let commands = commands::read(&mut root);
 
-    let mut defaults = Place { exchange_lead: exchange.lead, ..Place::default() };
+    let (exchange_lead, site_concurrency) = (exchange.lead, poll.site_concurrency);
+    let mut defaults = Place { exchange_lead, site_concurrency, ..Place::default() };
     let mut section = root.section("defaults");
     defaults.read(&mut section, folder, &credentials, &commands);
     section.refuse("exchange_lead", "is for a site; write the lead of everybody as lead in [exchange]");
-    section.finish(&["exchange_lead"]);
+    section.refuse("site_concurrency", "is for a site; write that of every site as site_concurrency in [poll]");
+    section.finish(&["exchange_lead", "site_concurrency"]);
 
     let mut sites = BTreeMap::new();
     for (name, at, mut section) in root.named("sites") {
@@ -40,6 +42,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         let mut site = defaults.clone();
         site.read(&mut section, folder, &credentials, &commands);
         section.read("exchange_lead", &mut site.exchange_lead, duration_in("0s", "365d"));
+        section.read("site_concurrency", &mut site.site_concurrency, places);
         section.finish(&[]);
         sites.insert(Site(name), site);
     }
@@ -84,13 +87,18 @@ fn poll(mut section: Section<'_, '_>) -> Poll {
     let mut poll = Poll::default();
     section.read("schedule", &mut poll.schedule, raw::schedule);
     section.read("spread", &mut poll.spread, duration_in("0s", "7d"));
-    section.read("concurrency", &mut poll.concurrency, |value| whole(1, 4096)(value).map(|number| number as usize));
+    section.read("concurrency", &mut poll.concurrency, places);
     section.read("connect_timeout", &mut poll.connect_timeout, duration_in("100ms", "5m"));
     section.read("read_timeout", &mut poll.read_timeout, duration_in("100ms", "1h"));
     section.read("device_timeout", &mut poll.device_timeout, duration_in("1s", "6h"));
     section.read("body_limit", &mut poll.body_limit, size);
     section.read("in_flight_limit", &mut poll.in_flight_limit, size);
     section.read("requests_per_connection", &mut poll.requests_per_connection, small(1, 1000));
+    section.read("site_concurrency", &mut poll.site_concurrency, places);
+    section.read("connects_per_second", &mut poll.connects_per_second, small(1, 10_000));
+    section.read("back_off", &mut poll.back_off, duration_in("1s", "12h"));
+    section.read("circuit_after", &mut poll.circuit_after, small(2, 100_000));
+    section.read("circuit_pause", &mut poll.circuit_pause, duration_in("1s", "12h"));
 
     let gap = poll.schedule.shortest();
     if poll.spread >= gap {
@@ -179,6 +187,11 @@ fn log(mut section: Section<'_, '_>) -> Log {
     section.read("format", &mut log.format, word);
     section.finish(&[]);
     log
+}
+
+/// So many at once.
+fn places(value: &DeValue<'_>) -> Result<usize, String> {
+    whole(1, 4096)(value).map(|number| number as usize)
 }
 
 fn days(value: &DeValue<'_>) -> Result<u32, String> {

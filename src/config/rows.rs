@@ -28,6 +28,7 @@ pub(super) enum Column {
     SmartAccount,
     VirtualAccount,
     Timezone,
+    Windows,
     Environment,
     Tags,
 }
@@ -51,6 +52,7 @@ words!(Column {
     SmartAccount = "smart_account",
     VirtualAccount = "virtual_account",
     Timezone = "timezone",
+    Windows = "windows",
     Environment = "environment",
     Tags = "tags",
 });

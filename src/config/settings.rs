@@ -59,6 +59,16 @@ pub struct Poll {
     pub in_flight_limit: ByteSize,
     /// IOS XE closes a connection after 25 requests.
     pub requests_per_connection: u32,
+    /// Devices of one site polled at once, unless it has a number of its own.
+    pub site_concurrency: usize,
+    /// Dialogues begun in a second, over all sites.
+    pub connects_per_second: u32,
+    /// A device that was not reached is left alone for this, doubled by each failure in a row.
+    pub back_off: Duration,
+    /// So many devices of one site not reached in a row, and its circuit opens.
+    pub circuit_after: u32,
+    /// For so long.
+    pub circuit_pause: Duration,
 }
 
 impl Default for Poll {
@@ -73,6 +83,14 @@ impl Default for Poll {
             body_limit: ByteSize::mib(64),
             in_flight_limit: ByteSize::mib(256),
             requests_per_connection: 25,
+            // A quarter of the pool: one site, however slow its line, leaves places to the others.
+            site_concurrency: 16,
+            // 90,000 devices in half an hour. Each dialogue is up to ten logins for an AAA server.
+            connects_per_second: 50,
+            back_off: 15 * MINUTE,
+            // More than the places of a site, so that one look at a small group of dead devices opens nothing.
+            circuit_after: 20,
+            circuit_pause: 5 * MINUTE,
         }
     }
 }

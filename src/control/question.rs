@@ -163,6 +163,8 @@ pub struct DeviceSheet {
     pub address: Option<String>,
     pub credential: Option<String>,
     pub trust: String,
+    /// When the plan may write to it; `null`: at any time.
+    pub windows: Option<String>,
     pub known: crate::domain::fleet::Device,
     pub instance: Option<Instance>,
 }

@@ -418,6 +418,7 @@ mod tests {
             os: "ios-xe".to_owned(),
             software: None,
             hostname: None,
+            clock_skew_seconds: None,
         };
         let mut fleet = Fleet::default();
         let first = at("2026-01-01T00:00:00Z");

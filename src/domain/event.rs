@@ -78,6 +78,10 @@ pub struct DeviceIdentified {
     pub os: String,
     pub software: Option<String>,
     pub hostname: Option<String>,
+    /// So far the device's clock was ahead of ours, in seconds; negative when it was behind. Kept where UTC of what it
+    /// printed is certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_skew_seconds: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

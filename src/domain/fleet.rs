@@ -214,6 +214,7 @@ impl Fleet {
         instance.os = Some(fact.os.clone());
         instance.software = fact.software.clone();
         instance.hostname = fact.hostname.clone();
+        instance.clock_skew_seconds = fact.clock_skew_seconds;
         touched.push(RecordKey::Instance(known));
         touched
     }

@@ -9,7 +9,9 @@ use super::digest::Sha256;
 use super::event::Blame;
 use super::fleet::{Answer, AnswerStatus, Fleet, Instance};
 use super::instance::{Account, DeviceName, Site};
+use super::pacing::{Circuit, CircuitRule, Pacing};
 use super::settings::{Mode, Reporter};
+use super::window::Windows;
 
 /// What the inventory says of one device, as far as decisions need it.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +28,10 @@ pub struct Watched {
     pub account: Account,
     /// Its place within the time over which one run is spread; stable for its name.
     pub offset: SignedDuration,
+    /// From 0 to 1, stable for its name: by how much its waits differ from those of others.
+    pub jitter: f64,
+    /// When the plan may write to it.
+    pub windows: Windows,
 }
 
 /// The numbers that decisions rest on.
@@ -40,12 +46,17 @@ pub struct Settings {
     pub attempts: u32,
     /// So many devices refusing one credential put all its users on hold.
     pub credential_hold_after: usize,
+    /// Doubled by each try in a row that did not reach a device: so long it is left alone.
+    pub back_off: SignedDuration,
+    pub circuit: CircuitRule,
 }
 
 /// A scheduled pass over the fleet that is due or under way.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
     pub due: Timestamp,
+    /// When the next one is due: what would be put off to then is left to it.
+    pub until: Timestamp,
     /// Devices tried in this run, whatever came of it.
     pub tried: BTreeSet<DeviceName>,
 }
@@ -74,6 +85,7 @@ pub fn plan(
     fleet: &Fleet,
     watched: &[Watched],
     settings: &Settings,
+    pacing: &Pacing,
     run: Option<&Run>,
     next_run: Option<Timestamp>,
     now: Timestamp,
@@ -91,13 +103,29 @@ pub fn plan(
             {
                 continue;
             }
-            let at = run.due.checked_add(device.offset).unwrap_or(run.due);
-            if at > now {
+            let turn = run.due.checked_add(device.offset).unwrap_or(run.due);
+            if turn > now {
+                later = true;
+                wake(turn);
+                continue;
+            }
+            let put_off = pacing.not_before(&device.name, &device.site, settings.back_off, device.jitter);
+            if let Some(at) = put_off.filter(|at| *at > now) {
+                if at < run.until {
+                    later = true;
+                    wake(at);
+                }
+                continue;
+            }
+            let wanted = may_close(fleet, device, settings, now) && leave_by_is_near(fleet, device, settings, now);
+            // One that is to be closed has its turn in its window, where that opens before the next run.
+            let opening = device.windows.next_opening(now).filter(|at| wanted && (*at == now || *at < run.until));
+            if let Some(at) = opening.filter(|at| *at > now) {
                 later = true;
                 wake(at);
                 continue;
             }
-            let close = may_close(fleet, device, settings, now) && leave_by_is_near(fleet, device, settings, now);
+            let close = opening.is_some();
             plan.poll.push(PollTask { device: device.name.clone(), close });
         }
         plan.run_ended = !later && plan.poll.is_empty();
@@ -111,6 +139,9 @@ pub fn plan(
             None => now,
             Some(last) => last.checked_add(wait(settings.retry_after, answer.attempts)).unwrap_or(Timestamp::MAX),
         };
+        // The waits after failures are the answer's own; a broken way to the site is everybody's.
+        let way = pacing.circuits.get(&device.site).and_then(Circuit::next_try).unwrap_or(now);
+        let Some(at) = device.windows.next_opening(at.max(way).max(now)) else { continue };
         if at <= now { plan.deliver.push(*object) } else { wake(at) }
     }
     plan
@@ -168,7 +199,13 @@ fn deliverable<'a>(fleet: &Fleet, watched: &'a [Watched], answer: &Answer) -> Op
 }
 
 /// What an undelivered answer waits for, in one sentence; `None` when it is settled or due.
-pub fn waits_for(fleet: &Fleet, device: Option<&Watched>, answer: &Answer, settings: &Settings) -> Option<String> {
+pub fn waits_for(
+    fleet: &Fleet,
+    device: Option<&Watched>,
+    answer: &Answer,
+    settings: &Settings,
+    now: Timestamp,
+) -> Option<String> {
     match &answer.status {
         AnswerStatus::Quarantined { reason } => return Some(format!("a person: {reason}")),
         AnswerStatus::AwaitingHandImport => return Some("a person who imports it on the device by hand".to_owned()),
@@ -191,7 +228,16 @@ pub fn waits_for(fleet: &Fleet, device: Option<&Watched>, answer: &Answer, setti
         return Some(format!("a person, after {} attempts: {cause}", answer.attempts));
     }
     let trouble = fleet.devices.get(&device.name).and_then(|known| known.trouble.as_ref());
-    trouble.map(|trouble| trouble.cause.clone())
+    trouble.map(|trouble| trouble.cause.clone()).or_else(|| outside_window(device, now))
+}
+
+/// Why the plan may not write to the device now, when that is for its windows.
+pub fn outside_window(device: &Watched, now: Timestamp) -> Option<String> {
+    match device.windows.next_opening(now) {
+        Some(at) if at == now => None,
+        Some(at) => Some(format!("its maintenance window ({}), which opens at {at}", device.windows)),
+        None => Some(format!("its maintenance window ({}), which never opens", device.windows)),
+    }
 }
 
 /// A device that takes an answer and shows no change is not asked for ever; one that cannot be
@@ -213,6 +259,7 @@ mod tests {
         AnswerReceived, CredentialRefused, DeviceIdentified, DeviceWritten, Event, Fact, Write,
     };
     use crate::domain::instance::Udi;
+    use crate::domain::pacing::Setback;
     use crate::domain::policy::Policy;
 
     fn at(text: &str) -> Timestamp {
@@ -230,6 +277,8 @@ mod tests {
             exchange_lead: SignedDuration::from_hours(240),
             account: Account::default(),
             offset: SignedDuration::from_mins(minutes),
+            jitter: 0.0,
+            windows: Windows::default(),
         }
     }
 
@@ -246,6 +295,8 @@ mod tests {
             retry_after: SignedDuration::from_hours(1),
             attempts: 5,
             credential_hold_after: 3,
+            back_off: SignedDuration::from_mins(15),
+            circuit: CircuitRule { after: 2, pause: SignedDuration::from_mins(5) },
         }
     }
 
@@ -263,6 +314,7 @@ mod tests {
             os: "ios-xe".to_owned(),
             software: None,
             hostname: None,
+            clock_skew_seconds: None,
         })
     }
 
@@ -272,15 +324,18 @@ mod tests {
         let mut run = Run { due: at("2026-01-01T03:00:00Z"), ..Run::default() };
         let next = Some(at("2026-01-02T03:00:00Z"));
         let fleet = Fleet::default();
-        let first = plan(&fleet, &devices, &settings(), Some(&run), next, at("2026-01-01T03:00:00Z"));
+        let first =
+            plan(&fleet, &devices, &settings(), &Pacing::default(), Some(&run), next, at("2026-01-01T03:00:00Z"));
         assert_eq!(first.poll, [PollTask { device: "a".into(), close: false }]);
         assert_eq!(first.wake, Some(at("2026-01-01T03:20:00Z")));
         run.tried.insert("a".into());
-        let second = plan(&fleet, &devices, &settings(), Some(&run), next, at("2026-01-01T03:21:00Z"));
+        let second =
+            plan(&fleet, &devices, &settings(), &Pacing::default(), Some(&run), next, at("2026-01-01T03:21:00Z"));
         assert_eq!(second.poll.len(), 1);
         assert!(!second.run_ended);
         run.tried.insert("b".into());
-        let third = plan(&fleet, &devices, &settings(), Some(&run), next, at("2026-01-01T03:22:00Z"));
+        let third =
+            plan(&fleet, &devices, &settings(), &Pacing::default(), Some(&run), next, at("2026-01-01T03:22:00Z"));
         assert!(third.run_ended && third.poll.is_empty());
         assert_eq!(third.wake, next);
     }
@@ -300,7 +355,8 @@ mod tests {
         fleet.apply(&refuse("c"));
         assert!(hold(&fleet, &devices[3], &settings()).unwrap().contains("credential release net"));
         let run = Run { due: at("2026-01-01T03:00:00Z"), ..Run::default() };
-        let plan = plan(&fleet, &devices, &settings(), Some(&run), None, at("2026-01-01T04:00:00Z"));
+        let plan =
+            plan(&fleet, &devices, &settings(), &Pacing::default(), Some(&run), None, at("2026-01-01T04:00:00Z"));
         assert!(plan.poll.is_empty() && plan.run_ended);
     }
 
@@ -321,15 +377,15 @@ mod tests {
         fleet.apply(&event("2026-01-01T01:00:00Z", Fact::AnswerReceived(received)));
         let now = at("2026-01-01T02:00:00Z");
         let collect = [watched("a", Mode::Collect, 0)];
-        assert!(plan(&fleet, &collect, &settings(), None, None, now).deliver.is_empty());
+        assert!(plan(&fleet, &collect, &settings(), &Pacing::default(), None, None, now).deliver.is_empty());
         let deliver = [watched("a", Mode::Deliver, 0)];
-        assert_eq!(plan(&fleet, &deliver, &settings(), None, None, now).deliver, [object]);
+        assert_eq!(plan(&fleet, &deliver, &settings(), &Pacing::default(), None, None, now).deliver, [object]);
         for hour in [2, 3] {
             let outcome = crate::domain::event::Outcome::Failed { cause: "timeout".to_owned(), again: true };
             let delivered = crate::domain::event::AnswerDelivered { object, device: "a".into(), outcome };
             fleet.apply(&event(&format!("2026-01-01T0{hour}:00:00Z"), Fact::AnswerDelivered(delivered)));
         }
-        let waiting = plan(&fleet, &deliver, &settings(), None, None, at("2026-01-01T04:00:00Z"));
+        let waiting = plan(&fleet, &deliver, &settings(), &Pacing::default(), None, None, at("2026-01-01T04:00:00Z"));
         assert!(waiting.deliver.is_empty());
         assert_eq!(waiting.wake, Some(at("2026-01-01T05:00:00Z")));
     }
@@ -368,5 +424,113 @@ mod tests {
         });
         assert!(!may_close(&fleet, &device, &settings(), now));
         assert!(may_close(&fleet, &device, &settings(), at("2026-02-04T00:00:00Z")));
+    }
+
+    #[test]
+    fn a_device_that_was_not_reached_waits_and_the_next_run_is_not_kept_waiting() {
+        let devices = [watched("a", Mode::Observe, 0)];
+        let run = Run { due: at("2026-01-01T03:00:00Z"), until: at("2026-01-01T04:00:00Z"), ..Run::default() };
+        let lost = |failures| Pacing {
+            setbacks: [("a".into(), Setback { failures, last: at("2026-01-01T02:45:00Z") })].into(),
+            ..Pacing::default()
+        };
+        let next = Some(run.until);
+        let ask = |pacing: &Pacing, now: &str| {
+            plan(&Fleet::default(), &devices, &settings(), pacing, Some(&run), next, at(now))
+        };
+        // Half an hour after the first failure, an hour after the second: within this run.
+        let waiting = ask(&lost(1), "2026-01-01T03:00:00Z");
+        assert!(waiting.poll.is_empty() && !waiting.run_ended);
+        assert_eq!(waiting.wake, Some(at("2026-01-01T03:15:00Z")));
+        assert_eq!(ask(&lost(1), "2026-01-01T03:15:00Z").poll.len(), 1);
+        assert_eq!(ask(&lost(2), "2026-01-01T03:00:00Z").wake, Some(at("2026-01-01T03:45:00Z")));
+        // Two hours: left to another run.
+        let left = ask(&lost(3), "2026-01-01T03:00:00Z");
+        assert!(left.poll.is_empty() && left.run_ended);
+        assert_eq!(left.wake, next);
+        // However often it failed, a day later it is tried.
+        let later = Run { due: at("2026-01-02T02:45:00Z"), ..run.clone() };
+        let now = later.due;
+        assert_eq!(plan(&Fleet::default(), &devices, &settings(), &lost(99), Some(&later), next, now).poll.len(), 1);
+    }
+
+    #[test]
+    fn behind_an_open_circuit_everybody_waits_for_its_next_try() {
+        let mut devices = ["a", "b"].map(|name| watched(name, Mode::Observe, 0));
+        devices[0].site = Site("far".to_owned());
+        let mut circuit = Circuit::default();
+        for _ in 0..2 {
+            circuit.unreachable(at("2026-01-01T03:00:00Z"), settings().circuit);
+        }
+        let pacing = Pacing { circuits: [(devices[0].site.clone(), circuit)].into(), ..Pacing::default() };
+        let run = Run { due: at("2026-01-01T03:00:00Z"), until: at("2026-01-01T04:00:00Z"), ..Run::default() };
+        let ask = |now: &str| plan(&Fleet::default(), &devices, &settings(), &pacing, Some(&run), None, at(now));
+        let first = ask("2026-01-01T03:01:00Z");
+        assert_eq!(first.poll, [PollTask { device: "b".into(), close: false }]);
+        assert_eq!(first.wake, Some(at("2026-01-01T03:05:00Z")));
+        assert_eq!(ask("2026-01-01T03:05:00Z").poll.len(), 2);
+    }
+
+    #[test]
+    fn an_answer_waits_for_the_window_and_says_so() {
+        let mut fleet = Fleet::default();
+        fleet.apply(&event("2026-01-01T00:00:00Z", identified("a")));
+        let object = Sha256::of(b"ack");
+        let received = AnswerReceived {
+            object,
+            name: "ACK_a.txt".to_owned(),
+            udi: Udi::new("C9300-24T", "FOC-a"),
+            parts: vec!["rum-ack".to_owned()],
+            bundle_id: None,
+            reports: Vec::new(),
+            assigned: None,
+        };
+        fleet.apply(&event("2026-01-01T01:00:00Z", Fact::AnswerReceived(received)));
+        let devices = [Watched { windows: nightly(), ..watched("a", Mode::Deliver, 0) }];
+        let ask = |now: &str| plan(&fleet, &devices, &settings(), &Pacing::default(), None, None, at(now));
+        let day = ask("2026-01-01T12:00:00Z");
+        assert!(day.deliver.is_empty());
+        assert_eq!(day.wake, Some(at("2026-01-01T22:00:00Z")));
+        assert_eq!(ask("2026-01-01T22:00:00Z").deliver, [object]);
+        let waits = |now: &str| waits_for(&fleet, devices.first(), &fleet.answers[&object], &settings(), at(now));
+        let expected = "its maintenance window (daily 22:00-04:00 UTC), which opens at 2026-01-01T22:00:00Z";
+        assert_eq!(waits("2026-01-01T12:00:00Z").as_deref(), Some(expected));
+        assert_eq!(waits("2026-01-02T03:59:00Z"), None);
+    }
+
+    #[test]
+    fn a_device_to_be_closed_has_its_turn_in_its_window_if_that_opens_before_the_next_run() {
+        let mut fleet = Fleet::default();
+        fleet.apply(&event("2026-01-01T00:00:00Z", identified("a")));
+        // The default policy's first report is owed within 90 days; two weeks before leave-by closing begins.
+        let state =
+            crate::domain::state::DeviceState { model: crate::domain::state::Model::Slp, ..near_its_deadline() };
+        let udi = Udi::new("C9300-24T", "FOC-a");
+        let read = crate::domain::event::StateRead { udi, state: Box::new(state) };
+        fleet.apply(&event("2026-01-01T00:00:00Z", Fact::StateRead(read)));
+        let ask = |windows: Windows, until: &str, now: &str| {
+            let devices = [Watched { windows, ..watched("a", Mode::Collect, 0) }];
+            let run = Run { due: at("2026-01-02T03:00:00Z"), until: at(until), ..Run::default() };
+            plan(&fleet, &devices, &settings(), &Pacing::default(), Some(&run), None, at(now))
+        };
+        let closed = [PollTask { device: "a".into(), close: true }];
+        let only_read = [PollTask { device: "a".into(), close: false }];
+        let (day, hour) = ("2026-01-03T03:00:00Z", "2026-01-02T04:00:00Z");
+        assert_eq!(ask(Windows::default(), day, "2026-01-02T05:00:00Z").poll, closed);
+        let later = ask(nightly(), day, "2026-01-02T05:00:00Z");
+        assert!(later.poll.is_empty() && !later.run_ended);
+        assert_eq!(later.wake, Some(at("2026-01-02T22:00:00Z")));
+        assert_eq!(ask(nightly(), day, "2026-01-02T22:00:00Z").poll, closed);
+        assert_eq!(ask(nightly(), hour, "2026-01-02T05:00:00Z").poll, only_read);
+    }
+
+    fn nightly() -> Windows {
+        Windows::new([("daily 22:00-04:00".parse().unwrap(), jiff::tz::TimeZone::UTC)])
+    }
+
+    fn near_its_deadline() -> crate::domain::state::DeviceState {
+        let mut state = crate::domain::state::DeviceState::default();
+        state.usage_reporting.next_ack_deadline = Some(crate::domain::state::Stamp::utc(at("2026-01-15T00:00:00Z")));
+        state
     }
 }

@@ -55,6 +55,9 @@ pub struct Row {
     /// Our own rule as a cross-check of a stated deadline.
     pub computed: Option<Timestamp>,
     pub agrees: Option<bool>,
+    /// So far the device's clock is ahead of ours; negative when it is behind.
+    #[serde(default)]
+    pub clock_skew_seconds: Option<i64>,
 }
 
 /// The whole register at the instant `at`; `now` is the present, against which contact is judged.
@@ -138,5 +141,6 @@ pub fn row(
             | ObligationState::Unknown => Vec::new(),
         },
         trouble,
+        clock_skew_seconds: instance.and_then(|instance| instance.clock_skew_seconds),
     }
 }

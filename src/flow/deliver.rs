@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::keep::{self, Seen, last_ack};
+use super::pace::refusal;
 use super::poll::{learn, look};
 use super::writing::Writings;
 use super::{Error, House};
@@ -16,6 +17,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::event::{AnswerDelivered, Fact, ImportForm, Learned, Outcome};
 use crate::domain::fleet::{Answer, AnswerStatus, Confirmation, Fleet};
 use crate::domain::instance::{DeviceName, Udi};
+use crate::domain::plan;
 use crate::domain::problem::with_causes;
 use crate::domain::settings::Mode;
 use crate::domain::state::ReportState;
@@ -50,10 +52,13 @@ pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> 
     }
     let _turn = house.turn(&name).await;
     let _first = house.first_login(device).await;
+    // Not even an attempt: nothing is sent.
+    let put_off = |cause: String| {
+        let outcome = Outcome::Failed { cause, again: true };
+        Ok(Delivered { object, name: answer.name.clone(), device: name.clone(), outcome })
+    };
     if let Some(reason) = house.hold(device) {
-        // Not even an attempt: nothing is sent.
-        let outcome = Outcome::Failed { cause: reason, again: true };
-        return Ok(Delivered { object, name: answer.name, device: name, outcome });
+        return put_off(reason);
     }
     let settled = house.ledger.fleet().answers.get(&object).map(|answer| answer.status.clone());
     if let Some(AnswerStatus::Confirmed(confirmation)) = settled {
@@ -64,6 +69,14 @@ pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> 
         };
         return Ok(Delivered { object, name: answer.name, device: name, outcome });
     }
+    let outside = || plan::outside_window(house.watched(&name)?, house.clock.now());
+    if let Some(window) = outside() {
+        return put_off(format!("waits for {window}"));
+    }
+    let _passage = match house.passage(device, false).await {
+        Ok(passage) => passage,
+        Err(open) => return put_off(refusal(device, open)),
+    };
     let lost = |cause: String| device::Error::Ours { step: "read the kept answer", cause };
     let bytes = match house.ledger.object(&object) {
         Ok(Some(bytes)) => Ok(bytes),
@@ -93,6 +106,7 @@ pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> 
             }
         }
     };
+    house.passed(device, &proven, ended.as_ref().err());
     let now = house.clock.now();
     let mut facts = house.contact_facts(device, proven, ended.as_ref().err());
     let outcome = match ended {
@@ -117,7 +131,7 @@ async fn talk<S: Session>(
     bytes: &[u8],
     session: &mut S,
 ) -> Result<Result<Outcome, device::Error>, Error> {
-    let before = match look(session).await {
+    let before = match look(house, session).await {
         Ok(seen) => seen,
         Err(error) => return Ok(Err(error)),
     };
@@ -222,7 +236,7 @@ async fn read_back<S: Session>(
     before: &Seen,
     session: &mut S,
 ) -> Result<Result<Option<Outcome>, device::Error>, Error> {
-    let after = match look(session).await {
+    let after = match look(house, session).await {
         Ok(seen) => seen,
         Err(error) => return Ok(Err(error)),
     };

@@ -16,12 +16,17 @@ use crate::domain::report::ReportId;
 use crate::domain::report::read::{READER_VERSION, RawReport};
 use crate::domain::state::{DeviceState, ListedReport, ReportState};
 
+/// By so many seconds a clock's distance from ours must change to be kept.
+const CLOCK_NEWS: u64 = 60;
+
 /// What a device told in one poll.
 pub(super) struct Seen {
     pub(super) identity: Option<Identity>,
     pub(super) state: DeviceState,
     /// Its reports: ids of every list, states where one told them.
     pub(super) listed: BTreeMap<ReportId, Option<ReportState>>,
+    /// So far its clock is ahead of ours, where that is certain.
+    pub(super) clock_skew_seconds: Option<i64>,
 }
 
 /// One list of ids out of two: whichever tells a state is believed on it.
@@ -41,7 +46,7 @@ pub(super) async fn keep_state(house: &House, device: &Device, seen: &Seen) -> R
         let fleet = house.ledger.fleet();
         let instance = match &seen.identity {
             Some(identity) => {
-                facts.extend(identified(&fleet, device, identity));
+                facts.extend(identified(&fleet, device, identity, seen.clock_skew_seconds));
                 let instance = fleet.resolve(&identity.udi);
                 facts.extend(state(instance, &identity.udi, &seen.state));
                 instance
@@ -65,7 +70,7 @@ pub(super) fn state(instance: Option<&Instance>, udi: &Udi, state: &DeviceState)
         .then(|| Fact::StateRead(StateRead { udi: udi.clone(), state: Box::new(state) }))
 }
 
-fn identified(fleet: &Fleet, device: &Device, identity: &Identity) -> Option<Fact> {
+fn identified(fleet: &Fleet, device: &Device, identity: &Identity, clock_skew_seconds: Option<i64>) -> Option<Fact> {
     let known = fleet.resolve(&identity.udi);
     // An access that cannot tell members says nothing against those known.
     let members = match known {
@@ -73,6 +78,11 @@ fn identified(fleet: &Fleet, device: &Device, identity: &Identity) -> Option<Fac
         _ => identity.members.clone(),
     };
     let software = identity.software.clone().or_else(|| known.and_then(|known| known.software.clone()));
+    // A clock that drifts is news by the minute, and one that was not told is none.
+    let known_skew = known.and_then(|known| known.clock_skew_seconds);
+    let drifted = clock_skew_seconds
+        .filter(|skew| known_skew.is_none_or(|known| known.abs_diff(*skew) > CLOCK_NEWS))
+        .or(known_skew);
     let same = known.is_some_and(|known| {
         known.device.as_ref() == Some(&device.name)
             && known.site == device.site
@@ -80,6 +90,7 @@ fn identified(fleet: &Fleet, device: &Device, identity: &Identity) -> Option<Fac
             && known.members == members
             && known.software == software
             && known.hostname == identity.hostname
+            && known.clock_skew_seconds == drifted
             && fleet.of_device(&device.name).is_some_and(|of_device| of_device.udi == known.udi)
     });
     (!same).then(|| {
@@ -92,6 +103,7 @@ fn identified(fleet: &Fleet, device: &Device, identity: &Identity) -> Option<Fac
             os: identity.os.to_owned(),
             software,
             hostname: identity.hostname.clone(),
+            clock_skew_seconds: drifted,
         })
     })
 }
@@ -182,7 +194,7 @@ pub(super) async fn keep_reports(
     let (mut about, mut reports, mut after) = (Vec::new(), Vec::new(), Vec::new());
     {
         let fleet = house.ledger.fleet();
-        about.extend(identified(&fleet, device, identity));
+        about.extend(identified(&fleet, device, identity, None));
         let known = fleet.resolve(&identity.udi);
         if known.is_none() {
             about.extend(state(known, &identity.udi, &seen.state));

@@ -12,12 +12,14 @@ mod entry;
 pub mod homeward;
 mod keep;
 pub mod outward;
+mod pace;
 pub mod poll;
 mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,11 +30,14 @@ use crate::device::{self, Driver, Proven};
 use crate::domain::deadline::Rules;
 use crate::domain::event::{ContactLost, ContactRestored, CredentialRefused, Decider, Fact, TrustPinned, TrustRefused};
 use crate::domain::instance::DeviceName;
+use crate::domain::pacing::CircuitRule;
 use crate::domain::plan::{self, Settings, Watched};
 use crate::domain::report::ReportId;
 use crate::domain::settings::Trust as TrustSetting;
 use crate::ledger::Ledger;
 use crate::schedule;
+
+pub use pace::by_turns;
 
 /// Where the present comes from; a test hands in its own.
 #[derive(Clone)]
@@ -78,6 +83,8 @@ struct Between {
     unproven: Mutex<BTreeMap<String, Arc<Semaphore>>>,
     /// Those that were taken.
     proven: Mutex<BTreeSet<String>>,
+    /// How fast, and what did not answer lately.
+    pace: pace::Pace,
     /// Somebody changed what a plan rests on.
     stirred: tokio::sync::Notify,
 }
@@ -237,6 +244,8 @@ fn watched(config: &Config) -> Vec<Watched> {
             exchange_lead: signed(device.exchange_lead),
             account: device.account.clone(),
             offset: signed(schedule::offset(&device.name.0, config.poll.spread)),
+            jitter: schedule::offset(&device.name.0, Duration::from_secs(1)).as_secs_f64(),
+            windows: device.windows.clone(),
         })
         .collect();
     watched.sort_by(|a, b| a.name.cmp(&b.name));
@@ -257,10 +266,12 @@ fn settings(config: &Config) -> Settings {
         retry_after: signed(config.delivery.retry_after),
         attempts: config.delivery.attempts,
         credential_hold_after: config.collector.credential_hold_after as usize,
+        back_off: signed(config.poll.back_off),
+        circuit: CircuitRule { after: config.poll.circuit_after, pause: signed(config.poll.circuit_pause) },
     }
 }
 
-fn signed(duration: std::time::Duration) -> SignedDuration {
+fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::keep::{Seen, keep_reports, keep_state, merge, wanted};
+use super::pace::refusal;
 use super::writing::Writings;
 use super::{Error, House};
 use crate::config::Device;
@@ -26,6 +28,9 @@ pub struct Ask {
     pub close: bool,
     /// Read only; change nothing, here or there.
     pub dry_run: bool,
+    /// A person asks for just this device: no open circuit keeps it from being tried.
+    #[serde(default)]
+    pub insist: bool,
 }
 
 /// How the poll of one device ended: one line for a person.
@@ -45,6 +50,12 @@ pub struct Polled {
     pub problems: Vec<String>,
     /// What went wrong, and whose turn it is.
     pub failure: Option<(Blame, String)>,
+    /// Nothing was sent: the way to its site is broken, and it is not tried before this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// So far the device's clock is ahead of ours; negative when it is behind. `None` where that is not certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_skew_seconds: Option<i64>,
 }
 
 impl Polled {
@@ -52,6 +63,7 @@ impl Polled {
     pub(super) fn tell(&mut self, seen: &Seen) {
         self.udi = seen.identity.as_ref().map(|identity| identity.udi.clone());
         self.software = seen.identity.as_ref().and_then(|identity| identity.software.clone());
+        self.clock_skew_seconds = seen.clock_skew_seconds;
     }
 }
 
@@ -67,6 +79,8 @@ pub async fn poll(house: &House, device: &Device, ask: Ask) -> Result<Polled, Er
         not_closed: None,
         problems: Vec::new(),
         failure: None,
+        not_before: None,
+        clock_skew_seconds: None,
     };
     // Whoever had the turn before may have been refused.
     let _turn = house.turn(&device.name).await;
@@ -75,6 +89,14 @@ pub async fn poll(house: &House, device: &Device, ask: Ask) -> Result<Polled, Er
         polled.failure = Some((Blame::Refused, reason));
         return Ok(polled);
     }
+    let _passage = match house.passage(device, ask.insist).await {
+        Ok(passage) => passage,
+        Err(open) => {
+            polled.not_before = Some(open.until);
+            polled.failure = Some((Blame::Unreachable, refusal(device, open)));
+            return Ok(polled);
+        }
+    };
     let mut proven = Proven::default();
     let limit = house.config.poll.device_timeout;
     let ended = match house.session(device).await {
@@ -96,6 +118,7 @@ pub async fn poll(house: &House, device: &Device, ask: Ask) -> Result<Polled, Er
     if let Err(error) = &ended {
         polled.failure = Some((error.blame(), error.to_string()));
     }
+    house.passed(device, &proven, ended.as_ref().err());
     let now = house.clock.now();
     let mut facts = house.contact_facts(device, proven, ended.as_ref().err());
     if ask.dry_run {
@@ -127,7 +150,7 @@ async fn talk<S: Session>(
             }
         };
     }
-    let mut seen = device!(look(session).await);
+    let mut seen = device!(look(house, session).await);
     let reach = session.reach();
     house.logged_in(device);
     polled.tell(&seen);
@@ -183,7 +206,7 @@ async fn talk<S: Session>(
                     device!(writings.settle(closed)?);
                     polled.closed = true;
                 }
-                let after = device!(look(session).await);
+                let after = device!(look(house, session).await);
                 seen = Seen { identity: after.identity.or(seen.identity), ..after };
                 keep_state(house, device, &seen).await?;
             }
@@ -219,13 +242,21 @@ async fn talk<S: Session>(
 
 /// State and list in one look. The licensing service of IOS XE exists only under Smart Licensing Using
 /// Policy, so an answer of it proves the model, whatever an older image's RESTCONF says.
-pub(super) async fn look<S: Session>(session: &mut S) -> Result<Seen, device::Error> {
+pub(super) async fn look<S: Session>(house: &House, session: &mut S) -> Result<Seen, device::Error> {
+    let asked = house.clock.now();
     let (identity, mut state) = session.state().await?;
+    let clock = identity.as_ref().and_then(|identity| identity.clock.as_ref()?.utc);
+    let clock_skew_seconds = clock.map(|clock| skew(clock, asked, house.clock.now()));
     let listed = session.list().await?;
     if !session.reach().by_file {
         state.model = Model::Slp;
     }
-    Ok(Seen { identity, listed: merge(listed, &state.rum_ids), state })
+    Ok(Seen { identity, listed: merge(listed, &state.rum_ids), state, clock_skew_seconds })
+}
+
+/// How far a clock that was read at some instant from `from` to `to` is ahead, at least.
+fn skew(clock: Timestamp, from: Timestamp, to: Timestamp) -> i64 {
+    clock.duration_since(clock.clamp(from, to.max(from))).as_secs()
 }
 
 /// What is still to be fetched. Where fetching costs a file on the device, what is acknowledged already owes nobody

@@ -71,6 +71,9 @@ pub struct Instance {
     /// When a report was last handed over (a policy without ACK is met by it).
     pub last_handed_over: Option<Timestamp>,
     pub conflicts: u32,
+    /// So far its clock was ahead of ours when that was last news, in seconds; negative when it was behind.
+    #[serde(default)]
+    pub clock_skew_seconds: Option<i64>,
 }
 
 impl Instance {
@@ -97,6 +100,7 @@ impl Instance {
             owed: Vec::new(),
             last_handed_over: None,
             conflicts: 0,
+            clock_skew_seconds: None,
         }
     }
 

@@ -37,6 +37,7 @@ fn identified(device: &str, active: &str, others: &[&str]) -> Fact {
         os: "ios-xe".to_owned(),
         software: Some("17.12.4".to_owned()),
         hostname: None,
+        clock_skew_seconds: None,
     })
 }
 

@@ -153,6 +153,7 @@ pub fn all() -> Vec<Event> {
             os: "ios-xe".to_owned(),
             software: Some("17.12.4".to_owned()),
             hostname: Some("core-1".to_owned()),
+            clock_skew_seconds: Some(-95),
         }),
         Fact::StateRead(StateRead { udi: active(), state: Box::new(state()) }),
         Fact::DeviceWritten(DeviceWritten {
