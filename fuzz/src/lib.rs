@@ -46,12 +46,7 @@ pub fn netconf_framing(data: &[u8]) {
 }
 
 /// All messages and how it ended.
-fn decoded(
-    framing: Framing,
-    limit: u64,
-    input: &[u8],
-    size: impl Fn(usize) -> usize,
-) -> (Vec<Vec<u8>>, Option<Fault>) {
+fn decoded(framing: Framing, limit: u64, input: &[u8], size: impl Fn(usize) -> usize) -> (Vec<Vec<u8>>, Option<Fault>) {
     let mut decoder = Decoder::new(limit);
     if framing == Framing::Chunked {
         decoder.chunked();

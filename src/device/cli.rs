@@ -36,6 +36,10 @@ const SLOW: Duration = Duration::from_secs(120);
 /// What a save needs at most, as far as is known: "a few MB".
 const MOST_SAVED: u64 = 8 << 20;
 
+/// The most that a command may print, in bytes; a file printed has its own limit and its share of the budget. No
+/// question of this program comes near it: a thousand reports listed are 0.1 MB.
+const LARGEST_OUTPUT: u64 = 1 << 20;
+
 /// A command line that waits at its prompt.
 enum Console {
     Shell(Box<Shell<Channel>>),
@@ -245,16 +249,18 @@ impl Cli {
                 cause: format!("{path} has {size} bytes, more than body_limit ({})", self.limits.body),
             });
         }
-        let share = self.budget.share(size.unwrap_or(self.limits.body)).await;
+        let mut share = self.budget.share(size.unwrap_or(self.limits.body)).await;
         let limits = FileLimits { size: self.limits.body, ..FileLimits::default() };
         let mut tried = Vec::new();
         let inline_first = self.learned.get == Some(FileWay::Inline);
         if !inline_first && let Some(bytes) = self.files.get(&path, limits, &mut self.learned, &mut tried).await? {
+            share.keep(bytes.len() as u64);
             return Ok((bytes, share));
         }
         match self.inline(&path, limits).await {
             Ok(bytes) => {
                 self.learned.get = Some(FileWay::Inline);
+                share.keep(bytes.len() as u64);
                 Ok((bytes, share))
             }
             Err(error @ (Error::CommandRefused { .. } | Error::FileRefused { .. } | Error::Misbehaved { .. })) => {
@@ -262,6 +268,7 @@ impl Cli {
                 if inline_first
                     && let Some(bytes) = self.files.get(&path, limits, &mut self.learned, &mut tried).await?
                 {
+                    share.keep(bytes.len() as u64);
                     return Ok((bytes, share));
                 }
                 Err(no_way_off(&tried))
@@ -322,7 +329,8 @@ impl Cli {
 async fn open_shell(files: &mut Files, enable: Option<&str>, terms: &CliTerms) -> Result<Shell<Channel>, Error> {
     let ssh = files.ssh().await?;
     let channel = ssh.shell().await?;
-    let limits = ShellLimits { command: terms.limits.read, output: terms.limits.body, ..ShellLimits::default() };
+    let output = terms.limits.body.min(LARGEST_OUTPUT);
+    let limits = ShellLimits { command: terms.limits.read, output, ..ShellLimits::default() };
     let opening = Opening { address: ssh.address(), enable, limits };
     Shell::open(channel, terms.dialect.manner(), opening).await
 }

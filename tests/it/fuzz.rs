@@ -84,9 +84,7 @@ fn what_was_printed_a_thousand_times_ends_soon() {
 fn every_target_has_a_program_and_a_small_corpus_and_nothing_else_lies_there() {
     let names = |folder: &str| -> BTreeSet<String> {
         let entries = fs::read_dir(self::folder().join(folder)).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().to_str().unwrap().trim_end_matches(".rs").to_owned())
-            .collect()
+        entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().trim_end_matches(".rs").to_owned()).collect()
     };
     let targets: BTreeSet<String> = TARGETS.into_iter().map(|(name, _)| name.to_owned()).collect();
     assert_eq!(names("fuzz_targets"), targets);
