@@ -14,9 +14,19 @@ pub struct Budget {
 }
 
 /// A part of the budget, given back when dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Share {
-    _permit: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Share {
+    /// Gives back what goes beyond `bytes`, once it is known how large a body is.
+    pub fn keep(&mut self, bytes: u64) {
+        let units = usize::try_from(bytes.div_ceil(UNIT)).unwrap_or(usize::MAX);
+        if let Some(permit) = &mut self.permit {
+            drop(permit.split(permit.num_permits().saturating_sub(units)));
+        }
+    }
 }
 
 impl Budget {
@@ -30,7 +40,7 @@ impl Budget {
     /// that two half-read bodies never wait for each other. More than the budget takes all of it.
     pub async fn share(&self, bytes: u64) -> Share {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(self.all).min(self.all);
-        Share { _permit: self.units.clone().acquire_many_owned(units).await.ok() }
+        Share { permit: self.units.clone().acquire_many_owned(units).await.ok() }
     }
 
     /// Bytes free now.
@@ -48,6 +58,12 @@ mod tests {
         let budget = Budget::new(40_960);
         let share = budget.share(10_000).await;
         assert_eq!(budget.free(), 40_960 - 3 * 4096);
+        drop(share);
+        let mut share = budget.share(u64::MAX).await;
+        share.keep(4097);
+        assert_eq!(budget.free(), 40_960 - 2 * 4096);
+        share.keep(u64::MAX);
+        assert_eq!(budget.free(), 40_960 - 2 * 4096);
         drop(share);
         let all = budget.share(u64::MAX).await;
         assert_eq!(budget.free(), 0);

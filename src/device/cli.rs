@@ -33,6 +33,10 @@ const IMPORT: &str = "import";
 /// How long saving usage and importing may take; devices are known to need tens of seconds.
 const SLOW: Duration = Duration::from_secs(120);
 
+/// The most that a command may print, in bytes; a file printed has its own limit and its share of the budget. No
+/// question of this program comes near it: a thousand reports listed are 0.1 MB.
+const LARGEST_OUTPUT: u64 = 1 << 20;
+
 /// A command line that waits at its prompt.
 enum Console {
     Shell(Box<Shell<Channel>>),
@@ -109,7 +113,12 @@ impl Cli {
             let channel = ssh.shell().await?;
             let limits = ShellLimits::default();
             let login = limits.login.min(self.limits.read);
-            let limits = ShellLimits { login, command: self.limits.read, output: self.limits.body, ..limits };
+            let limits = ShellLimits {
+                login,
+                command: self.limits.read,
+                output: self.limits.body.min(LARGEST_OUTPUT),
+                ..limits
+            };
             let opening = Opening { address: ssh.address(), enable: self.enable.as_deref(), limits };
             let shell = Shell::open(channel, self.dialect.manner(), opening).await?;
             self.console = Console::Shell(Box::new(shell));
@@ -257,7 +266,8 @@ impl Session for Cli {
     }
 
     async fn fetch<W: Witness>(&mut self, span: &Span, witness: &mut W) -> Result<Fetched, Error> {
-        let (mut reports, mut problems, mut shares): (_, Vec<String>, Vec<Share>) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut reports, mut problems, mut shares): (_, Vec<String>, Vec<Share>) =
+            (Vec::new(), Vec::new(), Vec::new());
         let saves: Vec<(Task, Option<Blank<'_>>)> = match span {
             Span::All => vec![(Task::SaveAll, None)],
             Span::Unreported => vec![(Task::SaveUnreported, None)],

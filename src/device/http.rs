@@ -8,6 +8,10 @@ use super::{Error, Refusal, Target};
 use crate::domain::digest::Sha256;
 use crate::tls::{self, Shown, Trust};
 
+/// What an answer without an announced length may hold before it takes its share of the budget, in bytes. Many
+/// devices announce none; were each taken for the largest, few polls could be under way at once.
+const SMALL: u64 = 64 << 10;
+
 /// An answer that was read to its end.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -107,15 +111,24 @@ impl Http {
         if announced.is_some_and(|length| length > limit) {
             return Err(Error::TooLarge { step, limit });
         }
-        let share = self.budget.share(announced.unwrap_or(limit)).await;
+        let mut share = match announced {
+            Some(length) => Some(self.budget.share(length).await),
+            None => None,
+        };
         let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0)).unwrap_or(0));
         while let Some(chunk) = answer.chunk().await.map_err(|error| self.failed(step, &error, None))? {
-            if (bytes.len() + chunk.len()) as u64 > limit {
+            let length = (bytes.len() + chunk.len()) as u64;
+            if length > limit {
                 self.client = None;
                 return Err(Error::TooLarge { step, limit });
             }
+            if share.is_none() && length > SMALL {
+                share = Some(self.budget.share(limit).await);
+            }
             bytes.extend_from_slice(&chunk);
         }
+        let mut share = share.unwrap_or_default();
+        share.keep(bytes.len() as u64);
         Ok(Answer { status, body: bytes, share })
     }
 

@@ -29,10 +29,27 @@ pub struct NxApi {
     form: Option<Form>,
 }
 
+/// How command lines and what they print are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub enum Form {
     JsonRpc,
     InsApi,
+}
+
+impl Form {
+    /// Reads what came for `commands`. `None`: the device does not speak this form, and ran nothing.
+    pub fn answers(
+        self,
+        step: &'static str,
+        status: StatusCode,
+        body: &[u8],
+        commands: &[&str],
+    ) -> Result<Option<Vec<Answer>>, Error> {
+        match self {
+            Form::JsonRpc => json_rpc::answers(step, status, body, commands),
+            Form::InsApi => ins_api::answers(step, status, body, commands).map(Some),
+        }
+    }
 }
 
 /// What one command line answered.
@@ -61,7 +78,7 @@ impl NxApi {
         }
         if self.form != Some(Form::InsApi) {
             let answer = self.post(step, JSON_RPC, json_rpc::request(commands)).await?;
-            if let Some(answers) = json_rpc::answers(step, answer.status, &answer.body, commands)? {
+            if let Some(answers) = Form::JsonRpc.answers(step, answer.status, &answer.body, commands)? {
                 self.form = Some(Form::JsonRpc);
                 return Ok(answers);
             }

@@ -206,12 +206,13 @@ impl Session for YangFiles {
             return Ok(Fetched { reports: Vec::new(), problems: Vec::new(), _shares: Vec::new() });
         };
         let path = file.within(&folder);
-        let share: Share = self.budget.share(self.limits.body).await;
+        let mut share: Share = self.budget.share(self.limits.body).await;
         let limits = FileLimits { size: self.limits.body, ..FileLimits::default() };
         let mut tried = Vec::new();
         let got = self.files.get(&folder, &file, limits, &mut self.learned, &mut tried).await;
         let deleted = self.delete(&path, witness).await;
         let bytes = got?.ok_or_else(|| no_way_off(&tried))?;
+        share.keep(bytes.len() as u64);
         let (reports, mut problems) = saved_reports(FETCH, &bytes)?;
         if let Err(error) = deleted {
             problems.push(format!("{path} stays on the device: {error}"));

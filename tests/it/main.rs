@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod daemon;
 mod fleet_loop;
+mod fuzz;
 mod kill;
 mod lab_ssh;
 mod lab_texts;

@@ -116,7 +116,8 @@ impl Cli {
                 error => return Err(got.err().unwrap_or(error)),
             }
         }
-        let (bytes, share) = got?;
+        let (bytes, mut share) = got?;
+        share.keep(bytes.len() as u64);
         Ok(Some(Saved { bytes, share, problems }))
     }
 

@@ -160,10 +160,8 @@ fn until(what: &str, holds: impl Fn() -> bool) {
 
 #[test]
 fn what_a_killed_run_left_is_cleared_away_by_the_next_and_nothing_else() {
-    for (access, faces) in [
-        ("ssh", Faces::ssh_and_scp()),
-        ("netconf", Faces { netconf: true, ..Faces::ssh_and_scp() }),
-    ] {
+    for (access, faces) in [("ssh", Faces::ssh_and_scp()), ("netconf", Faces { netconf: true, ..Faces::ssh_and_scp() })]
+    {
         let spec = Spec { faces, ..busy(specs::switch("dev-1")) };
         let site = Site::entered(vec![spec], LIMITS, |_| "deliver", |_| access);
         let device = site.device("dev-1");
