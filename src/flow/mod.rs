@@ -13,6 +13,7 @@ pub mod homeward;
 mod keep;
 pub mod outward;
 pub mod poll;
+pub mod probe;
 mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
