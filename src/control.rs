@@ -28,6 +28,7 @@ use crate::flow::deliver;
 use crate::flow::homeward::{self, TakenAs};
 use crate::flow::outward;
 use crate::flow::poll::{self, Ask, Polled};
+use crate::flow::probe;
 use crate::flow::{Error, House, by_turns};
 
 pub use question::{AnswerLine, Answered, CredentialLine, DeviceSheet, Reply, Request, StatusQuery, TrustLine};
@@ -44,6 +45,10 @@ pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Resul
         Request::Status(query) => aside(house, move |house| rows(house, &query)).await.map(Answered::Rows),
         Request::Devices => aside(house, |house| rows(house, &StatusQuery::default())).await.map(Answered::Rows),
         Request::Device { name } => sheet(house, &name).map(|sheet| Answered::Device(Box::new(sheet))),
+        Request::Probe { name } => {
+            let probed = probe::probe(house, known(house, &name)?).await?;
+            Ok(Answered::Probe(Box::new(probed)))
+        }
         Request::Trust { devices, site, accept } => trust(house, devices, site, accept).await,
         Request::Credentials => Ok(Answered::Credentials(credentials(house))),
         Request::ReleaseCredential { name, note } => {
@@ -178,8 +183,12 @@ fn rows(house: &House, query: &StatusQuery) -> Result<Vec<Row>, Error> {
     Ok(rows)
 }
 
+fn known<'h>(house: &'h House, name: &DeviceName) -> Result<&'h Device, Error> {
+    house.device(name).ok_or_else(|| Error::Input(format!("no device '{name}' in the inventory")))
+}
+
 fn sheet(house: &House, name: &DeviceName) -> Result<DeviceSheet, Error> {
-    let device = house.device(name).ok_or_else(|| Error::Input(format!("no device '{name}' in the inventory")))?;
+    let device = known(house, name)?;
     let now = house.clock.now();
     let fleet = house.ledger.fleet();
     let instance = fleet.of_device(name);

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::ask::{ask, part};
 use super::output::{self, Column, minute, or_dash, printable, word};
-use super::{Exit, Listing, Stop, status};
+use super::{Exit, Listing, Stop, probe, status};
 use crate::config::Config;
 use crate::control::{Answered, DeviceSheet, Request, TrustLine};
 use crate::domain::digest::Sha256;
@@ -16,6 +16,16 @@ pub(super) enum Verb {
     List(Listing),
     /// All that is known of one device: identity, state, deadline, every write to it.
     Show {
+        /// Its name in the inventory.
+        name: String,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Try every access of one device: which works, why others do not, and what would mend them.
+    ///
+    /// Reads only. A refused login or a changed key ends it at once, and is kept as a poll keeps it. Exit code 0 when
+    /// some access works.
+    Probe {
         /// Its name in the inventory.
         name: String,
         #[command(flatten)]
@@ -55,6 +65,12 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
                 output::Format::Csv => output::list(out, listing.format, &[sheet.row], status::COLUMNS)?,
             }
             Ok(Exit::Done)
+        }
+        Verb::Probe { name, listing } => {
+            let request = Request::Probe { name: DeviceName(name) };
+            let found = part!(ask(config, request, &mut |_| {})?, Answered::Probe(found) => found);
+            probe::print(&found, listing.format, out)?;
+            Ok(if found.works() { Exit::Done } else { Exit::Failed })
         }
         Verb::Trust { names, site, accept } => {
             let devices: Vec<DeviceName> = names.into_iter().map(DeviceName).collect();

@@ -12,6 +12,7 @@ pub mod inspect;
 mod ledger;
 pub mod output;
 mod poll;
+mod probe;
 mod report;
 mod run;
 mod status;

@@ -18,6 +18,7 @@ use crate::flow::deliver::Delivered;
 use crate::flow::homeward::Taken;
 use crate::flow::outward::Made;
 use crate::flow::poll::{Ask, Polled};
+use crate::flow::probe::Probe;
 
 /// One question.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,6 +32,10 @@ pub enum Request {
     Status(StatusQuery),
     Devices,
     Device {
+        name: DeviceName,
+    },
+    /// Try every access of this device.
+    Probe {
         name: DeviceName,
     },
     /// Show the certificates that were refused; pin those of `accept`, if they are still the ones shown.
@@ -90,6 +95,7 @@ impl Request {
     pub(super) fn changes(&self) -> bool {
         match self {
             Request::Poll { .. }
+            | Request::Probe { .. }
             | Request::Trust { .. }
             | Request::ReleaseCredential { .. }
             | Request::CreateBundle { .. }
@@ -146,6 +152,7 @@ pub enum Answered {
     Nothing,
     Rows(Vec<Row>),
     Device(Box<DeviceSheet>),
+    Probe(Box<Probe>),
     Trust(Vec<TrustLine>),
     Credentials(BTreeMap<String, CredentialLine>),
     Reports(Vec<ReportLine>),

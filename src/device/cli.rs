@@ -10,9 +10,9 @@ use jiff::tz::TimeZone;
 
 use super::budget::{Budget, Share};
 use super::dialect::{Blank, Dialect, filled};
-use super::files::Files;
+use super::files::{Files, Way};
 use super::nxapi::NxApi;
-use super::own_file::{OwnFile, Written};
+use super::own_file::{Folder, OwnFile, Written};
 use super::shell::{Command, Opening, Shell, ShellLimits};
 use super::ssh::{Channel, SshTarget};
 use super::{
@@ -21,9 +21,9 @@ use super::{
 };
 use crate::domain::event::{ImportForm, Write};
 use crate::domain::fleet::HostKey;
-use crate::domain::settings::{Access, Task};
+use crate::domain::settings::{Access, FileWay, Task};
 use crate::domain::show_license;
-use crate::domain::state::{DeviceState, ListedReport};
+use crate::domain::state::{DeviceState, ListedReport, Stamp};
 
 mod flash;
 
@@ -146,6 +146,47 @@ impl Cli {
             self.version = Some(self.climb(Task::Version, &[]).await?);
         }
         Ok(self.version.clone().unwrap_or_default())
+    }
+
+    /// The device's clock, as `show clock` prints it.
+    pub async fn clock(&mut self) -> Result<Option<Stamp>, Error> {
+        let text = self.climb(Task::Clock, &[]).await?;
+        // The reader knows a clock by the command before it.
+        Ok(show_license::read(&format!("device#show clock\n{text}"), self.zone.as_ref()).clock)
+    }
+
+    /// Which ways files may go, asked for with the name of a file that is not there. Reads only, so that a file
+    /// may be put is inferred.
+    pub async fn ways(&mut self) -> Result<Vec<Way>, Error> {
+        let step = "look for ways of files";
+        let folder = match self.find_folder(step).await {
+            Ok((folder, _)) => folder,
+            Err(error @ Error::Unreachable { .. }) => return Err(error),
+            Err(_) => {
+                let first = self.dialect.folders().first().copied().unwrap_or_default();
+                Folder::try_from(first).map_err(|error| Error::Ours { step, cause: error.to_string() })?
+            }
+        };
+        let file = OwnFile::fresh()?;
+        let mut ways = match &self.console {
+            Console::Shell(_) => self.files.ways(&folder, &file).await,
+            Console::NxApi(_) | Console::Lost => Vec::new(),
+        };
+        let known = self.learned.clone();
+        let mut failure = None;
+        for task in [Task::Digest, Task::Print] {
+            match self.climb(task, &[Blank::File(&folder, &file)]).await {
+                Ok(_) | Err(Error::CommandRefused { complaint: Complaint::Failed | Complaint::Busy, .. }) => {}
+                Err(error @ Error::Unreachable { .. }) => return Err(error),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        // What was said of a file that is not there teaches nothing.
+        self.learned = known;
+        ways.push(Way { way: FileWay::Inline, failure });
+        Ok(ways)
     }
 
     /// Says one line and reads what it prints. A refusal is an error.

@@ -115,14 +115,8 @@ impl Driver {
                 Err(error) => tried.push(Attempt { access: *access, failure: Some(error) }),
             }
         }
-        let told = |attempt: &Attempt| attempt.failure.as_ref().map(|failure| format!("{}: {failure}", attempt.access));
-        let causes: Vec<String> = tried.iter().filter_map(told).collect();
-        let silent = |attempt: &Attempt| matches!(attempt.failure, Some(Error::Unreachable { .. }));
-        if tried.iter().all(silent) {
-            let address = terms.address.clone();
-            return Err(Error::Unreachable { step: OPEN, address, cause: causes.join("; ") });
-        }
-        Err(Error::NoAccess { step: OPEN, tried: causes.join("; ") })
+        let failures = tried.iter().filter_map(|attempt| Some((attempt.access, attempt.failure.as_ref()?)));
+        Err(none_works(&terms.address, failures))
     }
 
     /// What was agreed upon over SSH, where that is used.
@@ -142,8 +136,22 @@ impl Driver {
     }
 }
 
+/// What it comes to when every access failed.
+pub(super) fn none_works<'e>(address: &str, failures: impl Iterator<Item = (Access, &'e Error)>) -> Error {
+    let (mut causes, mut silent) = (Vec::new(), true);
+    for (access, failure) in failures {
+        causes.push(format!("{access}: {failure}"));
+        silent &= matches!(failure, Error::Unreachable { .. });
+    }
+    let tried = causes.join("; ");
+    if silent {
+        return Error::Unreachable { step: OPEN, address: address.to_owned(), cause: tried };
+    }
+    Error::NoAccess { step: OPEN, tried }
+}
+
 /// The accesses of a system in the order to try them, what worked before in front.
-fn ladder(terms: &Terms) -> Vec<Access> {
+pub(super) fn ladder(terms: &Terms) -> Vec<Access> {
     let of_system: &[Access] = match terms.os {
         Some(Os::IosXe) => &[Access::Rest, Access::Ssh, Access::Netconf, Access::Restconf],
         Some(Os::IosXr) => &[Access::Ssh, Access::Netconf],
@@ -156,7 +164,7 @@ fn ladder(terms: &Terms) -> Vec<Access> {
 }
 
 /// After this nothing else may be tried: a secret was refused, or the device may not be the one we know.
-fn ends_all(error: &Error) -> bool {
+pub(super) fn ends_all(error: &Error) -> bool {
     matches!(
         error,
         Error::LoginRefused { .. }
@@ -166,6 +174,15 @@ fn ends_all(error: &Error) -> bool {
             | Error::Standby { .. }
             | Error::Ours { .. }
     )
+}
+
+/// Opens one access as if it were looked for; no other is asked for what it cannot tell.
+pub(super) async fn enter_alone(access: Access, terms: &Terms) -> Result<Driver, Error> {
+    let mut driver = enter(access, terms, true).await?;
+    if let Driver::Rest(rest) = &mut driver {
+        rest.others = None;
+    }
+    Ok(driver)
 }
 
 async fn enter(access: Access, terms: &Terms, probing: bool) -> Result<Driver, Error> {
@@ -310,7 +327,7 @@ impl Rest {
     }
 }
 
-fn tellers(learned: Option<Access>) -> [Access; 2] {
+pub(super) fn tellers(learned: Option<Access>) -> [Access; 2] {
     if learned == Some(Access::Netconf) { [Access::Netconf, Access::Ssh] } else { [Access::Ssh, Access::Netconf] }
 }
 

@@ -1,5 +1,7 @@
 //! Files off a device and onto it over SSH, by the first way that works.
 
+use std::time::Duration;
+
 use super::flash::FileLimits;
 use super::own_file::{Folder, OwnFile};
 use super::sftp::Sftp;
@@ -10,10 +12,20 @@ use crate::domain::settings::FileWay;
 const GET: &str = "get a file off the device";
 const PUT: &str = "put a file onto the device";
 
+/// How long a question for a file that is not there may take.
+const PROBE: Duration = Duration::from_secs(20);
+
 /// The way of files, with a connection that is made when it is first needed.
 pub(super) struct Files {
     target: Option<SshTarget>,
     ssh: Option<Ssh>,
+}
+
+/// A way that files may go, and why it is shut.
+#[derive(Debug)]
+pub struct Way {
+    pub way: FileWay,
+    pub failure: Option<Error>,
 }
 
 impl Files {
@@ -120,10 +132,47 @@ impl Files {
         Err(failed.unwrap_or_else(|| Error::NoWayForFiles { step: PUT, tried: tried.join("; ") }))
     }
 
+    /// Asks each way over SSH for a file that is not there.
+    pub(super) async fn ways(&mut self, folder: &Folder, file: &OwnFile) -> Vec<Way> {
+        let limits = FileLimits { size: 1 << 20, time: PROBE };
+        let mut ways = Vec::new();
+        for way in [FileWay::Scp, FileWay::Sftp] {
+            let asked = match self.ssh().await {
+                Err(error) => Err(error),
+                Ok(ssh) if way == FileWay::Scp => scp::get(ssh, folder, file, limits).await.map(drop),
+                Ok(ssh) => match Sftp::open(ssh, limits).await {
+                    Err(error) => Err(error),
+                    Ok(sftp) => {
+                        let asked = sftp.size(folder, file).await.map(drop);
+                        sftp.close().await;
+                        asked
+                    }
+                },
+            };
+            ways.push(Way { way, failure: asked.err().filter(|error| !is_only_missing(error)) });
+        }
+        ways
+    }
+
     pub(super) async fn close(self) {
         if let Some(ssh) = self.ssh {
             ssh.close().await;
         }
+    }
+}
+
+/// Was the way open, and just no such file there? The words of devices are their own; whoever names the service or
+/// the user's rights has shut it.
+fn is_only_missing(error: &Error) -> bool {
+    let holds = |said: &str, words: &[&str]| words.iter().any(|word| said.to_ascii_lowercase().contains(word));
+    match error {
+        Error::FileRefused { said, .. } => {
+            !holds(said, &["disabled", "not enabled", "denied", "privilege", "authoriz", "permission"])
+        }
+        Error::NotOffered { what, cause, .. } => {
+            what == "SCP" && holds(cause, &["no such file", "not found", "does not exist"])
+        }
+        _ => false,
     }
 }
 

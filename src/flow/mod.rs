@@ -14,6 +14,7 @@ mod keep;
 pub mod outward;
 mod pace;
 pub mod poll;
+pub mod probe;
 mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -15,6 +15,7 @@ mod lab_texts;
 mod ledger;
 mod netconf;
 mod nxapi;
+mod probe;
 mod reading;
 mod restconf;
 mod show_license;

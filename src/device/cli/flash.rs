@@ -32,6 +32,14 @@ impl Cli {
         needed: u64,
         witness: &mut W,
     ) -> Result<Folder, Error> {
+        let (folder, listing) = self.find_folder(step).await?;
+        self.clear_away(&folder, &listing, witness).await?;
+        flash::require_space(step, &listing, needed)?;
+        Ok(folder)
+    }
+
+    /// The first of the system's folders that the device knows, and what it lists in it; reads only.
+    pub(super) async fn find_folder(&mut self, step: &'static str) -> Result<(Folder, String), Error> {
         let mut refused = None;
         for name in self.dialect.folders() {
             let folder = Folder::try_from(*name).map_err(|error| Error::Ours { step, cause: error.to_string() })?;
@@ -40,11 +48,7 @@ impl Cli {
                     let said = listing.trim().chars().take(200).collect();
                     refused = Some(Error::FileRefused { step, path: (*name).to_owned(), said });
                 }
-                Ok(listing) => {
-                    self.clear_away(&folder, &listing, witness).await?;
-                    flash::require_space(step, &listing, needed)?;
-                    return Ok(folder);
-                }
+                Ok(listing) => return Ok((folder, listing)),
                 Err(error @ Error::CommandRefused { .. }) => refused = Some(error),
                 Err(error) => return Err(error),
             }
