@@ -4,6 +4,7 @@ mod accesses;
 mod damage;
 mod hold;
 mod misbehaviour;
+mod pacing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
