@@ -94,6 +94,7 @@ fn start(program: &Path, folder: &Path) -> (Child, Vec<Row>) {
 fn configure(folder: &Path, rows: &[Row]) -> Config {
     let mut toml = format!(
         "[collector]\nstate_dir = \"state\"\nsocket = \"control.sock\"\n[poll]\nconcurrency = {CONCURRENCY}\n\
+         connects_per_second = 10000\n\
          [defaults]\nmode = \"deliver\"\n"
     );
     let mut csv = "name,address,port,credential\n".to_owned();

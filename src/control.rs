@@ -18,7 +18,7 @@ use crate::config::Device;
 use crate::domain::bundle::{self, Selection};
 use crate::domain::digest::Sha256;
 use crate::domain::event::{BundleHandedOver, CredentialReleased, Decider, Fact, TrustPinned};
-use crate::domain::fleet::{Bundle, Fleet, HostKey};
+use crate::domain::fleet::{Answer, Bundle, Fleet, HostKey};
 use crate::domain::instance::{DeviceName, Site};
 use crate::domain::plan::{self, PollTask};
 use crate::domain::problem::with_causes;
@@ -310,9 +310,12 @@ async fn import(
         let bytes = data_encoding::BASE64
             .decode(base64.as_bytes())
             .map_err(|error| Error::Input(format!("{name}: not base64 on the control socket: {error}")))?;
-        for taken in aside(house, move |house| homeward::import(house, &name, &bytes)).await? {
+        for mut taken in aside(house, move |house| homeward::import(house, &name, &bytes)).await? {
             if let (TakenAs::Accepted | TakenAs::Known, Some(object)) = (&taken.result, taken.object) {
                 accepted.push(object);
+                let fleet = house.ledger.fleet();
+                let answer = fleet.answers.get(&object);
+                taken.waits_for = answer.and_then(|answer| line(house, &fleet, object, answer).waits_for);
             }
             drop(tell.send(Reply::Taken(taken)));
         }
@@ -346,21 +349,19 @@ async fn deliver_waiting(house: &Arc<House>, objects: &[Sha256], tell: &Tell) ->
 }
 
 fn answers(house: &House) -> Vec<AnswerLine> {
-    let now = house.clock.now();
     let fleet = house.ledger.fleet();
-    let mut lines: Vec<AnswerLine> = fleet
-        .answers
-        .iter()
-        .map(|(object, answer)| {
-            let instance = answer.udi.as_ref().and_then(|udi| fleet.resolve(udi));
-            let device = instance.and_then(|instance| instance.device.clone());
-            let watched = device.as_ref().and_then(|device| house.watched(device));
-            let waits_for = plan::waits_for(&fleet, watched, answer, &house.settings, now);
-            AnswerLine { object: *object, device, waits_for, answer: answer.clone() }
-        })
-        .collect();
+    let mut lines: Vec<AnswerLine> =
+        fleet.answers.iter().map(|(object, answer)| line(house, &fleet, *object, answer)).collect();
     lines.sort_by(|a, b| (b.answer.received, &a.answer.name).cmp(&(a.answer.received, &b.answer.name)));
     lines
+}
+
+fn line(house: &House, fleet: &Fleet, object: Sha256, answer: &Answer) -> AnswerLine {
+    let instance = answer.udi.as_ref().and_then(|udi| fleet.resolve(udi));
+    let device = instance.and_then(|instance| instance.device.clone());
+    let watched = device.as_ref().and_then(|device| house.watched(device));
+    let waits_for = plan::waits_for(fleet, watched, answer, &house.settings, house.clock.now());
+    AnswerLine { object, device, waits_for, answer: answer.clone() }
 }
 
 /// An error as the asker sees it.

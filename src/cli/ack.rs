@@ -184,7 +184,7 @@ const IMPORTED: &[Column<Line>] = &[
 fn line_taken(taken: &Taken) -> String {
     let name = &taken.name;
     let device = taken.device.as_ref().map_or(String::new(), |device| format!(" for {device}"));
-    match &taken.result {
+    let text = match &taken.result {
         TakenAs::Accepted if taken.left_out.is_empty() => format!("{name}: taken{device}"),
         TakenAs::Accepted => {
             let ids: Vec<String> = taken.left_out.iter().map(ToString::to_string).collect();
@@ -193,6 +193,10 @@ fn line_taken(taken: &Taken) -> String {
         TakenAs::Known => format!("{name}: the same bytes came before{device}"),
         TakenAs::Quarantined(reason) => format!("{name}: in quarantine: {reason}"),
         TakenAs::Unreadable(reason) => format!("{name}: not taken: {reason}"),
+    };
+    match &taken.waits_for {
+        Some(reason) => format!("{text}; waits for {reason}"),
+        None => text,
     }
 }
 

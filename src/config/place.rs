@@ -13,7 +13,7 @@ use super::mistake::{did_you_mean, one_of};
 use super::raw::{self, Section};
 use crate::domain::instance::Account;
 use crate::domain::settings::{Access, Mode, Os, Reporter, Trust, Word};
-use crate::domain::window::{EXPECTED, Window, Windows};
+use crate::domain::window::{Window, Windows};
 use crate::secret::Credential;
 
 /// The settings that a device takes from its site, and a site from `[defaults]`.
@@ -119,15 +119,18 @@ pub(super) fn timezone(name: &str) -> Result<TimeZone, String> {
 
 /// A list of maintenance windows; else what to write.
 fn windows(value: &DeValue<'_>) -> Result<Vec<Window>, String> {
-    let list = raw::list(value).map_err(|_| format!("write a list; {EXPECTED}"))?;
+    let instead = || r#"write a list such as ["Sat 01:00-05:00 UTC", "daily 22:00-04:00"]"#.to_owned();
+    let list = raw::list(value).map_err(|_| instead())?;
     list.iter().map(|text| window(text)).collect()
 }
 
 /// A maintenance window whose zone there is; else what to write.
 pub(super) fn window(text: &str) -> Result<Window, String> {
     let window: Window = text.parse().map_err(str::to_owned)?;
-    window.zone().map_or(Ok(()), |zone| timezone(zone).map(drop))?;
-    Ok(window)
+    match window.zone().map(timezone) {
+        Some(Err(instead)) => Err(format!("for its zone {instead}")),
+        Some(Ok(_)) | None => Ok(window),
+    }
 }
 
 /// The windows of a device, each in the zone that it names, else in the device's, else in UTC.

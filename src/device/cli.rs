@@ -60,6 +60,8 @@ pub struct Cli {
     written: Vec<Written>,
     /// What `show version` printed, asked for once.
     version: Option<String>,
+    /// Was it asked for its state before? A clock is read once: later some of what it printed is old.
+    looked: bool,
 }
 
 /// What a session by command line needs to know.
@@ -96,7 +98,7 @@ impl Cli {
 
     fn new(console: Console, files: Files, terms: CliTerms) -> Cli {
         let CliTerms { dialect, zone, limits, budget, learned, enable, written } = terms;
-        Cli { console, files, dialect, zone, limits, budget, learned, enable, written, version: None }
+        Cli { console, files, dialect, zone, limits, budget, learned, enable, written, version: None, looked: false }
     }
 
     /// The conversation over SSH. One that broke off is begun anew on the same connection: what was written must be
@@ -281,6 +283,16 @@ impl Session for Cli {
             }
             told = tell(&texts);
         }
+        let first = !std::mem::replace(&mut self.looked, true);
+        // IOS XR heads each output with a time that has no year.
+        if first && told.clock.as_ref().is_none_or(|clock| clock.utc.is_none()) {
+            match self.climb(Task::Clock, &[]).await {
+                // Its one line is no clock to the reader unless it knows what was asked.
+                Ok(text) => told.clock = tell(&[format!("show clock\n{text}")]).clock.or(told.clock),
+                Err(Error::CommandRefused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
         if state.udi.is_none() {
             state.udi = told.udi.clone();
         }
@@ -292,7 +304,7 @@ impl Session for Cli {
             os: system,
             software: told.software,
             hostname: told.hostname,
-            clock: told.clock,
+            clock: told.clock.filter(|_| first),
         });
         Ok((identity, state))
     }

@@ -119,7 +119,8 @@ pub fn plan(
             }
             let wanted = may_close(fleet, device, settings, now) && leave_by_is_near(fleet, device, settings, now);
             // One that is to be closed has its turn in its window, where that opens before the next run.
-            let opening = device.windows.next_opening(now).filter(|at| wanted && (*at == now || *at < run.until));
+            let opening = if wanted { device.windows.next_opening(now) } else { None };
+            let opening = opening.filter(|at| *at == now || *at < run.until);
             if let Some(at) = opening.filter(|at| *at > now) {
                 later = true;
                 wake(at);

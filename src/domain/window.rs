@@ -14,7 +14,7 @@ const DAY: u16 = 24 * 60;
 const AHEAD: i32 = 15;
 
 /// What to write for a window.
-pub const EXPECTED: &str = r#"write days, times and, if it is not the device's own, a zone, such as "Sat 01:00-05:00 UTC" or "daily 22:00-04:00""#;
+const EXPECTED: &str = r#"write days, times and, if it is not the device's own, a zone, such as "Sat 01:00-05:00 UTC" or "daily 22:00-04:00""#;
 
 /// One time that comes back every week, on one day or on several. One that ends before it begins ends on the next day.
 ///

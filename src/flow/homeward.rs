@@ -26,6 +26,9 @@ pub struct Taken {
     /// Reports that were sent with these and that the answer does not name: they are still owed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<ReportId>,
+    /// What keeps it from being delivered now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +52,7 @@ pub fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken>, Err
         device: None,
         result: TakenAs::Unreadable(reason),
         left_out: Vec::new(),
+        waits_for: None,
     };
     let items = match answer::open(name, bytes, &Limits::default()) {
         Ok(items) => items,
@@ -73,7 +77,7 @@ pub fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken>, Err
             if let Some(known) = fleet.answers.get(&object).filter(|known| !needs_person(known)) {
                 let device = known.udi.as_ref().and_then(|udi| fleet.resolve(udi)?.device.clone());
                 let (name, object, result) = (item.name, Some(object), TakenAs::Known);
-                all.push(Taken { name, object, device, result, left_out: Vec::new() });
+                all.push(Taken { name, object, device, result, left_out: Vec::new(), waits_for: None });
                 continue;
             }
             match place(&fleet, &item.name, &file) {
@@ -93,7 +97,7 @@ pub fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken>, Err
             _ => TakenAs::Accepted,
         };
         house.ledger.append(house.clock.now(), vec![fact], vec![item.bytes])?;
-        all.push(Taken { name: item.name, object: Some(object), device, result, left_out });
+        all.push(Taken { name: item.name, object: Some(object), device, result, left_out, waits_for: None });
     }
     Ok(all)
 }

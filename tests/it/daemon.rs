@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use lab::{Operation, specs};
+use lab::{Fault, Handle, Operation, specs};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -200,6 +200,29 @@ fn a_missed_run_is_caught_up_once() {
     assert_eq!(site.fleet.devices().map(|device| device.counters().total()).collect::<Vec<u64>>(), asked);
     let ran = site.ledger().fleet().schedules["poll"].clone();
     assert_eq!(ran.polled, 2);
+}
+
+#[test]
+fn a_site_that_is_back_is_polled_in_the_same_run() {
+    let spec = |number| lab::Spec { site: "far".to_owned(), ..specs::switch(&format!("edge-{number}")) };
+    let poll = "spread = \"0s\"\nconcurrency = 1\ncircuit_after = 3\ncircuit_pause = \"2s\"\n";
+    let site = Site::with((1..=8).map(spec).collect(), &format!("{LIMITS}{poll}"), |_| "observe");
+    site.fleet.devices().for_each(|device| device.set_fault(Fault::RefuseConnection));
+    let mut daemon = Daemon::start(&site, None);
+    let open = daemon.logs("circuit open");
+    assert!(open.contains("site=far") && open.contains("unreachable=3"), "{open}");
+    site.fleet.devices().for_each(Handle::clear_fault);
+    daemon.logs("the circuit is closed");
+    // Those that were stopped are not counted until they are tried; nobody is tried twice in one run.
+    let ended = daemon.logs("run over the fleet ended");
+    assert!(ended.contains("polled=8"), "{ended}");
+    let (code, log) = daemon.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(log.matches("circuit open").count(), 1, "{log}");
+    let failed = log.matches("poll failed").count();
+    assert!((3..8).contains(&failed) && ended.contains(&format!("failed={failed}")), "{log}");
+    let reached = site.fleet.devices().filter(|device| device.counters().connections > 0).count();
+    assert_eq!(reached, 8 - failed, "{log}");
 }
 
 #[test]

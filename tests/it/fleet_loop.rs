@@ -6,6 +6,7 @@ mod entries;
 mod faults;
 mod hold;
 mod misbehaviour;
+mod pacing;
 mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
