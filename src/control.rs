@@ -29,6 +29,7 @@ use crate::flow::homeward::{self, TakenAs};
 use crate::flow::outward;
 use crate::flow::poll::{self, Ask, Polled};
 use crate::flow::probe;
+use crate::flow::rehearse::{self, Asking, Leave};
 use crate::flow::{Error, House};
 
 pub use question::{AnswerLine, Answered, CredentialLine, DeviceSheet, Reply, Request, StatusQuery, TrustLine};
@@ -38,8 +39,22 @@ pub use socket::{call, serve};
 /// Where the parts of an answer go while they come.
 pub type Tell = mpsc::UnboundedSender<Reply>;
 
-/// Answers one question; what comes on the way is told at once.
+/// What a person says to the questions that an answer brings up.
+pub type Answers = mpsc::UnboundedReceiver<Leave>;
+
+/// Answers one question; what comes on the way is told at once. Nobody answers questions of ours: that is a no.
 pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Result<Answered, Error> {
+    let (_, nobody) = mpsc::unbounded_channel();
+    execute_asking(house, request, tell, nobody).await
+}
+
+/// As [`execute`], with somebody who answers.
+pub async fn execute_asking(
+    house: &Arc<House>,
+    request: Request,
+    tell: &Tell,
+    said: Answers,
+) -> Result<Answered, Error> {
     match request {
         Request::Poll { devices, ask } => poll_many(house, devices, ask, tell).await,
         Request::Status(query) => aside(house, move |house| rows(house, &query)).await.map(Answered::Rows),
@@ -48,6 +63,14 @@ pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Resul
         Request::Probe { name } => {
             let probed = probe::probe(house, known(house, &name)?).await?;
             Ok(Answered::Probe(Box::new(probed)))
+        }
+        Request::Rehearse { name } => {
+            let device = known(house, &name)?;
+            let (asker, teller) = (tell.clone(), tell.clone());
+            let ask = Box::new(move |question| drop(asker.send(Reply::Question(question))));
+            let asking = Asking::new(name.clone(), ask, said);
+            let tell = move |step| drop(teller.send(Reply::Step(step)));
+            rehearse::rehearse(house, device, asking, tell).await.map(Answered::Rehearsal)
         }
         Request::Trust { devices, site, accept } => trust(house, devices, site, accept).await,
         Request::Credentials => Ok(Answered::Credentials(credentials(house))),

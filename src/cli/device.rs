@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::ask::{ask, part};
 use super::output::{self, Column, minute, or_dash, printable, word};
-use super::{Exit, Listing, Stop, probe, status};
+use super::{Exit, Listing, Stop, probe, rehearse, status};
 use crate::config::Config;
 use crate::control::{Answered, DeviceSheet, Request, TrustLine};
 use crate::domain::digest::Sha256;
@@ -28,6 +28,21 @@ pub(super) enum Verb {
     Probe {
         /// Its name in the inventory.
         name: String,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Run the whole loop on one device, step by step, with a question before each write.
+    ///
+    /// Identify, list, close or save and fetch as far as mode and reporter allow, then deliver the answers that wait
+    /// for it and read back. A write that is declined ends its step and is not sent. At the end: what became of each
+    /// step, every write that was sent, and files of ours that are left. Once for each model and software version
+    /// before a fleet goes further than `observe`.
+    Rehearse {
+        /// Its name in the inventory.
+        name: String,
+        /// Yes to every question.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         listing: Listing,
     },
@@ -72,6 +87,7 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
             probe::print(&found, listing.format, out)?;
             Ok(if found.works() { Exit::Done } else { Exit::Failed })
         }
+        Verb::Rehearse { name, yes, listing } => rehearse::run(DeviceName(name), yes, listing.format, config, out),
         Verb::Trust { names, site, accept } => {
             let devices: Vec<DeviceName> = names.into_iter().map(DeviceName).collect();
             let site = site.map(Site);

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::budget::Budget;
 use super::dialect::{Dialect, filled};
-use super::files::{Files, Way, no_way_off};
+use super::files::{Files, Way, about_copy, no_way_off};
 use super::flash::{self, FileLimits, Md5};
 use super::inline;
 use super::nxapi::NxApi;
@@ -205,6 +205,14 @@ impl Cli {
             .unwrap_or_else(|| Error::Ours { step: "run a command", cause: format!("no command line for {task}") }))
     }
 
+    /// The line that a write begins with, for its record.
+    fn about(&self, task: Task, blanks: &[(&str, &str)]) -> String {
+        let learned = self.learned.commands.get(&task).map(String::as_str);
+        let ladder = self.dialect.ladder(task, learned);
+        let line = filled(ladder.first().copied().unwrap_or_default(), blanks);
+        if ladder.len() > 1 { format!("{line} (or another form of it)") } else { line }
+    }
+
     /// The folder for our files: the first of the system's that the device knows, with space enough.
     async fn folder(&mut self, step: &'static str, needed: u64) -> Result<Folder, Error> {
         let mut refused = None;
@@ -237,14 +245,8 @@ impl Cli {
         let file = OwnFile::fresh()?;
         let path = file.within(&folder);
         let blanks: Vec<(&str, &str)> = blank.into_iter().chain([("{file}", path.as_str())]).collect();
-        let (write, what) = match task {
-            Task::SaveOne => (Write::SaveReport, "one report"),
-            _ => (Write::SaveUsage, "usage"),
-        };
-        let detail = match blank {
-            Some((name, value)) => format!("{what} to {path} ({} {value})", name.trim_matches(['{', '}'])),
-            None => format!("{what} to {path} ({task})"),
-        };
+        let write = if task == Task::SaveOne { Write::SaveReport } else { Write::SaveUsage };
+        let detail = self.about(task, &blanks);
         let saved = witnessed(witness, write, &detail, async {
             let answer = self.climb(task, &blanks).await?;
             match show_license::complaint(&answer) {
@@ -267,7 +269,9 @@ impl Cli {
         // Also when it could not be got: what is ours does not stay.
         if let Err(error) = self.delete(&folder, &file, witness).await {
             match error {
-                Error::CommandRefused { .. } => problems.push(format!("{path} stays on the device: {error}")),
+                Error::CommandRefused { .. } | Error::NoLeave { .. } => {
+                    problems.push(format!("{path} stays on the device: {error}"))
+                }
                 error => return Err(got.err().unwrap_or(error)),
             }
         }
@@ -353,7 +357,8 @@ impl Cli {
 
     async fn delete<W: Witness>(&mut self, folder: &Folder, file: &OwnFile, witness: &mut W) -> Result<(), Error> {
         let path = file.within(folder);
-        witnessed(witness, Write::DeleteOwnFile, &path, async {
+        let detail = self.about(Task::Delete, &[("{file}", &path)]);
+        witnessed(witness, Write::DeleteOwnFile, &detail, async {
             self.climb(Task::Delete, &[("{file}", &path)]).await.map(drop)
         })
         .await
@@ -464,8 +469,9 @@ impl Session for Cli {
         let path = own.within(&folder);
         let limits = FileLimits { size: self.limits.body, ..FileLimits::default() };
         let putting = self.files.put(&folder, &own, file, limits, &mut self.learned);
-        witnessed(witness, Write::CopyFile, &path, putting).await?;
-        let imported = witnessed(witness, Write::ImportFile, &path, async {
+        witnessed(witness, Write::CopyFile, &about_copy(&path, file), putting).await?;
+        let detail = self.about(Task::Import, &[("{file}", &path)]);
+        let imported = witnessed(witness, Write::ImportFile, &detail, async {
             let answer = self.climb(Task::Import, &[("{file}", &path)]).await?;
             match show_license::complaint(&answer) {
                 None => Ok(()),
@@ -481,7 +487,7 @@ impl Session for Cli {
         imported?;
         match deleted {
             // The answer is on; that our file stayed is on record.
-            Err(Error::CommandRefused { .. }) | Ok(()) => Ok(()),
+            Err(Error::CommandRefused { .. } | Error::NoLeave { .. }) | Ok(()) => Ok(()),
             Err(error) => Err(error),
         }
     }

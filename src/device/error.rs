@@ -53,6 +53,9 @@ pub enum Error {
     NoWayForFiles { step: &'static str, tried: String },
     #[error("{step}: {needed} bytes are needed, the device has {free} free; nothing was written")]
     NoSpace { step: &'static str, needed: u64, free: u64 },
+    /// The write was neither sent nor recorded.
+    #[error("{step}: the person who was asked did not allow it; nothing was sent")]
+    NoLeave { step: &'static str },
     #[error("{step}: {cause}")]
     Ours { step: &'static str, cause: String },
 }
@@ -169,7 +172,7 @@ impl Error {
                 Complaint::Unauthorized => Blame::Refused,
                 Complaint::Busy | Complaint::Failed => Blame::Misbehaved,
             },
-            Error::Ours { .. } => Blame::Ours,
+            Error::NoLeave { .. } | Error::Ours { .. } => Blame::Ours,
         }
     }
 
@@ -195,6 +198,7 @@ impl Error {
             | Error::NoSpace { .. }
             | Error::NoAccess { .. }
             | Error::NoWayForFiles { .. }
+            | Error::NoLeave { .. }
             | Error::Ours { .. } => false,
         }
     }

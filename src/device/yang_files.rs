@@ -4,7 +4,7 @@
 //! IOS XE has all of it; IOS XR tells its state this way and no more.
 
 use super::budget::{Budget, Share};
-use super::files::{Files, no_way_off};
+use super::files::{Files, about_copy, no_way_off};
 use super::flash::FileLimits;
 use super::netconf::Netconf;
 use super::netconf::ios_xe::IosXe;
@@ -114,7 +114,7 @@ impl YangFiles {
 
     async fn delete<W: Witness>(&mut self, path: &str, witness: &mut W) -> Result<(), Error> {
         let speaker = &mut self.speaker;
-        witnessed(witness, Write::DeleteOwnFile, path, async {
+        witnessed(witness, Write::DeleteOwnFile, &format!("delete {path}"), async {
             match speaker {
                 Speaker::Restconf(restconf) => restconf.delete(path).await,
                 Speaker::IosXe(netconf) => netconf.delete(path).await,
@@ -132,7 +132,11 @@ impl YangFiles {
             let folder =
                 Folder::try_from(folder).map_err(|error| Error::Ours { step: FETCH, cause: error.to_string() })?;
             let path = file.within(&folder);
-            let detail = format!("{usage:?} to {path}");
+            let detail = match usage {
+                Usage::All => format!("rum-save-usage-all to {path}"),
+                Usage::Unreported => format!("rum-save-usage-unreported to {path}"),
+                Usage::Days(days) => format!("rum-save-usage-days, {days} days, to {path}"),
+            };
             match witnessed(witness, Write::SaveUsage, &detail, self.save(usage, &path)).await {
                 Ok(()) => return Ok(Some((folder, file))),
                 Err(Error::Declined { said, code, .. }) if is_nothing(&code, &said) => return Ok(None),
@@ -208,7 +212,7 @@ impl Session for YangFiles {
                 Folder::try_from(folder).map_err(|error| Error::Ours { step: IMPORT, cause: error.to_string() })?;
             let path = own.within(&folder);
             let putting = self.files.put(&folder, &own, file, limits, &mut self.learned);
-            match witnessed(witness, Write::CopyFile, &path, putting).await {
+            match witnessed(witness, Write::CopyFile, &about_copy(&path, file), putting).await {
                 Ok(()) => {}
                 Err(error @ Error::NoWayForFiles { .. }) => {
                     refused = Some(error);
@@ -216,12 +220,13 @@ impl Session for YangFiles {
                 }
                 Err(error) => return Err(error),
             }
-            let imported = witnessed(witness, Write::ImportFile, &path, self.install(&path)).await;
+            let detail = format!("import-file {path}");
+            let imported = witnessed(witness, Write::ImportFile, &detail, self.install(&path)).await;
             let deleted = self.delete(&path, witness).await;
             imported?;
             return match deleted {
                 // The answer is on; that our file stayed is on record.
-                Err(Error::Declined { .. } | Error::Failed { .. }) | Ok(()) => Ok(()),
+                Err(Error::Declined { .. } | Error::Failed { .. } | Error::NoLeave { .. }) | Ok(()) => Ok(()),
                 Err(error) => Err(error),
             };
         }

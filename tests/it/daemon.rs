@@ -18,7 +18,7 @@ use crate::support::site::{LIMITS, Site, files};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running daemon; killed when a test gives up on it.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     socket: UnixDatagram,
     lines: Receiver<String>,
@@ -27,7 +27,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(site: &Site, watchdog: Option<Duration>) -> Daemon {
+    pub(crate) fn start(site: &Site, watchdog: Option<Duration>) -> Daemon {
         let path = site.path("notify.sock");
         drop(std::fs::remove_file(&path));
         let socket = UnixDatagram::bind(&path).unwrap();
@@ -84,7 +84,7 @@ impl Daemon {
     }
 
     /// Asks it to stop; its exit code and everything it logged.
-    fn stop(mut self) -> (Option<i32>, String) {
+    pub(crate) fn stop(mut self) -> (Option<i32>, String) {
         self.signal(Signal::SIGTERM);
         let status = self.child.wait().unwrap();
         self.log.extend(self.lines.iter().map(|line| format!("{line}\n")));
