@@ -29,6 +29,7 @@ use crate::flow::homeward::{self, TakenAs};
 use crate::flow::outward;
 use crate::flow::poll::{self, Ask, Polled};
 use crate::flow::probe;
+use crate::flow::record;
 use crate::flow::rehearse::{self, Asking, Leave};
 use crate::flow::{Error, House};
 
@@ -72,6 +73,7 @@ pub async fn execute_asking(
             let tell = move |step| drop(teller.send(Reply::Step(step)));
             rehearse::rehearse(house, device, asking, tell).await.map(Answered::Rehearsal)
         }
+        Request::Record { name } => record::record(house, known(house, &name)?).await.map(Answered::Recording),
         Request::Trust { devices, site, accept } => trust(house, devices, site, accept).await,
         Request::Credentials => Ok(Answered::Credentials(credentials(house))),
         Request::ReleaseCredential { name, note } => {

@@ -1,6 +1,7 @@
 //! `device`: the inventory and what is known of it.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use super::ask::{ask, part};
 use super::output::{self, Column, minute, or_dash, printable, word};
@@ -46,6 +47,18 @@ pub(super) enum Verb {
         #[command(flatten)]
         listing: Listing,
     },
+    /// Note a session with one device, scrubbed, for the report of a device bug.
+    ///
+    /// Reads only. Passwords, keys, signatures, login names, host names, addresses, accounts and serial numbers are
+    /// replaced by invented ones; read the file before you send it all the same. Exit code 1 when the session failed;
+    /// what was said until then is written.
+    Record {
+        /// Its name in the inventory.
+        name: String,
+        /// The file; it must not be there yet. [default: slpc-record-<pid>-<os>-<software>.jsonl]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Accept a changed certificate after showing it.
     #[command(group(clap::ArgGroup::new("whom").args(["names", "site"]).required(true)))]
     Trust {
@@ -88,6 +101,19 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
             Ok(if found.works() { Exit::Done } else { Exit::Failed })
         }
         Verb::Rehearse { name, yes, listing } => rehearse::run(DeviceName(name), yes, listing.format, config, out),
+        Verb::Record { name, out: file } => {
+            let request = Request::Record { name: DeviceName(name) };
+            let recording = part!(ask(config, request, &mut |_| {})?, Answered::Recording(recording) => recording);
+            let path = file.unwrap_or_else(|| PathBuf::from(recording.file_name()));
+            let unwritten = |error: std::io::Error| Stop::failed(format!("{}: {error}", path.display()));
+            let mut file = std::fs::File::create_new(&path).map_err(unwritten)?;
+            file.write_all(recording.text().as_bytes()).and_then(|()| file.sync_all()).map_err(unwritten)?;
+            writeln!(out, "{}", printable(&path.display().to_string()))?;
+            match &recording.head.failure {
+                None => Ok(Exit::Done),
+                Some(failure) => Err(Stop::failed(format!("the session failed: {failure}"))),
+            }
+        }
         Verb::Trust { names, site, accept } => {
             let devices: Vec<DeviceName> = names.into_iter().map(DeviceName).collect();
             let site = site.map(Site);

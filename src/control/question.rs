@@ -19,6 +19,7 @@ use crate::flow::homeward::Taken;
 use crate::flow::outward::Made;
 use crate::flow::poll::{Ask, Polled};
 use crate::flow::probe::Probe;
+use crate::flow::record::Recording;
 use crate::flow::rehearse::{Question, Rehearsal, Step};
 
 /// One question.
@@ -41,6 +42,10 @@ pub enum Request {
     },
     /// The whole loop on this device, with a question before each write: the one request that waits for answers.
     Rehearse {
+        name: DeviceName,
+    },
+    /// Note a session with this device, scrubbed.
+    Record {
         name: DeviceName,
     },
     /// Show the certificates that were refused; pin those of `accept`, if they are still the ones shown.
@@ -101,6 +106,7 @@ impl Request {
         match self {
             Request::Poll { .. }
             | Request::Probe { .. }
+            | Request::Record { .. }
             | Request::Rehearse { .. }
             | Request::Trust { .. }
             | Request::ReleaseCredential { .. }
@@ -163,6 +169,7 @@ pub enum Answered {
     Device(Box<DeviceSheet>),
     Probe(Box<Probe>),
     Rehearsal(Rehearsal),
+    Recording(Recording),
     Trust(Vec<TrustLine>),
     Credentials(BTreeMap<String, CredentialLine>),
     Reports(Vec<ReportLine>),

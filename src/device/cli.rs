@@ -17,6 +17,7 @@ use super::nxapi::NxApi;
 use super::own_file::{Folder, OwnFile};
 use super::shell::{Command, Opening, Shell, ShellLimits};
 use super::ssh::{Channel, SshTarget};
+use super::tape::{Exchange, Over, Tape};
 use super::{
     Complaint, Error, Fetched, Identity, Learned, Limits, Proven, Reach, Session, Span, Witness, saved_reports,
     witnessed,
@@ -40,6 +41,8 @@ const MOST_SAVED: u64 = 8 << 20;
 enum Console {
     Shell(Box<Shell<Channel>>),
     NxApi(Box<NxApi>),
+    /// None: a recording is played.
+    Played,
 }
 
 /// A session by command line.
@@ -51,6 +54,7 @@ pub struct Cli {
     limits: Limits,
     budget: Budget,
     learned: Learned,
+    tape: Tape,
     /// What `show version` printed, asked for once.
     version: Option<String>,
 }
@@ -63,6 +67,7 @@ pub struct CliTerms {
     pub limits: Limits,
     pub budget: Budget,
     pub learned: Learned,
+    pub tape: Tape,
 }
 
 impl Cli {
@@ -84,9 +89,14 @@ impl Cli {
         Cli::new(Console::NxApi(Box::new(nxapi)), Files::new(target), terms)
     }
 
+    /// Hears what the tape of `terms` plays.
+    pub fn played(terms: CliTerms) -> Cli {
+        Cli::new(Console::Played, Files::new(None), terms)
+    }
+
     fn new(console: Console, files: Files, terms: CliTerms) -> Cli {
-        let CliTerms { dialect, zone, limits, budget, learned } = terms;
-        Cli { console, files, dialect, zone, limits, budget, learned, version: None }
+        let CliTerms { dialect, zone, limits, budget, learned, tape } = terms;
+        Cli { console, files, dialect, zone, limits, budget, learned, tape, version: None }
     }
 
     pub(super) fn remember(&mut self, access: Access) {
@@ -128,7 +138,7 @@ impl Cli {
         let path = OwnFile::fresh()?.within(&folder);
         let mut ways = match &self.console {
             Console::Shell(_) => self.files.ways(&path).await,
-            Console::NxApi(_) => Vec::new(),
+            Console::NxApi(_) | Console::Played => Vec::new(),
         };
         let known = self.learned.clone();
         let mut failure = None;
@@ -149,7 +159,30 @@ impl Cli {
 
     /// Says one line and reads what it prints. A refusal is an error.
     async fn say(&mut self, line: &str, limit: Option<Duration>) -> Result<String, Error> {
+        if let Some(played) = self.tape.play(Over::Cli, line) {
+            let Exchange { got, refused, .. } = played?;
+            return match refused {
+                None => Ok(got),
+                Some(complaint) => Err(Error::CommandRefused { command: line.to_owned(), said: got, complaint }),
+            };
+        }
+        let outcome = self.uttered(line, limit).await;
+        if let Console::Shell(_) = &self.console {
+            let (got, refused) = match &outcome {
+                Ok(text) => (text.clone(), None),
+                Err(Error::CommandRefused { said, complaint, .. }) => (said.clone(), Some(*complaint)),
+                Err(_) => return outcome,
+            };
+            self.tape.note(|| Exchange { over: Over::Cli, sent: line.to_owned(), got, status: None, refused });
+        }
+        outcome
+    }
+
+    async fn uttered(&mut self, line: &str, limit: Option<Duration>) -> Result<String, Error> {
         match &mut self.console {
+            Console::Played => {
+                Err(Error::Ours { step: "run a command", cause: "there is no device behind a recording".to_owned() })
+            }
             Console::Shell(shell) => {
                 let command = Command::new(line);
                 let command = match limit {
@@ -333,7 +366,7 @@ impl Cli {
                     let command = Command::new(&command).within(limits.time).at_most(limits.size.saturating_mul(2));
                     shell.run_raw(command).await?
                 }
-                Console::NxApi(_) => match self.say(&command, None).await {
+                Console::NxApi(_) | Console::Played => match self.say(&command, None).await {
                     Ok(text) => text.into_bytes(),
                     Err(Error::CommandRefused { .. }) => continue,
                     Err(error) => return Err(error),
@@ -502,7 +535,7 @@ impl Session for Cli {
             .map(|agreed| HostKey { fingerprint: agreed.fingerprint, key_type: agreed.host_key_type.clone() });
         let certificate = match &self.console {
             Console::NxApi(nxapi) => nxapi.proven(),
-            Console::Shell(_) => None,
+            Console::Shell(_) | Console::Played => None,
         };
         Proven { certificate, host_key }
     }
@@ -514,7 +547,7 @@ impl Session for Cli {
     async fn close(self) {
         match self.console {
             Console::Shell(shell) => drop(shell.close().await),
-            Console::NxApi(_) => {}
+            Console::NxApi(_) | Console::Played => {}
         }
         self.files.close().await;
     }

@@ -12,6 +12,7 @@ use super::nxapi::NxApi;
 use super::restconf::Restconf;
 use super::smartlic::Smartlic;
 use super::ssh::{Negotiated, SshTarget};
+use super::tape::Tape;
 use super::yang_files::{YangFiles, YangTerms};
 use super::{Error, Fetched, Identity, Learned, Limits, Proven, Reach, Session, Span, Target, Witness};
 use crate::domain::event::ImportForm;
@@ -44,6 +45,8 @@ pub struct Terms {
     pub budget: Budget,
     /// What worked before on the software that ran then.
     pub learned: Learned,
+    /// Where the dialogue is noted; off unless somebody records.
+    pub tape: Tape,
 }
 
 /// One access that was tried.
@@ -186,7 +189,7 @@ async fn enter(access: Access, terms: &Terms, probing: bool) -> Result<Driver, E
     if access != Access::Rest {
         return enter_by_file(access, terms, probing).await.map(Driver::ByFile);
     }
-    let mut smartlic = Smartlic::new(terms.https()?, terms.budget.clone());
+    let mut smartlic = Smartlic::new(terms.https()?, terms.budget.clone()).taped(&terms.tape);
     let list = if probing { Some(smartlic.list().await?) } else { None };
     let others = probing.then(|| Terms { os: Some(Os::IosXe), ..terms.clone() });
     let learned = terms.learned.clone();
@@ -197,7 +200,7 @@ async fn enter_by_file(access: Access, terms: &Terms, probing: bool) -> Result<B
     match access {
         Access::Ssh => cli_over_ssh(terms).await.map(|cli| ByFile::Cli(Box::new(cli))),
         Access::NxApi => {
-            let nxapi = NxApi::new(terms.https()?, terms.budget.clone());
+            let nxapi = NxApi::new(terms.https()?, terms.budget.clone()).taped(&terms.tape);
             let mut cli = Cli::over_nxapi(nxapi, terms.ssh.clone(), terms.cli(Os::NxOs));
             if probing {
                 let version = cli.version().await?;
@@ -214,7 +217,7 @@ async fn enter_by_file(access: Access, terms: &Terms, probing: bool) -> Result<B
             Ok(ByFile::Yang(Box::new(models)))
         }
         Access::Restconf => {
-            let restconf = Restconf::new(terms.https()?, terms.budget.clone());
+            let restconf = Restconf::new(terms.https()?, terms.budget.clone()).taped(&terms.tape);
             let mut models = YangFiles::over_restconf(restconf, terms.yang());
             if probing && models.state().await?.0.is_none() {
                 let cause = "it does not tell who it is".to_owned();
@@ -278,6 +281,7 @@ impl Terms {
             limits: self.limits,
             budget: self.budget.clone(),
             learned: self.learned.clone(),
+            tape: self.tape.clone(),
         }
     }
 
@@ -287,6 +291,7 @@ impl Terms {
             limits: self.limits,
             budget: self.budget.clone(),
             learned: self.learned.clone(),
+            tape: self.tape.clone(),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::digest::Sha256;
 use crate::domain::event::Blame;
 use crate::domain::problem::{excerpt, printable};
@@ -92,7 +94,8 @@ impl fmt::Display for Refusal {
 }
 
 /// What a device has against a command or a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Complaint {
     /// It has no such command, or not in this form: try the next rung of a ladder.
     /// Of a protocol: its release is too old for the call, or the feature is off.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::budget::Budget;
 use super::http::{Answer, Body, Http};
+use super::tape::Tape;
 use super::{Error, Fetched, Identity, Learned, Proven, Reach, Session, Span, Target, Witness, restconf, witnessed};
 use crate::domain::event::{ImportForm, Write};
 use crate::domain::report::ReportId;
@@ -29,6 +30,11 @@ impl Smartlic {
     /// Nothing is sent before the first question.
     pub fn new(target: Target, budget: Budget) -> Self {
         Smartlic { http: Http::new(target, budget) }
+    }
+
+    /// What is asked and answered is noted on a tape, or played from it.
+    pub fn taped(self, tape: &Tape) -> Self {
+        Smartlic { http: self.http.taped(tape) }
     }
 
     async fn get(&mut self, step: &'static str, path: &str, accept: &'static str) -> Result<Answer, Error> {

@@ -12,6 +12,7 @@ use super::netconf::ios_xr::IosXr;
 use super::own_file::{Folder, OwnFile};
 use super::restconf::Restconf;
 use super::ssh::{Channel, Ssh, SshTarget};
+use super::tape::Tape;
 use super::{
     Error, Fetched, Identity, Learned, Limits, Proven, Reach, Session, Span, Usage, Witness, saved_reports, witnessed,
 };
@@ -51,6 +52,7 @@ pub(super) struct YangTerms {
     pub limits: Limits,
     pub budget: Budget,
     pub learned: Learned,
+    pub tape: Tape,
 }
 
 impl YangFiles {
@@ -64,7 +66,7 @@ impl YangFiles {
         let ssh = Ssh::connect(target).await?;
         let opened = async {
             let channel = ssh.subsystem("netconf").await?;
-            Netconf::open(channel, ssh.address(), terms.limits, terms.budget.clone()).await
+            Netconf::open_taped(channel, ssh.address(), terms.limits, terms.budget.clone(), &terms.tape).await
         };
         let netconf = match opened.await {
             Ok(netconf) => netconf,
@@ -83,7 +85,7 @@ impl YangFiles {
     }
 
     fn new(speaker: Speaker, under: Option<Ssh>, terms: YangTerms) -> Self {
-        let YangTerms { files, limits, budget, learned } = terms;
+        let YangTerms { files, limits, budget, learned, tape: _ } = terms;
         YangFiles { speaker, under, files: Files::new(files), limits, budget, learned }
     }
 

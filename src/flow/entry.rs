@@ -3,6 +3,7 @@
 use super::House;
 use crate::config::Device;
 use crate::device::ssh::{HostPin, HostTrust, SshLimits, SshLogin, SshTarget};
+use crate::device::tape::Tape;
 use crate::device::{Error, Limits, Login, Target, Terms};
 use crate::domain::event::Learned;
 use crate::domain::fleet::Device as Known;
@@ -71,6 +72,7 @@ impl House {
             limits,
             budget: self.budget.clone(),
             learned,
+            tape: Tape::default(),
         })
     }
 }

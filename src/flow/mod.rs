@@ -14,6 +14,7 @@ mod keep;
 pub mod outward;
 pub mod poll;
 pub mod probe;
+pub mod record;
 pub mod rehearse;
 mod writing;
 

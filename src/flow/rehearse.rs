@@ -355,7 +355,7 @@ mod tests {
 
     fn asking(answers: &[Leave]) -> Asking {
         let (say, heard) = mpsc::unbounded_channel();
-        answers.iter().for_each(|answer| drop(say.send(*answer)));
+        answers.iter().for_each(|answer| say.send(*answer).unwrap());
         Asking::new(DeviceName("edge-1".to_owned()), Box::new(|_| {}), heard)
     }
 

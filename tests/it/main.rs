@@ -16,6 +16,7 @@ mod netconf;
 mod nxapi;
 mod probe;
 mod reading;
+mod recordings;
 mod rehearse;
 mod restconf;
 mod show_license;
