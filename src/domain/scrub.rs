@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-const SECRET: &str = "<secret>";
+/// Neither a label of a secret itself, nor anything to JSON and XML.
+const SECRET: &str = "(removed)";
 
 /// A run of base64 or hex this long is a key, a signature or a digest.
 const LONGEST_WORD: usize = 40;
@@ -63,7 +64,7 @@ const SECRET_LABELS: &[&str] =
 
 /// What may stand behind a label and is no name.
 const NO_NAMES: &[&str] =
-    &["yes", "no", "true", "false", "none", "enabled", "disabled", "not", "is", "and", "or", "of"];
+    &["yes", "no", "true", "false", "none", "enabled", "disabled", "privacy", "not", "is", "and", "or", "of"];
 
 impl Scrub {
     /// `secrets` are taken out wherever they stand, also in the middle of a word, and as the base64 of a login.
@@ -268,6 +269,11 @@ fn value(rest: &str, kind: Private) -> Option<&str> {
         return None;
     }
     let line = rest.trim_start_matches(|c: char| seps(c) && c != '\n');
+    let between = rest.get(..rest.len() - line.len()).unwrap_or_default();
+    if kind == Private::Host && between.trim().is_empty() {
+        // `hostname privacy: DISABLED`
+        return None;
+    }
     let end = match kind {
         Private::Account => line.find(['\n', '\r', '"', '\\', '<', ',']).unwrap_or(line.len()),
         Private::Serial => line.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(line.len()),

@@ -146,8 +146,7 @@ fn a_recording_tells_nobody_and_plays_what_the_device_said() {
         let args = ["device", "record", &spec.name, "--out", file.to_str().unwrap()];
         site.run(args).exits(0);
         let text = std::fs::read_to_string(&file).unwrap();
-        let mut private =
-            vec![SMART, VIRTUAL, PASSWORD, "edge-of-nowhere", "collector-login", "127.0.0.1", "uthorization"];
+        let mut private = vec![SMART, VIRTUAL, PASSWORD, "edge-of-nowhere", "collector-login", "127.0.0.1", "Basic "];
         private.extend(spec.members.iter().map(|member| member.udi.sn.as_str()));
         for word in private {
             assert!(!text.contains(word), "{access}: {word} in\n{text}");
