@@ -62,7 +62,7 @@ pub async fn execute_asking(
         Request::Devices => aside(house, |house| rows(house, &StatusQuery::default())).await.map(Answered::Rows),
         Request::Device { name } => sheet(house, &name).map(|sheet| Answered::Device(Box::new(sheet))),
         Request::Probe { name } => {
-            let probed = probe::probe(house, known(house, &name)?).await?;
+            let probed = Box::pin(probe::probe(house, known(house, &name)?)).await?;
             Ok(Answered::Probe(Box::new(probed)))
         }
         Request::Rehearse { name } => {
@@ -71,9 +71,11 @@ pub async fn execute_asking(
             let ask = Box::new(move |question| drop(asker.send(Reply::Question(question))));
             let asking = Asking::new(name.clone(), ask, said);
             let tell = move |step| drop(teller.send(Reply::Step(step)));
-            rehearse::rehearse(house, device, asking, tell).await.map(Answered::Rehearsal)
+            Box::pin(rehearse::rehearse(house, device, asking, tell)).await.map(Answered::Rehearsal)
         }
-        Request::Record { name } => record::record(house, known(house, &name)?).await.map(Answered::Recording),
+        Request::Record { name } => {
+            Box::pin(record::record(house, known(house, &name)?)).await.map(Answered::Recording)
+        }
         Request::Trust { devices, site, accept } => trust(house, devices, site, accept).await,
         Request::Credentials => Ok(Answered::Credentials(credentials(house))),
         Request::ReleaseCredential { name, note } => {

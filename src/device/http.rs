@@ -94,7 +94,7 @@ impl Http {
             let share = self.budget.share(body.len() as u64).await;
             return Ok(Answer { status, body, share });
         }
-        let outcome = self.request(step, method, path, accept, body).await;
+        let outcome = Box::pin(self.request(step, method, path, accept, body)).await;
         let (status, body) = match &outcome {
             Ok(answer) => (answer.status.as_u16(), answer.body.as_slice()),
             Err(Error::LoginRefused { refusal: Refusal::Http(status), .. }) => (*status, [].as_slice()),

@@ -165,7 +165,7 @@ async fn talk<S: Session>(
     }
 
     let mut writings = Writings::of(house, device);
-    collect(house, device, ask.close, session, seen, polled, &mut writings).await
+    Box::pin(collect(house, device, ask.close, session, seen, polled, &mut writings)).await
 }
 
 /// What is not held yet is fetched and kept; the running reports are closed first where that is asked for and allowed.

@@ -186,13 +186,13 @@ pub async fn rehearse(
         told(StepName::Identify, Ending::Failed, reason);
     } else {
         let mut proven = Proven::default();
-        let ended = match house.session(device).await {
+        let ended = match Box::pin(house.session(device)).await {
             Err(error) => {
                 told(StepName::Identify, Ending::Failed, error.to_string());
                 Err(error)
             }
             Ok(mut session) => {
-                let ended = steps_of(house, device, &mut session, &mut asking, &mut told).await;
+                let ended = Box::pin(steps_of(house, device, &mut session, &mut asking, &mut told)).await;
                 proven = session.proven();
                 session.close().await;
                 ended?
@@ -247,7 +247,9 @@ async fn steps_of(
         told(StepName::Collect, Ending::Skipped, said);
     } else {
         let mut writings = Writings::asking(house, device, asking);
-        let ended = poll::collect(house, device, true, session, seen, &mut polled, &mut writings).await?;
+        // On the heap: the steps of a session are deep, and a worker's stack is not.
+        let collecting = poll::collect(house, device, true, session, seen, &mut polled, &mut writings);
+        let ended = Box::pin(collecting).await?;
         let kept = format!("{} reports kept{}", polled.collected, if polled.closed { ", closed" } else { "" });
         let remarks = polled.not_closed.iter().chain(&polled.problems).map(|remark| format!("; {remark}"));
         let kept = format!("{kept}{}", remarks.collect::<String>());
@@ -262,7 +264,7 @@ async fn steps_of(
     }
 
     if trouble.is_ok() {
-        trouble = deliveries(house, device, session, asking, told).await?;
+        trouble = Box::pin(deliveries(house, device, session, asking, told)).await?;
     }
     let left = asking.left();
     match left.is_empty() {
@@ -304,7 +306,7 @@ async fn deliveries(
             }
         };
         let mut writings = Writings::asking(house, device, asking);
-        let ended = talk(house, device, &answer, &bytes, session, &mut writings).await?;
+        let ended = Box::pin(talk(house, device, &answer, &bytes, session, &mut writings)).await?;
         let (outcome, trouble) = match ended {
             Ok(outcome) => (outcome, Ok(())),
             // Nothing ended: the answer waits as before.
