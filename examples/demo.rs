@@ -343,8 +343,7 @@ async fn writes(house: &Arc<House>) -> Result<Vec<String>> {
         return Err("expected a device".into());
     };
     let line = |write: &slp_collector::domain::fleet::WriteRecord| {
-        let detail = write.detail.rsplit('/').next().unwrap_or_default();
-        format!("{}  {:<13}  {detail}", output::minute(Some(write.at)), output::word(&write.write))
+        format!("{}  {:<13}  {}", output::minute(Some(write.at)), output::word(&write.write), write.detail)
     };
     Ok(sheet.known.writes.iter().map(line).collect())
 }

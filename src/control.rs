@@ -29,6 +29,8 @@ use crate::flow::homeward::{self, TakenAs};
 use crate::flow::outward;
 use crate::flow::poll::{self, Ask, Polled};
 use crate::flow::probe;
+use crate::flow::record;
+use crate::flow::rehearse::{self, Asking, Leave};
 use crate::flow::{Error, House, by_turns};
 
 pub use question::{AnswerLine, Answered, CredentialLine, DeviceSheet, Reply, Request, StatusQuery, TrustLine};
@@ -38,16 +40,41 @@ pub use socket::{call, serve};
 /// Where the parts of an answer go while they come.
 pub type Tell = mpsc::UnboundedSender<Reply>;
 
-/// Answers one question; what comes on the way is told at once.
+/// What a person says to the questions that an answer brings up.
+pub type Answers = mpsc::UnboundedReceiver<Leave>;
+
+/// Answers one question; what comes on the way is told at once. Nobody answers questions of ours: that is a no.
 pub async fn execute(house: &Arc<House>, request: Request, tell: &Tell) -> Result<Answered, Error> {
+    let (_, nobody) = mpsc::unbounded_channel();
+    execute_asking(house, request, tell, nobody).await
+}
+
+/// As [`execute`], with somebody who answers.
+pub async fn execute_asking(
+    house: &Arc<House>,
+    request: Request,
+    tell: &Tell,
+    said: Answers,
+) -> Result<Answered, Error> {
     match request {
         Request::Poll { devices, ask } => poll_many(house, devices, ask, tell).await,
         Request::Status(query) => aside(house, move |house| rows(house, &query)).await.map(Answered::Rows),
         Request::Devices => aside(house, |house| rows(house, &StatusQuery::default())).await.map(Answered::Rows),
         Request::Device { name } => sheet(house, &name).map(|sheet| Answered::Device(Box::new(sheet))),
         Request::Probe { name } => {
-            let probed = probe::probe(house, known(house, &name)?).await?;
+            let probed = Box::pin(probe::probe(house, known(house, &name)?)).await?;
             Ok(Answered::Probe(Box::new(probed)))
+        }
+        Request::Rehearse { name } => {
+            let device = known(house, &name)?;
+            let (asker, teller) = (tell.clone(), tell.clone());
+            let ask = Box::new(move |question| drop(asker.send(Reply::Question(question))));
+            let asking = Asking::new(name.clone(), ask, said);
+            let tell = move |step| drop(teller.send(Reply::Step(step)));
+            Box::pin(rehearse::rehearse(house, device, asking, tell)).await.map(Answered::Rehearsal)
+        }
+        Request::Record { name } => {
+            Box::pin(record::record(house, known(house, &name)?)).await.map(Answered::Recording)
         }
         Request::Trust { devices, site, accept } => trust(house, devices, site, accept).await,
         Request::Credentials => Ok(Answered::Credentials(credentials(house))),

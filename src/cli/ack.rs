@@ -138,7 +138,13 @@ fn import(
                     }
                     lines.push(Line::Delivered(delivered));
                 }
-                Reply::Total(_) | Reply::Polled(_) | Reply::Bytes(_) | Reply::Done(_) | Reply::Failed { .. } => {}
+                Reply::Total(_)
+                | Reply::Polled(_)
+                | Reply::Bytes(_)
+                | Reply::Step(_)
+                | Reply::Question(_)
+                | Reply::Done(_)
+                | Reply::Failed { .. } => {}
             }
         })?;
     }

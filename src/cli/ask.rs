@@ -8,17 +8,31 @@ use tokio::sync::mpsc;
 use super::{Exit, Stop};
 use crate::config::Config;
 use crate::control::{self, Answered, Reply, Request};
+use crate::flow::rehearse::Leave;
 use crate::flow::{self, Clock, House};
 use crate::ledger::{self, Ledger};
 
 /// Asks, hands each part of the answer to `told`, and returns the last one.
 pub(super) fn ask(config: Config, request: Request, told: &mut dyn FnMut(Reply)) -> Result<Answered, Stop> {
+    converse(config, request, &mut |reply| {
+        told(reply);
+        None
+    })
+}
+
+/// The same, where `told` answers the questions among the parts.
+pub(super) fn converse(
+    config: Config,
+    request: Request,
+    told: &mut dyn FnMut(Reply) -> Option<Leave>,
+) -> Result<Answered, Stop> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Stop::failed(format!("cannot start: {error}")))?;
     let (tell, mut parts) = mpsc::unbounded_channel();
-    let answering = runtime.spawn(answer(config, request, tell));
+    let (say, answers) = mpsc::unbounded_channel();
+    let answering = runtime.spawn(answer(config, request, tell, answers));
     let mut last = None;
     while let Some(reply) = parts.blocking_recv() {
         match reply {
@@ -27,8 +41,17 @@ pub(super) fn ask(config: Config, request: Request, told: &mut dyn FnMut(Reply))
                 let exit = if input { Exit::Usage } else { Exit::Failed };
                 last = Some(Err(Stop { exit, reason }));
             }
-            part @ (Reply::Total(_) | Reply::Polled(_) | Reply::Taken(_) | Reply::Delivered(_) | Reply::Bytes(_)) => {
-                told(part)
+            part @ (Reply::Total(_)
+            | Reply::Polled(_)
+            | Reply::Taken(_)
+            | Reply::Delivered(_)
+            | Reply::Bytes(_)
+            | Reply::Step(_)
+            | Reply::Question(_)) => {
+                if let Some(leave) = told(part) {
+                    // Nobody listens any more where everything is said.
+                    let _ = say.send(leave);
+                }
             }
         }
     }
@@ -36,9 +59,14 @@ pub(super) fn ask(config: Config, request: Request, told: &mut dyn FnMut(Reply))
     last.unwrap_or_else(|| Err(Stop::failed("no answer came")))
 }
 
-async fn answer(config: Config, request: Request, tell: control::Tell) -> Result<(), Stop> {
+async fn answer(
+    config: Config,
+    request: Request,
+    tell: control::Tell,
+    mut answers: control::Answers,
+) -> Result<(), Stop> {
     let socket = config.collector.socket.clone();
-    let called = control::call(&socket, &request, &tell).await;
+    let called = control::call(&socket, &request, &tell, &mut answers).await;
     let unheard = |error: std::io::Error| {
         let hint = match error.kind() {
             std::io::ErrorKind::PermissionDenied => "; only the service's own user and group may ask the daemon",
@@ -54,7 +82,7 @@ async fn answer(config: Config, request: Request, tell: control::Tell) -> Result
         drop(writeln!(std::io::stderr(), "slp-collector: mended while opening: {healing}"));
     }
     let house = Arc::new(House::new(config, ledger, Clock::system()));
-    let last = match control::execute(&house, request, &tell).await {
+    let last = match control::execute_asking(&house, request, &tell, answers).await {
         Ok(answered) => Reply::Done(answered),
         Err(error) => control::failed(&error),
     };

@@ -1,10 +1,11 @@
 //! `device`: the inventory and what is known of it.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use super::ask::{ask, part};
 use super::output::{self, Column, minute, or_dash, printable, word};
-use super::{Exit, Listing, Stop, probe, status};
+use super::{Exit, Listing, Stop, probe, rehearse, status};
 use crate::config::Config;
 use crate::control::{Answered, DeviceSheet, Request, TrustLine};
 use crate::domain::digest::Sha256;
@@ -30,6 +31,33 @@ pub(super) enum Verb {
         name: String,
         #[command(flatten)]
         listing: Listing,
+    },
+    /// Run the whole loop on one device, step by step, with a question before each write.
+    ///
+    /// Identify, list, close or save and fetch as far as mode and reporter allow, then deliver the answers that wait
+    /// for it and read back. A write that is declined ends its step and is not sent. At the end: what became of each
+    /// step, every write that was sent, and files of ours that are left. Once for each model and software version
+    /// before a fleet goes further than `observe`.
+    Rehearse {
+        /// Its name in the inventory.
+        name: String,
+        /// Yes to every question.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Note a session with one device, scrubbed, for the report of a device bug.
+    ///
+    /// Reads only. Passwords, keys, signatures, login names, host names, addresses, accounts and serial numbers are
+    /// replaced by invented ones; read the file before you send it all the same. Exit code 1 when the session failed;
+    /// what was said until then is written.
+    Record {
+        /// Its name in the inventory.
+        name: String,
+        /// The file; it must not be there yet. [default: slpc-record-<pid>-<os>-<software>.jsonl]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Accept a changed certificate after showing it.
     #[command(group(clap::ArgGroup::new("whom").args(["names", "site"]).required(true)))]
@@ -71,6 +99,20 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
             let found = part!(ask(config, request, &mut |_| {})?, Answered::Probe(found) => found);
             probe::print(&found, listing.format, out)?;
             Ok(if found.works() { Exit::Done } else { Exit::Failed })
+        }
+        Verb::Rehearse { name, yes, listing } => rehearse::run(DeviceName(name), yes, listing.format, config, out),
+        Verb::Record { name, out: file } => {
+            let request = Request::Record { name: DeviceName(name) };
+            let recording = part!(ask(config, request, &mut |_| {})?, Answered::Recording(recording) => recording);
+            let path = file.unwrap_or_else(|| PathBuf::from(recording.file_name()));
+            let unwritten = |error: std::io::Error| Stop::failed(format!("{}: {error}", path.display()));
+            let mut file = std::fs::File::create_new(&path).map_err(unwritten)?;
+            file.write_all(recording.text().as_bytes()).and_then(|()| file.sync_all()).map_err(unwritten)?;
+            writeln!(out, "{}", printable(&path.display().to_string()))?;
+            match &recording.head.failure {
+                None => Ok(Exit::Done),
+                Some(failure) => Err(Stop::failed(format!("the session failed: {failure}"))),
+            }
         }
         Verb::Trust { names, site, accept } => {
             let devices: Vec<DeviceName> = names.into_iter().map(DeviceName).collect();

@@ -13,6 +13,7 @@ mod ledger;
 pub mod output;
 mod poll;
 mod probe;
+mod rehearse;
 mod report;
 mod run;
 mod status;

@@ -111,7 +111,12 @@ impl Progress {
         match reply {
             Reply::Total(total) => self.0.set_length(*total as u64),
             Reply::Polled(_) | Reply::Delivered(_) => self.0.inc(1),
-            Reply::Taken(_) | Reply::Bytes(_) | Reply::Done(_) | Reply::Failed { .. } => {}
+            Reply::Taken(_)
+            | Reply::Bytes(_)
+            | Reply::Step(_)
+            | Reply::Question(_)
+            | Reply::Done(_)
+            | Reply::Failed { .. } => {}
         }
     }
 

@@ -19,6 +19,8 @@ use crate::flow::homeward::Taken;
 use crate::flow::outward::Made;
 use crate::flow::poll::{Ask, Polled};
 use crate::flow::probe::Probe;
+use crate::flow::record::Recording;
+use crate::flow::rehearse::{Question, Rehearsal, Step};
 
 /// One question.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +38,14 @@ pub enum Request {
     },
     /// Try every access of this device.
     Probe {
+        name: DeviceName,
+    },
+    /// The whole loop on this device, with a question before each write: the one request that waits for answers.
+    Rehearse {
+        name: DeviceName,
+    },
+    /// Note a session with this device, scrubbed.
+    Record {
         name: DeviceName,
     },
     /// Show the certificates that were refused; pin those of `accept`, if they are still the ones shown.
@@ -96,6 +106,8 @@ impl Request {
         match self {
             Request::Poll { .. }
             | Request::Probe { .. }
+            | Request::Record { .. }
+            | Request::Rehearse { .. }
             | Request::Trust { .. }
             | Request::ReleaseCredential { .. }
             | Request::CreateBundle { .. }
@@ -135,6 +147,9 @@ pub enum Reply {
     Taken(Taken),
     Delivered(Delivered),
     Bytes(ReportBytes),
+    Step(Step),
+    /// Something is written only after an answer: one line of JSON, a [`Leave`](crate::flow::rehearse::Leave).
+    Question(Question),
     /// The answer is complete.
     Done(Answered),
     /// It cannot be given; whose mistake it is.
@@ -153,6 +168,8 @@ pub enum Answered {
     Rows(Vec<Row>),
     Device(Box<DeviceSheet>),
     Probe(Box<Probe>),
+    Rehearsal(Rehearsal),
+    Recording(Recording),
     Trust(Vec<TrustLine>),
     Credentials(BTreeMap<String, CredentialLine>),
     Reports(Vec<ReportLine>),

@@ -9,8 +9,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::{Reply, Request, Tell, execute, failed};
+use super::{Answers, Reply, Request, Tell, execute_asking, failed};
 use crate::flow::House;
+use crate::flow::rehearse::Leave;
 
 /// Answers questions on the socket. Each connection is one question, answered by the house as it is
 /// configured then. Ends when nobody configures any more (the sender is gone) and every question
@@ -48,14 +49,26 @@ const QUESTION_LIMIT: u64 = 512 << 20;
 async fn converse(house: Arc<House>, stream: UnixStream) -> std::io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut question = String::new();
-    BufReader::new(reader.take(QUESTION_LIMIT)).read_line(&mut question).await?;
+    let mut reader = BufReader::new(reader.take(QUESTION_LIMIT));
+    reader.read_line(&mut question).await?;
+    let (say, answers) = mpsc::unbounded_channel();
+    // Lives as long as whoever asked may say something; then nobody answers any more.
+    let listening = tokio::spawn(async move {
+        let mut lines = reader.lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let Ok(leave) = serde_json::from_str::<Leave>(&line) else { break };
+            if say.send(leave).is_err() {
+                break;
+            }
+        }
+    });
     let (tell, mut told) = mpsc::unbounded_channel();
     let work = async move {
         let last = match serde_json::from_str::<Request>(&question) {
             Err(error) => Reply::Failed { input: true, reason: format!("not a question of this version: {error}") },
             Ok(request) => {
                 let changes = request.changes();
-                let answered = execute(&house, request, &tell).await;
+                let answered = execute_asking(&house, request, &tell, answers).await;
                 if changes {
                     house.stir();
                 }
@@ -74,12 +87,14 @@ async fn converse(house: Arc<House>, stream: UnixStream) -> std::io::Result<()> 
             heard = writer.write_all(&line).await;
         }
     }
+    listening.abort();
     work.await.map_err(std::io::Error::other)?;
     heard
 }
 
-/// Asks the daemon behind `socket`. `None`: no daemon listens there.
-pub async fn call(socket: &Path, request: &Request, tell: &Tell) -> std::io::Result<Option<()>> {
+/// Asks the daemon behind `socket`, and passes on what a person answers to its questions. `None`: no daemon listens
+/// there.
+pub async fn call(socket: &Path, request: &Request, tell: &Tell, answers: &mut Answers) -> std::io::Result<Option<()>> {
     let stream = match UnixStream::connect(socket).await {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
@@ -93,7 +108,17 @@ pub async fn call(socket: &Path, request: &Request, tell: &Tell) -> std::io::Res
     writer.write_all(&question).await?;
     let mut lines = BufReader::new(reader).lines();
     let mut complete = false;
-    while let Some(line) = lines.next_line().await? {
+    loop {
+        let line = tokio::select! {
+            line = lines.next_line() => line?,
+            Some(leave) = answers.recv() => {
+                let mut line = serde_json::to_vec(&leave)?;
+                line.push(b'\n');
+                writer.write_all(&line).await?;
+                continue;
+            }
+        };
+        let Some(line) = line else { break };
         let reply: Reply = serde_json::from_str(&line)?;
         complete = matches!(reply, Reply::Done(_) | Reply::Failed { .. });
         drop(tell.send(reply));

@@ -15,6 +15,7 @@ use super::nxapi::NxApi;
 use super::own_file::{Folder, OwnFile, Written};
 use super::shell::{Command, Opening, Shell, ShellLimits};
 use super::ssh::{Channel, SshTarget};
+use super::tape::{Exchange, Over, Tape};
 use super::{
     Complaint, Error, Fetched, Identity, Learned, Limits, Proven, Reach, Session, Span, Witness, saved_reports,
     witnessed,
@@ -43,6 +44,8 @@ enum Console {
     NxApi(Box<NxApi>),
     /// A conversation that broke off: nobody knows where it stood.
     Lost,
+    /// None: a recording is played.
+    Played,
 }
 
 /// A session by command line.
@@ -58,6 +61,7 @@ pub struct Cli {
     enable: Option<String>,
     /// Files of ours that earlier sessions may have left.
     written: Vec<Written>,
+    tape: Tape,
     /// What `show version` printed, asked for once.
     version: Option<String>,
     /// Was it asked for its state before? A clock is read once: later some of what it printed is old.
@@ -76,6 +80,7 @@ pub struct CliTerms {
     pub enable: Option<String>,
     /// Files of ours that are on record for this device, and no others.
     pub written: Vec<Written>,
+    pub tape: Tape,
 }
 
 impl Cli {
@@ -96,9 +101,27 @@ impl Cli {
         Cli::new(Console::NxApi(Box::new(nxapi)), Files::new(target), terms)
     }
 
+    /// Hears what the tape of `terms` plays.
+    pub fn played(terms: CliTerms) -> Cli {
+        Cli::new(Console::Played, Files::new(None), terms)
+    }
+
     fn new(console: Console, files: Files, terms: CliTerms) -> Cli {
-        let CliTerms { dialect, zone, limits, budget, learned, enable, written } = terms;
-        Cli { console, files, dialect, zone, limits, budget, learned, enable, written, version: None, looked: false }
+        let CliTerms { dialect, zone, limits, budget, learned, enable, written, tape } = terms;
+        Cli {
+            console,
+            files,
+            dialect,
+            zone,
+            limits,
+            budget,
+            learned,
+            enable,
+            written,
+            tape,
+            version: None,
+            looked: false,
+        }
     }
 
     /// The conversation over SSH. One that broke off is begun anew on the same connection: what was written must be
@@ -127,7 +150,7 @@ impl Cli {
         }
         match &mut self.console {
             Console::Shell(shell) => Ok(shell),
-            Console::NxApi(_) | Console::Lost => {
+            Console::NxApi(_) | Console::Lost | Console::Played => {
                 Err(Error::Ours { step: "run a command", cause: "there is no terminal".to_owned() })
             }
         }
@@ -172,7 +195,7 @@ impl Cli {
         let file = OwnFile::fresh()?;
         let mut ways = match &self.console {
             Console::Shell(_) => self.files.ways(&folder, &file).await,
-            Console::NxApi(_) | Console::Lost => Vec::new(),
+            Console::NxApi(_) | Console::Lost | Console::Played => Vec::new(),
         };
         let known = self.learned.clone();
         let mut failure = None;
@@ -193,7 +216,33 @@ impl Cli {
 
     /// Says one line and reads what it prints. A refusal is an error.
     async fn say(&mut self, line: &str, limit: Option<Duration>) -> Result<String, Error> {
+        if let Console::Played = &self.console
+            && let Some(played) = self.tape.play(Over::Cli, line)
+        {
+            let Exchange { got, refused, .. } = played?;
+            return match refused {
+                None => Ok(got),
+                Some(complaint) => Err(Error::CommandRefused { command: line.to_owned(), said: got, complaint }),
+            };
+        }
+        // On the heap, as everything that talks to a device goes through here.
+        let outcome = Box::pin(self.uttered(line, limit)).await;
+        if let Console::Shell(_) = &self.console {
+            let (got, refused) = match &outcome {
+                Ok(text) => (text.clone(), None),
+                Err(Error::CommandRefused { said, complaint, .. }) => (said.clone(), Some(*complaint)),
+                Err(_) => return outcome,
+            };
+            self.tape.note(|| Exchange { over: Over::Cli, sent: line.to_owned(), got, status: None, refused });
+        }
+        outcome
+    }
+
+    async fn uttered(&mut self, line: &str, limit: Option<Duration>) -> Result<String, Error> {
         match &mut self.console {
+            Console::Played => {
+                Err(Error::Ours { step: "run a command", cause: "there is no device behind a recording".to_owned() })
+            }
             Console::Shell(_) | Console::Lost => {
                 let command = Command::new(line);
                 let command = match limit {
@@ -247,6 +296,14 @@ impl Cli {
         }
         Err(refused
             .unwrap_or_else(|| Error::Ours { step: "run a command", cause: format!("no command line for {task}") }))
+    }
+
+    /// The line that a write begins with, for its record.
+    fn about(&self, task: Task, blanks: &[Blank<'_>]) -> String {
+        let learned = self.learned.commands.get(&task).map(String::as_str);
+        let ladder = self.dialect.ladder(task, learned);
+        let line = filled(ladder.first().copied().unwrap_or_default(), blanks);
+        if ladder.len() > 1 { format!("{line} (or another form of it)") } else { line }
     }
 }
 
@@ -347,7 +404,8 @@ impl Session for Cli {
         let own = OwnFile::fresh()?;
         let path = own.within(&folder);
         self.put(&folder, &own, file, witness).await?;
-        let imported = witnessed(witness, Write::ImportFile, &path, async {
+        let detail = self.about(Task::Import, &[Blank::File(&folder, &own)]);
+        let imported = witnessed(witness, Write::ImportFile, &detail, async {
             let answer = self.climb(Task::Import, &[Blank::File(&folder, &own)]).await?;
             match show_license::complaint(&answer) {
                 None => Ok(()),
@@ -363,7 +421,7 @@ impl Session for Cli {
         imported?;
         match deleted {
             // The answer is on; that our file stayed is on record.
-            Err(Error::CommandRefused { .. }) | Ok(()) => Ok(()),
+            Err(Error::CommandRefused { .. } | Error::NoLeave { .. }) | Ok(()) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -378,7 +436,7 @@ impl Session for Cli {
             .map(|agreed| HostKey { fingerprint: agreed.fingerprint, key_type: agreed.host_key_type.clone() });
         let certificate = match &self.console {
             Console::NxApi(nxapi) => nxapi.proven(),
-            Console::Shell(_) | Console::Lost => None,
+            Console::Shell(_) | Console::Lost | Console::Played => None,
         };
         Proven { certificate, host_key }
     }
@@ -390,7 +448,7 @@ impl Session for Cli {
     async fn close(self) {
         match self.console {
             Console::Shell(shell) => drop(shell.close().await),
-            Console::NxApi(_) | Console::Lost => {}
+            Console::NxApi(_) | Console::Lost | Console::Played => {}
         }
         self.files.close().await;
     }

@@ -13,6 +13,7 @@ use super::own_file::Written;
 use super::restconf::Restconf;
 use super::smartlic::Smartlic;
 use super::ssh::{Negotiated, SshTarget};
+use super::tape::Tape;
 use super::yang_files::{YangFiles, YangTerms};
 use super::{Error, Fetched, Identity, Learned, Limits, Proven, Reach, Session, Span, Target, Witness};
 use crate::domain::event::ImportForm;
@@ -47,6 +48,8 @@ pub struct Terms {
     pub learned: Learned,
     /// Files of ours that are on record for this device, and no others.
     pub written: Vec<Written>,
+    /// Where the dialogue is noted; off unless somebody records.
+    pub tape: Tape,
 }
 
 /// One access that was tried.
@@ -189,7 +192,7 @@ async fn enter(access: Access, terms: &Terms, probing: bool) -> Result<Driver, E
     if access != Access::Rest {
         return enter_by_file(access, terms, probing).await.map(Driver::ByFile);
     }
-    let mut smartlic = Smartlic::new(terms.https()?, terms.budget.clone());
+    let mut smartlic = Smartlic::new(terms.https()?, terms.budget.clone()).taped(&terms.tape);
     let list = if probing { Some(smartlic.list().await?) } else { None };
     let others = probing.then(|| Terms { os: Some(Os::IosXe), ..terms.clone() });
     let learned = terms.learned.clone();
@@ -200,7 +203,7 @@ async fn enter_by_file(access: Access, terms: &Terms, probing: bool) -> Result<B
     match access {
         Access::Ssh => cli_over_ssh(terms).await.map(|cli| ByFile::Cli(Box::new(cli))),
         Access::NxApi => {
-            let nxapi = NxApi::new(terms.https()?, terms.budget.clone());
+            let nxapi = NxApi::new(terms.https()?, terms.budget.clone()).taped(&terms.tape);
             let mut cli = Cli::over_nxapi(nxapi, terms.ssh.clone(), terms.cli(Os::NxOs));
             if probing {
                 let version = cli.version().await?;
@@ -217,7 +220,7 @@ async fn enter_by_file(access: Access, terms: &Terms, probing: bool) -> Result<B
             Ok(ByFile::Yang(Box::new(models)))
         }
         Access::Restconf => {
-            let restconf = Restconf::new(terms.https()?, terms.budget.clone());
+            let restconf = Restconf::new(terms.https()?, terms.budget.clone()).taped(&terms.tape);
             let mut models = YangFiles::over_restconf(restconf, terms.yang());
             if probing && models.state().await?.0.is_none() {
                 let cause = "it does not tell who it is".to_owned();
@@ -282,6 +285,7 @@ impl Terms {
             learned: self.learned.clone(),
             enable: self.enable.clone(),
             written: self.written.clone(),
+            tape: self.tape.clone(),
         }
     }
 
@@ -292,6 +296,7 @@ impl Terms {
             budget: self.budget.clone(),
             learned: self.learned.clone(),
             written: self.written.clone(),
+            tape: self.tape.clone(),
         }
     }
 }

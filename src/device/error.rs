@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::digest::Sha256;
 use crate::domain::event::Blame;
 use crate::domain::problem::{excerpt, printable};
@@ -53,6 +55,9 @@ pub enum Error {
     NoWayForFiles { step: &'static str, tried: String },
     #[error("{step}: {needed} bytes are needed, the device has {free} free; nothing was written")]
     NoSpace { step: &'static str, needed: u64, free: u64 },
+    /// The write was neither sent nor recorded.
+    #[error("{step}: the person who was asked did not allow it; nothing was sent")]
+    NoLeave { step: &'static str },
     #[error("{step}: {cause}")]
     Ours { step: &'static str, cause: String },
 }
@@ -89,7 +94,8 @@ impl fmt::Display for Refusal {
 }
 
 /// What a device has against a command or a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Complaint {
     /// It has no such command, or not in this form: try the next rung of a ladder.
     /// Of a protocol: its release is too old for the call, or the feature is off.
@@ -169,7 +175,7 @@ impl Error {
                 Complaint::Unauthorized => Blame::Refused,
                 Complaint::Busy | Complaint::Failed => Blame::Misbehaved,
             },
-            Error::Ours { .. } => Blame::Ours,
+            Error::NoLeave { .. } | Error::Ours { .. } => Blame::Ours,
         }
     }
 
@@ -195,6 +201,7 @@ impl Error {
             | Error::NoSpace { .. }
             | Error::NoAccess { .. }
             | Error::NoWayForFiles { .. }
+            | Error::NoLeave { .. }
             | Error::Ours { .. } => false,
         }
     }

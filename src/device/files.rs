@@ -176,6 +176,11 @@ fn is_only_missing(error: &Error) -> bool {
     }
 }
 
+/// A file that is put, for the record.
+pub(super) fn about_copy(path: &str, file: &[u8]) -> String {
+    format!("{} bytes to {path} over SSH", file.len())
+}
+
 /// What got no file off, by way.
 pub(super) fn no_way_off(tried: &[String]) -> Error {
     Error::NoWayForFiles { step: GET, tried: tried.join("; ") }
@@ -225,6 +230,7 @@ fn is_of_the_way(error: &Error) -> bool {
         | Error::NoSpace { .. }
         | Error::NoAccess { .. }
         | Error::NoWayForFiles { .. }
+        | Error::NoLeave { .. }
         | Error::Ours { .. } => false,
     }
 }

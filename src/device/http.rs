@@ -4,6 +4,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, SET_
 use reqwest::{Client, Method, StatusCode};
 
 use super::budget::{Budget, Share};
+use super::tape::{Exchange, Over, Tape};
 use super::{Error, Refusal, Target};
 use crate::domain::digest::Sha256;
 use crate::tls::{self, Shown, Trust};
@@ -36,6 +37,7 @@ pub(super) struct Http {
     /// The status that refused the login: nothing is sent any more.
     refused: Option<u16>,
     cookie: Option<Cookie>,
+    tape: Tape,
 }
 
 /// A cookie of this name, as it is sent back once the device has set it.
@@ -47,7 +49,17 @@ struct Cookie {
 impl Http {
     pub(super) fn new(target: Target, budget: Budget) -> Self {
         let base = format!("https://{}", target.authority);
-        Http { target, budget, base, client: None, sent: 0, proven: None, refused: None, cookie: None }
+        Http {
+            target,
+            budget,
+            base,
+            client: None,
+            sent: 0,
+            proven: None,
+            refused: None,
+            cookie: None,
+            tape: Tape::default(),
+        }
     }
 
     /// Sends a cookie of this name back with every further request, beside the login.
@@ -56,13 +68,50 @@ impl Http {
         self
     }
 
+    pub(super) fn taped(mut self, tape: &Tape) -> Self {
+        self.tape = tape.clone();
+        self
+    }
+
     pub(super) fn proven(&self) -> Option<Sha256> {
         self.proven
     }
 
+    /// One request, noted on the tape or answered by it; see [`request`](Self::request).
+    pub(super) async fn ask(
+        &mut self,
+        step: &'static str,
+        method: Method,
+        path: &str,
+        accept: &'static str,
+        body: Option<Body>,
+    ) -> Result<Answer, Error> {
+        let text = body.as_ref().map(|body| String::from_utf8_lossy(&body.bytes));
+        let sent = format!("{method} {path}{}", text.map(|text| format!("\n{text}")).unwrap_or_default());
+        if let Some(played) = self.tape.play(Over::Http, &sent) {
+            let played = played?;
+            let status = played.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default();
+            if let StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN = status {
+                return Err(Error::LoginRefused { step, refusal: Refusal::Http(status.as_u16()) });
+            }
+            let body = played.got.into_bytes();
+            let share = self.budget.share(body.len() as u64).await;
+            return Ok(Answer { status, body, share });
+        }
+        let outcome = Box::pin(self.request(step, method, path, accept, body)).await;
+        let (status, body) = match &outcome {
+            Ok(answer) => (answer.status.as_u16(), answer.body.as_slice()),
+            Err(Error::LoginRefused { refusal: Refusal::Http(status), .. }) => (*status, [].as_slice()),
+            Err(_) => return outcome,
+        };
+        let got = || String::from_utf8_lossy(body).into_owned();
+        self.tape.note(|| Exchange { over: Over::Http, sent, got: got(), status: Some(status), refused: None });
+        outcome
+    }
+
     /// One request. A refused login, a failing handshake, silence and an oversized body are
     /// errors; any other status is for the caller to judge.
-    pub(super) async fn ask(
+    async fn request(
         &mut self,
         step: &'static str,
         method: Method,

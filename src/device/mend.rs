@@ -108,7 +108,11 @@ pub fn of_access(os: Option<Os>, access: Access, error: &Error) -> Vec<Mend> {
         Error::NoCommonAlgorithm { remedy, .. } => ours(remedy),
         Error::CommandRefused { complaint: Complaint::Unauthorized, .. }
         | Error::Declined { complaint: Complaint::Unauthorized, .. } => for_systems(os, |os| rights_of(os, access)),
-        Error::NoLogin { .. } | Error::Untrusted { .. } | Error::Ours { .. } | Error::Standby { .. } => Vec::new(),
+        Error::NoLogin { .. }
+        | Error::Untrusted { .. }
+        | Error::NoLeave { .. }
+        | Error::Ours { .. }
+        | Error::Standby { .. } => Vec::new(),
         Error::NotOffered { what, .. } if what == "HTTPS" => ours("give the certificate's `pin` in the inventory"),
         Error::Unreachable { .. }
         | Error::NotOffered { .. }

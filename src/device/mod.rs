@@ -24,6 +24,7 @@ pub mod sftp;
 pub mod shell;
 pub mod smartlic;
 pub mod ssh;
+pub mod tape;
 mod witness;
 pub mod yang;
 mod yang_files;
@@ -41,7 +42,7 @@ use crate::domain::rum_file;
 use crate::domain::state::{DeviceState, ListedReport, Stamp};
 use crate::tls::Trust;
 
-pub use cli::Cli;
+pub use cli::{Cli, CliTerms};
 pub use dialect::{Dialect, Overrides};
 pub use driver::{Driver, Terms};
 pub use error::{ChangedKey, Complaint, Error, Refusal};

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use self::framing::{Decoder, Fault, Framing};
 use super::budget::{Budget, Share};
+use super::tape::{Exchange, Over, Tape};
 use super::{Error, Limits};
 use crate::domain::xml::Element;
 
@@ -40,6 +41,7 @@ pub struct Netconf<S> {
     budget: Budget,
     /// A question was begun and its answer not read to the end.
     over: bool,
+    tape: Tape,
 }
 
 /// What a device answered without an error, with its share of the memory budget.
@@ -54,6 +56,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
     /// Exchanges hellos. `address` is only for messages. Of the limits, `read` bounds the silence between two
     /// reads (and each write), and `body` the bytes of one answer.
     pub async fn open(stream: S, address: &str, limits: Limits, budget: Budget) -> Result<Self, Error> {
+        Netconf::open_taped(stream, address, limits, budget, &Tape::default()).await
+    }
+
+    /// The same; what is said and answered is noted.
+    pub async fn open_taped(
+        stream: S,
+        address: &str,
+        limits: Limits,
+        budget: Budget,
+        tape: &Tape,
+    ) -> Result<Self, Error> {
         let step = "open NETCONF";
         let (reading, mut writing) = tokio::io::split(stream);
         let mut incoming = Incoming {
@@ -73,6 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
         let sent = send(step, &mut writing, address, limits, &hello);
         let received = incoming.message(step, LARGEST_HELLO);
         let ((), received) = tokio::try_join!(sent, received)?;
+        note(tape, "<hello/>", &received);
         let hello = reply::hello(step, &received)?;
         drop(share);
         let framing = match (hello.capabilities.has(BASE_1_1), hello.capabilities.has(BASE_1_0)) {
@@ -96,6 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
             limits,
             budget,
             over: false,
+            tape: tape.clone(),
         })
     }
 
@@ -133,6 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
         self.next_id += 1;
         send(step, &mut self.writing, &address, self.limits, &request).await?;
         let answer = self.incoming.message(step, limit).await?;
+        note(&self.tape, body, &answer);
         let root = reply::read(step, &answer, id)?;
         self.over = false;
         match reply::error(step, &root) {
@@ -161,6 +177,11 @@ impl Reply {
     pub fn data(&self) -> Option<&Element> {
         self.root.child("data")
     }
+}
+
+fn note(tape: &Tape, sent: &str, got: &[u8]) {
+    let got = || String::from_utf8_lossy(got).into_owned();
+    tape.note(|| Exchange { over: Over::Netconf, sent: sent.to_owned(), got: got(), status: None, refused: None });
 }
 
 fn framed(step: &'static str, framing: Framing, message: &str) -> Result<Vec<u8>, Error> {

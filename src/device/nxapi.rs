@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::budget::Budget;
 use super::http::{self, Body, Http};
+use super::tape::Tape;
 use super::{Complaint, Error, Target};
 use crate::domain::digest::Sha256;
 
@@ -65,6 +66,11 @@ impl NxApi {
     /// Nothing is sent before the first command.
     pub fn new(target: Target, budget: Budget) -> Self {
         NxApi { http: Http::new(target, budget).keeping(COOKIE), form: None }
+    }
+
+    /// What is asked and answered is noted on a tape, or played from it.
+    pub fn taped(self, tape: &Tape) -> Self {
+        NxApi { http: self.http.taped(tape), ..self }
     }
 
     /// Runs command lines in one request, in order. A device stops at the first one that it refuses: then that is

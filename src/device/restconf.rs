@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::budget::Budget;
 use super::http::{Answer, Body, Http};
+use super::tape::Tape;
 use super::yang::rpc::Rpc;
 use super::yang::{self, ios_xe};
 use super::{Complaint, Error, Identity, Target, Usage};
@@ -27,6 +28,11 @@ impl Restconf {
     /// Nothing is sent before the first question.
     pub fn new(target: Target, budget: Budget) -> Self {
         Restconf { http: Http::new(target, budget) }
+    }
+
+    /// What is asked and answered is noted on a tape, or played from it.
+    pub fn taped(self, tape: &Tape) -> Self {
+        Restconf { http: self.http.taped(tape) }
     }
 
     /// Who is there, and its licensing state; reads only. Empty where the model is not served.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::budget::Budget;
 use super::http::{Answer, Body, Http};
+use super::tape::Tape;
 use super::{Error, Fetched, Identity, Learned, Proven, Reach, Session, Span, Target, Witness, restconf, witnessed};
 use crate::domain::event::{ImportForm, Write};
 use crate::domain::report::ReportId;
@@ -29,6 +30,11 @@ impl Smartlic {
     /// Nothing is sent before the first question.
     pub fn new(target: Target, budget: Budget) -> Self {
         Smartlic { http: Http::new(target, budget) }
+    }
+
+    /// What is asked and answered is noted on a tape, or played from it.
+    pub fn taped(self, tape: &Tape) -> Self {
+        Smartlic { http: self.http.taped(tape) }
     }
 
     async fn get(&mut self, step: &'static str, path: &str, accept: &'static str) -> Result<Answer, Error> {
@@ -62,7 +68,7 @@ impl Session for Smartlic {
             Span::Days(days) => format!("/smartlic-service/days/{days}"),
             Span::All | Span::Unreported | Span::Each(_) => "/smartlic-service/all-reports".to_owned(),
         };
-        witnessed(witness, Write::FetchReports, &format!("{span:?}"), async {
+        witnessed(witness, Write::FetchReports, &format!("GET {path}"), async {
             let answer = self.get(step, &path, JSON).await?;
             succeeded(step, &answer, NO_SERVICE)?;
             let (reports, problems) = signed_reports(step, &answer.body)?;
@@ -73,7 +79,7 @@ impl Session for Smartlic {
 
     async fn close_reports<W: Witness>(&mut self, witness: &mut W) -> Result<(), Error> {
         let (step, path) = ("close reports", "/smartlic-service/close-reports");
-        witnessed(witness, Write::CloseReports, "all running reports", async {
+        witnessed(witness, Write::CloseReports, &format!("POST {path}"), async {
             let body = Body { content_type: JSON, bytes: b"{}".to_vec() };
             let mut answer = self.http.ask(step, Method::POST, path, JSON, Some(body)).await?;
             if answer.status == StatusCode::BAD_REQUEST {
@@ -96,11 +102,16 @@ impl Session for Smartlic {
                 wrapped.to_string().into_bytes()
             }
         };
-        witnessed(witness, Write::ImportFile, &format!("as {form}"), async {
-            let body = Body { content_type: JSON, bytes };
-            let answer = self.http.ask(step, Method::POST, "/smartlic-service/import", JSON, Some(body)).await?;
-            succeeded(step, &answer, NO_SERVICE)
-        })
+        witnessed(
+            witness,
+            Write::ImportFile,
+            &format!("POST /smartlic-service/import as {form}, {} bytes", file.len()),
+            async {
+                let body = Body { content_type: JSON, bytes };
+                let answer = self.http.ask(step, Method::POST, "/smartlic-service/import", JSON, Some(body)).await?;
+                succeeded(step, &answer, NO_SERVICE)
+            },
+        )
         .await
     }
 

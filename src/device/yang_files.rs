@@ -4,7 +4,7 @@
 //! IOS XE has all of it; IOS XR tells its state this way and no more.
 
 use super::budget::{Budget, Share};
-use super::files::{Files, no_way_off};
+use super::files::{Files, about_copy, no_way_off};
 use super::flash::FileLimits;
 use super::netconf::Netconf;
 use super::netconf::ios_xe::IosXe;
@@ -12,6 +12,7 @@ use super::netconf::ios_xr::IosXr;
 use super::own_file::{Folder, OwnFile, Written};
 use super::restconf::Restconf;
 use super::ssh::{Channel, Ssh, SshTarget};
+use super::tape::Tape;
 use super::{
     Error, Fetched, Identity, Learned, Limits, Proven, Reach, Session, Span, Usage, Witness, saved_reports, witnessed,
 };
@@ -55,6 +56,7 @@ pub(super) struct YangTerms {
     pub learned: Learned,
     /// Files of ours that are on record for this device, and no others.
     pub written: Vec<Written>,
+    pub tape: Tape,
 }
 
 impl YangFiles {
@@ -68,7 +70,7 @@ impl YangFiles {
         let ssh = Ssh::connect(target).await?;
         let opened = async {
             let channel = ssh.subsystem("netconf").await?;
-            Netconf::open(channel, ssh.address(), terms.limits, terms.budget.clone()).await
+            Netconf::open_taped(channel, ssh.address(), terms.limits, terms.budget.clone(), &terms.tape).await
         };
         let netconf = match opened.await {
             Ok(netconf) => netconf,
@@ -87,7 +89,7 @@ impl YangFiles {
     }
 
     fn new(speaker: Speaker, under: Option<Ssh>, terms: YangTerms) -> Self {
-        let YangTerms { files, limits, budget, learned, written } = terms;
+        let YangTerms { files, limits, budget, learned, written, tape: _ } = terms;
         YangFiles { speaker, under, files: Files::new(files), limits, budget, learned, written }
     }
 
@@ -118,7 +120,7 @@ impl YangFiles {
 
     async fn delete<W: Witness>(&mut self, path: &str, witness: &mut W) -> Result<(), Error> {
         let speaker = &mut self.speaker;
-        witnessed(witness, Write::DeleteOwnFile, path, async {
+        witnessed(witness, Write::DeleteOwnFile, &format!("delete {path}"), async {
             match speaker {
                 Speaker::Restconf(restconf) => restconf.delete(path).await,
                 Speaker::IosXe(netconf) => netconf.delete(path).await,
@@ -149,7 +151,11 @@ impl YangFiles {
             let folder =
                 Folder::try_from(folder).map_err(|error| Error::Ours { step: FETCH, cause: error.to_string() })?;
             let path = file.within(&folder);
-            let detail = format!("{usage:?} to {path}");
+            let detail = match usage {
+                Usage::All => format!("rum-save-usage-all to {path}"),
+                Usage::Unreported => format!("rum-save-usage-unreported to {path}"),
+                Usage::Days(days) => format!("rum-save-usage-days, {days} days, to {path}"),
+            };
             match witnessed(witness, Write::SaveUsage, &detail, self.save(usage, &path)).await {
                 Ok(()) => return Ok(Some((folder, file))),
                 Err(Error::Declined { said, code, .. }) if is_nothing(&code, &said) => return Ok(None),
@@ -238,7 +244,7 @@ impl Session for YangFiles {
                 Folder::try_from(folder).map_err(|error| Error::Ours { step: IMPORT, cause: error.to_string() })?;
             let path = own.within(&folder);
             let putting = self.files.put(&folder, &own, file, limits, &mut self.learned);
-            match witnessed(witness, Write::CopyFile, &path, putting).await {
+            match witnessed(witness, Write::CopyFile, &about_copy(&path, file), putting).await {
                 Ok(()) => {}
                 Err(error @ Error::NoWayForFiles { .. }) => {
                     refused = Some(error);
@@ -249,12 +255,13 @@ impl Session for YangFiles {
                     return Err(error);
                 }
             }
-            let imported = witnessed(witness, Write::ImportFile, &path, self.install(&path)).await;
+            let detail = format!("import-file {path}");
+            let imported = witnessed(witness, Write::ImportFile, &detail, self.install(&path)).await;
             let deleted = self.delete(&path, witness).await;
             imported?;
             return match deleted {
                 // The answer is on; that our file stayed is on record.
-                Err(Error::Declined { .. } | Error::Failed { .. }) | Ok(()) => Ok(()),
+                Err(Error::Declined { .. } | Error::Failed { .. } | Error::NoLeave { .. }) | Ok(()) => Ok(()),
                 Err(error) => Err(error),
             };
         }

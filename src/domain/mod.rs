@@ -17,6 +17,7 @@ pub mod policy;
 pub mod problem;
 pub mod report;
 pub mod rum_file;
+pub mod scrub;
 pub mod settings;
 pub mod show_license;
 pub mod slp_file;

@@ -92,7 +92,8 @@ pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> 
         Err(error) => Err(error),
         Ok((mut session, bytes)) => {
             let limit = house.config.poll.device_timeout;
-            let talk = talk(house, device, &answer, &bytes, &mut session);
+            let mut writings = Writings::of(house, device);
+            let talk = talk(house, device, &answer, &bytes, &mut session, &mut writings);
             let ended = tokio::time::timeout(limit, talk).await;
             proven = session.proven();
             session.close().await;
@@ -111,11 +112,7 @@ pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> 
     let mut facts = house.contact_facts(device, proven, ended.as_ref().err());
     let outcome = match ended {
         Ok(outcome) => outcome,
-        Err(error) => {
-            // Only what the device itself refused for good, or what is lost, needs a person with the file.
-            let for_good = !intact || matches!(error, device::Error::Failed { .. }) && !error.is_transient();
-            Outcome::Failed { cause: error.to_string(), again: !for_good }
-        }
+        Err(error) => failed(&error, intact),
     };
     let delivered = AnswerDelivered { object, device: name.clone(), outcome: outcome.clone() };
     facts.push(Fact::AnswerDelivered(delivered));
@@ -123,13 +120,20 @@ pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> 
     Ok(Delivered { object, name: answer.name, device: name, outcome })
 }
 
+/// Only what the device itself refused for good, or what is lost, needs a person with the file.
+pub(super) fn failed(error: &device::Error, intact: bool) -> Outcome {
+    let for_good = !intact || matches!(error, device::Error::Failed { .. }) && !error.is_transient();
+    Outcome::Failed { cause: error.to_string(), again: !for_good }
+}
+
 /// The dialogue of a delivery: who is it, hand over in each form, read back after each.
-async fn talk<S: Session>(
+pub(super) async fn talk<S: Session>(
     house: &House,
     device: &Device,
     answer: &Answer,
     bytes: &[u8],
     session: &mut S,
+    writings: &mut Writings<'_>,
 ) -> Result<Result<Outcome, device::Error>, Error> {
     let before = match look(house, session).await {
         Ok(seen) => seen,
@@ -158,11 +162,10 @@ async fn talk<S: Session>(
     }
     let mut taken = false;
     let mut refusal = None;
-    let mut writings = Writings::of(house, device);
     let forms = if session.reach().by_file { vec![ImportForm::File] } else { forms(house, device) };
     for form in forms {
         writings.about(&answer.name);
-        let imported = session.import(bytes, &form, &mut writings).await;
+        let imported = session.import(bytes, &form, writings).await;
         let imported = writings.settle(imported)?;
         let mut lost = None;
         match imported {

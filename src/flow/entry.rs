@@ -4,6 +4,7 @@ use super::House;
 use crate::config::Device;
 use crate::device::own_file::Written;
 use crate::device::ssh::{HostPin, HostTrust, SshLimits, SshLogin, SshTarget};
+use crate::device::tape::Tape;
 use crate::device::{Error, Limits, Login, Target, Terms};
 use crate::domain::event::{Learned, Write};
 use crate::domain::fleet::Device as Known;
@@ -78,6 +79,7 @@ impl House {
             budget: self.budget.clone(),
             learned,
             written: written(&known),
+            tape: Tape::default(),
         })
     }
 }

@@ -15,6 +15,8 @@ pub mod outward;
 mod pace;
 pub mod poll;
 pub mod probe;
+pub mod record;
+pub mod rehearse;
 mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -18,6 +18,16 @@ use crate::domain::report::ReportId;
 use crate::domain::settings::{Mode, Reporter};
 use crate::domain::state::{Model, ReportState};
 
+/// What the device answered; its error ends the dialogue, and is no error of ours.
+macro_rules! device {
+    ($asked:expr) => {
+        match $asked {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(error)),
+        }
+    };
+}
+
 /// How many reports are saved one by one in a poll: each is a file on the device's flash for a moment.
 const EACH_AT_ONCE: usize = 24;
 
@@ -59,6 +69,23 @@ pub struct Polled {
 }
 
 impl Polled {
+    /// Nothing is known yet.
+    pub(super) fn of(device: &Device) -> Self {
+        Polled {
+            device: device.name.clone(),
+            udi: None,
+            software: None,
+            collected: 0,
+            missing: 0,
+            closed: false,
+            not_closed: None,
+            problems: Vec::new(),
+            failure: None,
+            not_before: None,
+            clock_skew_seconds: None,
+        }
+    }
+
     /// Takes over what the device told of itself.
     pub(super) fn tell(&mut self, seen: &Seen) {
         self.udi = seen.identity.as_ref().map(|identity| identity.udi.clone());
@@ -69,19 +96,7 @@ impl Polled {
 
 /// Polls one device within its time limit.
 pub async fn poll(house: &House, device: &Device, ask: Ask) -> Result<Polled, Error> {
-    let mut polled = Polled {
-        device: device.name.clone(),
-        udi: None,
-        software: None,
-        collected: 0,
-        missing: 0,
-        closed: false,
-        not_closed: None,
-        problems: Vec::new(),
-        failure: None,
-        not_before: None,
-        clock_skew_seconds: None,
-    };
+    let mut polled = Polled::of(device);
     // Whoever had the turn before may have been refused.
     let _turn = house.turn(&device.name).await;
     let _first = house.first_login(device).await;
@@ -142,15 +157,7 @@ async fn talk<S: Session>(
     session: &mut S,
     polled: &mut Polled,
 ) -> Result<Result<(), device::Error>, Error> {
-    macro_rules! device {
-        ($asked:expr) => {
-            match $asked {
-                Ok(answer) => answer,
-                Err(error) => return Ok(Err(error)),
-            }
-        };
-    }
-    let mut seen = device!(look(house, session).await);
+    let seen = device!(look(house, session).await);
     let reach = session.reach();
     house.logged_in(device);
     polled.tell(&seen);
@@ -181,28 +188,42 @@ async fn talk<S: Session>(
     }
 
     let mut writings = Writings::of(house, device);
+    Box::pin(collect(house, device, ask.close, session, seen, polled, &mut writings)).await
+}
+
+/// What is not held yet is fetched and kept; the running reports are closed first where that is asked for and allowed.
+pub(super) async fn collect<S: Session>(
+    house: &House,
+    device: &Device,
+    close: bool,
+    session: &mut S,
+    mut seen: Seen,
+    polled: &mut Polled,
+    writings: &mut Writings<'_>,
+) -> Result<Result<(), device::Error>, Error> {
+    let reach = session.reach();
     if reach.fetches_each {
         // One by one, which ends nothing.
         let each: Vec<ReportId> = lacking(house, device, &seen, reach).into_iter().rev().take(EACH_AT_ONCE).collect();
         if !each.is_empty() && !withheld(house, device, &each) {
-            let fetched = session.fetch(&Span::Each(each), &mut writings).await;
+            let fetched = session.fetch(&Span::Each(each), writings).await;
             let fetched = device!(writings.settle(fetched)?);
             keep_reports(house, device, &mut seen, fetched, polled).await?;
         }
     }
     let first = house.ledger.fleet().of_device(&device.name).is_none_or(|known| known.collected.is_empty());
-    if ask.close {
+    if close {
         match closing_allowed(house, device, &seen, reach) {
             Err(reason) => polled.not_closed = Some(reason),
             Ok(()) => {
                 if reach.fetching_closes {
                     let span = if first { Span::All } else { Span::Unreported };
-                    let fetched = session.fetch(&span, &mut writings).await;
+                    let fetched = session.fetch(&span, writings).await;
                     polled.closed = writings.closed;
                     let fetched = device!(writings.settle(fetched)?);
                     keep_reports(house, device, &mut seen, fetched, polled).await?;
                 } else {
-                    let closed = session.close_reports(&mut writings).await;
+                    let closed = session.close_reports(writings).await;
                     device!(writings.settle(closed)?);
                     polled.closed = true;
                 }
@@ -220,7 +241,7 @@ async fn talk<S: Session>(
         return Ok(Ok(()));
     }
     for span in spans {
-        let fetched = session.fetch(&span, &mut writings).await;
+        let fetched = session.fetch(&span, writings).await;
         let fetched = device!(writings.settle(fetched)?);
         keep_reports(house, device, &mut seen, fetched, polled).await?;
         missing = lacking(house, device, &seen, reach);

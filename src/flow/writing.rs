@@ -1,6 +1,7 @@
 //! Writes to a device, on record before they are sent: what was begun may have happened, whatever
 //! becomes of the answer, of the connection, or of us.
 
+use super::rehearse::Asking;
 use super::{Error, House};
 use crate::config::Device;
 use crate::device::{self, Witness};
@@ -16,6 +17,8 @@ pub(super) struct Writings<'a> {
     begun: Option<DeviceWritten>,
     /// The record could not be kept: nothing more is sent, and the error is ours.
     failed: Option<Error>,
+    /// Who is asked before each write; `None`: nobody need be.
+    asking: Option<&'a mut Asking>,
     /// Is anything recorded that may have ended the running reports?
     pub(super) closed: bool,
 }
@@ -23,7 +26,12 @@ pub(super) struct Writings<'a> {
 impl<'a> Writings<'a> {
     pub(super) fn of(house: &'a House, device: &Device) -> Self {
         let device = device.name.clone();
-        Writings { house, device, about: String::new(), begun: None, failed: None, closed: false }
+        Writings { house, device, about: String::new(), begun: None, failed: None, asking: None, closed: false }
+    }
+
+    /// A person is asked before each write.
+    pub(super) fn asking(house: &'a House, device: &Device, asking: &'a mut Asking) -> Self {
+        Writings { asking: Some(asking), ..Writings::of(house, device) }
     }
 
     pub(super) fn about(&mut self, what: &str) {
@@ -50,8 +58,11 @@ impl<'a> Writings<'a> {
 
 impl Witness for Writings<'_> {
     async fn begins(&mut self, write: Write, detail: &str) -> Result<(), device::Error> {
-        self.closed |= matches!(write, Write::CloseReports | Write::SaveUsage);
         let detail = [self.about.as_str(), detail].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        if let Some(asking) = &mut self.asking {
+            asking.begins(write, &detail.join(" ")).await?;
+        }
+        self.closed |= matches!(write, Write::CloseReports | Write::SaveUsage);
         let begun = DeviceWritten {
             device: self.device.clone(),
             write,
@@ -64,6 +75,9 @@ impl Witness for Writings<'_> {
     }
 
     async fn ended(&mut self, failure: Option<&device::Error>) -> Result<(), device::Error> {
+        if let Some(asking) = &mut self.asking {
+            asking.ended(failure);
+        }
         let Some((begun, error)) = self.begun.take().zip(failure) else { return Ok(()) };
         let refused = Some(error.to_string());
         let unanswered = matches!(error, device::Error::Unreachable { .. });

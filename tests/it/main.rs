@@ -17,6 +17,8 @@ mod netconf;
 mod nxapi;
 mod probe;
 mod reading;
+mod recordings;
+mod rehearse;
 mod restconf;
 mod show_license;
 mod ssh;

@@ -4,7 +4,7 @@
 use super::{Cli, Console, FETCH};
 use crate::device::budget::Share;
 use crate::device::dialect::{Blank, filled};
-use crate::device::files::no_way_off;
+use crate::device::files::{about_copy, no_way_off};
 use crate::device::flash::{self, FileLimits, Md5};
 use crate::device::own_file::{Folder, OwnFile};
 use crate::device::shell::Command;
@@ -116,7 +116,9 @@ impl Cli {
         // Also when it could not be got: what is ours does not stay.
         if let Err(error) = self.delete(&folder, &file, witness).await {
             match error {
-                Error::CommandRefused { .. } => problems.push(format!("{path} stays on the device: {error}")),
+                Error::CommandRefused { .. } | Error::NoLeave { .. } => {
+                    problems.push(format!("{path} stays on the device: {error}"));
+                }
                 error => return Err(got.err().unwrap_or(error)),
             }
         }
@@ -182,7 +184,7 @@ impl Cli {
                     let command = Command::new(&command).within(limits.time).at_most(limits.size.saturating_mul(2));
                     self.shell().await?.run_raw(command).await?
                 }
-                Console::NxApi(_) => match self.say(&command, None).await {
+                Console::NxApi(_) | Console::Played => match self.say(&command, None).await {
                     Ok(text) => text.into_bytes(),
                     Err(Error::CommandRefused { .. }) => continue,
                     Err(error) => return Err(error),
@@ -214,7 +216,7 @@ impl Cli {
     ) -> Result<(), Error> {
         let limits = FileLimits { size: self.limits.body, ..FileLimits::default() };
         let putting = self.files.put(folder, file, bytes, limits, &mut self.learned);
-        let put = witnessed(witness, Write::CopyFile, &file.within(folder), putting).await;
+        let put = witnessed(witness, Write::CopyFile, &about_copy(&file.within(folder), bytes), putting).await;
         if let Err(error) = &put {
             self.tidy(error, folder, file, witness).await;
         }
@@ -245,7 +247,8 @@ impl Cli {
         file: &OwnFile,
         witness: &mut W,
     ) -> Result<(), Error> {
-        witnessed(witness, Write::DeleteOwnFile, &file.within(folder), async {
+        let detail = self.about(Task::Delete, &[Blank::File(folder, file)]);
+        witnessed(witness, Write::DeleteOwnFile, &detail, async {
             self.climb(Task::Delete, &[Blank::File(folder, file)]).await.map(drop)
         })
         .await
