@@ -114,6 +114,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
         self.framing
     }
 
+    /// Was anything cut, late or not understood, so that no further question is answered?
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// One question: `body` is the element inside `<rpc>`, as XML. An `<rpc-error>` of severity error is
     /// [`Error::Declined`]; the session goes on after it.
     pub async fn rpc(&mut self, step: &'static str, body: &str) -> Result<Reply, Error> {

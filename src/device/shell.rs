@@ -291,8 +291,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         loop {
             let tail = self.reader.tail();
             let line = tail.trim_end();
-            if self.manner.is_standby(line) || self.manner.is_standby(&self.reader.whole()) {
-                return Err(Error::Standby { step: LOGIN, said: short(line) });
+            let whole = self.reader.whole();
+            if let Some(said) = whole.lines().chain([line]).rev().find(|line| self.manner.is_standby(line)) {
+                return Err(Error::Standby { step: LOGIN, said: short(said.trim()) });
             }
             let found = self.manner.is_prompt(line);
             // A log line may have landed behind the prompt, and a bare line end brings it again.

@@ -66,11 +66,7 @@ impl YangFiles {
     /// Logs in, opens the subsystem and exchanges hellos. `os`: whose models to ask; `None` takes what is announced.
     pub(super) async fn over_netconf(target: &SshTarget, os: Option<Os>, terms: YangTerms) -> Result<Self, Error> {
         let ssh = Ssh::connect(target).await?;
-        let opened = async {
-            let channel = ssh.subsystem("netconf").await?;
-            Netconf::open(channel, ssh.address(), terms.limits, terms.budget.clone()).await
-        };
-        let netconf = match opened.await {
+        let netconf = match netconf(&ssh, terms.limits, &terms.budget).await {
             Ok(netconf) => netconf,
             Err(error) => {
                 ssh.close().await;
@@ -100,6 +96,23 @@ impl YangFiles {
         self.under.as_ref().or(self.files.connected()).map(Ssh::negotiated)
     }
 
+    /// A session of NETCONF that broke off is begun anew on the same connection: what was written must be tidied up and
+    /// read back. Nobody logs in again for it.
+    async fn awake(&mut self) -> Result<(), Error> {
+        let over = match &self.speaker {
+            Speaker::Restconf(_) => false,
+            Speaker::IosXe(netconf) => netconf.is_over(),
+            Speaker::IosXr(netconf) => netconf.is_over(),
+        };
+        let Some(ssh) = self.under.as_ref().filter(|_| over) else { return Ok(()) };
+        let netconf = netconf(ssh, self.limits, &self.budget).await?;
+        self.speaker = match &self.speaker {
+            Speaker::IosXr(_) => Speaker::IosXr(Box::new(IosXr::new(netconf))),
+            Speaker::IosXe(_) | Speaker::Restconf(_) => Speaker::IosXe(Box::new(IosXe::new(netconf))),
+        };
+        Ok(())
+    }
+
     async fn save(&mut self, usage: Usage, path: &str) -> Result<(), Error> {
         match &mut self.speaker {
             Speaker::Restconf(restconf) => restconf.save_usage(usage, path).await,
@@ -117,6 +130,7 @@ impl YangFiles {
     }
 
     async fn delete<W: Witness>(&mut self, path: &str, witness: &mut W) -> Result<(), Error> {
+        self.awake().await?;
         let speaker = &mut self.speaker;
         witnessed(witness, Write::DeleteOwnFile, path, async {
             match speaker {
@@ -172,6 +186,11 @@ impl YangFiles {
     }
 }
 
+async fn netconf(ssh: &Ssh, limits: Limits, budget: &Budget) -> Result<Netconf<Channel>, Error> {
+    let channel = ssh.subsystem("netconf").await?;
+    Netconf::open(channel, ssh.address(), limits, budget.clone()).await
+}
+
 /// The licensing error `notfound`: there is nothing to save.
 fn is_nothing(code: &str, said: &str) -> bool {
     code == "notfound" || said.to_ascii_lowercase().contains("not found")
@@ -184,6 +203,7 @@ fn state_only(step: &'static str) -> Error {
 
 impl Session for YangFiles {
     async fn state(&mut self) -> Result<(Option<Identity>, DeviceState), Error> {
+        self.awake().await?;
         match &mut self.speaker {
             Speaker::Restconf(restconf) => restconf.state().await,
             Speaker::IosXe(netconf) => netconf.state().await,

@@ -66,7 +66,7 @@ impl House {
         Ok(Terms {
             access: device.access,
             os: device.os.or(os),
-            address: device.authority().unwrap_or_default(),
+            address: device.host(),
             https,
             ssh: ssh(device.ports.ssh),
             netconf: ssh(device.ports.netconf),

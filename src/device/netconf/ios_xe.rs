@@ -98,6 +98,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> IosXe<S> {
         rpc.judge(&yang::tree(&reply.root))
     }
 
+    /// As [`Netconf::is_over`].
+    pub fn is_over(&self) -> bool {
+        self.0.is_over()
+    }
+
     /// Ends the session.
     pub async fn close(self) -> Result<(), Error> {
         self.0.close().await
