@@ -257,7 +257,8 @@ impl Session for Cli {
     }
 
     async fn fetch<W: Witness>(&mut self, span: &Span, witness: &mut W) -> Result<Fetched, Error> {
-        let (mut reports, mut problems, mut shares): (_, Vec<String>, Vec<Share>) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut reports, mut problems, mut shares): (_, Vec<String>, Vec<Share>) =
+            (Vec::new(), Vec::new(), Vec::new());
         let saves: Vec<(Task, Option<Blank<'_>>)> = match span {
             Span::All => vec![(Task::SaveAll, None)],
             Span::Unreported => vec![(Task::SaveUnreported, None)],

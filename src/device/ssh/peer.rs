@@ -95,9 +95,7 @@ impl client::Handler for Peer {
             // The last is a refusal that leaves no other method.
             DisconnectReason::Error(
                 error @ (russh::Error::Disconnect | russh::Error::HUP | russh::Error::NoAuthMethod),
-            ) => {
-                Ended { by_will: true, cause: error.to_string() }
-            }
+            ) => Ended { by_will: true, cause: error.to_string() },
             DisconnectReason::Error(error) => Ended { by_will: false, cause: error.to_string() },
         };
         self.notes.lock().ended = Some(ended);
