@@ -38,6 +38,7 @@ impl House {
         let limits = Limits {
             connect: poll.connect_timeout,
             read: poll.read_timeout,
+            slow: Limits::default().slow.max(poll.read_timeout),
             body: poll.body_limit.0,
             requests_per_connection: poll.requests_per_connection,
         };
