@@ -91,7 +91,9 @@ fn each_fault_is_told_by_itself_and_everything_ends_acknowledged() {
         assert_eq!(counters.logins_refused, 0, "{name}");
         // The device frees a line a moment after we have gone, and the next session may be there by then.
         assert!(counters.max_vtys <= 2, "{name}: {} lines at once", counters.max_vtys);
-        assert!(counters.max_in_flight <= 1, "{name}: {} requests at once", counters.max_in_flight);
+        // One that was left in the middle of an answer may still be at it when we come again.
+        let most = if trouble(name).is_some_and(|trouble| trouble.when == When::Poll) { 2 } else { 1 };
+        assert!(counters.max_in_flight <= most, "{name}: {} requests at once", counters.max_in_flight);
     }
 }
 
