@@ -54,17 +54,23 @@ pub struct Device {
 }
 
 impl Device {
-    /// `host:port` of HTTPS as a URL writes it; `None` for a device without an address.
+    /// `host:port` of HTTPS; `None` for a device without an address.
     pub fn authority(&self) -> Option<String> {
         self.authority_at(self.ports.https)
     }
 
-    /// The same with another port.
+    /// The address alone, as a URL writes it; empty for a device without one.
+    pub fn host(&self) -> String {
+        match &self.address {
+            Some(Address::Ip(IpAddr::V6(address))) => format!("[{address}]"),
+            Some(address @ (Address::Ip(IpAddr::V4(_)) | Address::Name(_))) => address.to_string(),
+            None => String::new(),
+        }
+    }
+
+    /// [`authority`](Self::authority) with another port.
     pub fn authority_at(&self, port: u16) -> Option<String> {
-        self.address.as_ref().map(|address| match address {
-            Address::Ip(IpAddr::V6(address)) => format!("[{address}]:{port}"),
-            Address::Ip(IpAddr::V4(_)) | Address::Name(_) => format!("{address}:{port}"),
-        })
+        self.address.as_ref().map(|_| format!("{}:{port}", self.host()))
     }
 
     /// Can it be polled, or does a person carry everything?

@@ -31,9 +31,6 @@ mod flash;
 const FETCH: &str = "fetch reports";
 const IMPORT: &str = "import";
 
-/// How long saving usage and importing may take; devices are known to need tens of seconds.
-const SLOW: Duration = Duration::from_secs(120);
-
 /// The most that a command may print, in bytes; a file printed has its own limit and its share of the budget. No
 /// question of this program comes near it: a thousand reports listed are 0.1 MB.
 const LARGEST_OUTPUT: u64 = 1 << 20;
@@ -252,6 +249,9 @@ impl Cli {
                 self.shell().await?.run(command).await.map(|output| output.text)
             }
             Console::NxApi(nxapi) => {
+                if limit.is_some() {
+                    nxapi.be_patient();
+                }
                 let answer = nxapi.run("run a command", &[line]).await?.pop().ok_or_else(|| Error::Misbehaved {
                     step: "run a command",
                     expected: "an answer to the command",
@@ -283,7 +283,7 @@ impl Cli {
             self.dialect.ladder(task, learned.as_deref()).into_iter().map(str::to_owned).collect();
         let mut refused = None;
         for line in &ladder {
-            match self.say(&filled(line, blanks), slow.then_some(SLOW)).await {
+            match self.say(&filled(line, blanks), slow.then_some(self.limits.slow)).await {
                 Ok(text) => {
                     if ladder.len() > 1 {
                         self.learned.commands.insert(task, line.clone());
@@ -418,11 +418,10 @@ impl Session for Cli {
         })
         .await;
         let deleted = self.delete(&folder, &own, witness).await;
-        imported?;
-        match deleted {
+        match (imported, deleted) {
             // The answer is on; that our file stayed is on record.
-            Err(Error::CommandRefused { .. } | Error::NoLeave { .. }) | Ok(()) => Ok(()),
-            Err(error) => Err(error),
+            (imported, Ok(()) | Err(Error::CommandRefused { .. } | Error::NoLeave { .. })) => imported,
+            (imported, Err(error)) => Err(flash::graver(imported.err(), error)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! HTTPS with one device: Basic login on every request, no redirects, no proxy, bounded bodies.
 
+use std::time::Duration;
+
 use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use reqwest::{Client, Method, StatusCode};
 
@@ -33,6 +35,8 @@ pub(super) struct Http {
     client: Option<(Client, Shown)>,
     /// Requests sent over the present connection.
     sent: u32,
+    /// How long silence may last.
+    patience: Duration,
     proven: Option<Sha256>,
     /// The status that refused the login: nothing is sent any more.
     refused: Option<u16>,
@@ -49,16 +53,26 @@ struct Cookie {
 impl Http {
     pub(super) fn new(target: Target, budget: Budget) -> Self {
         let base = format!("https://{}", target.authority);
+        let patience = target.limits.read;
         Http {
             target,
             budget,
             base,
             client: None,
             sent: 0,
+            patience,
             proven: None,
             refused: None,
             cookie: None,
             tape: Tape::default(),
+        }
+    }
+
+    /// From now on answers may take as long as a save or an import does. The first time costs a new connection.
+    pub(super) fn be_patient(&mut self) {
+        if self.patience < self.target.limits.slow {
+            self.patience = self.target.limits.slow;
+            self.client = None;
         }
     }
 
@@ -198,7 +212,7 @@ impl Http {
             .tcp_nodelay(true)
             .pool_max_idle_per_host(1)
             .connect_timeout(self.target.limits.connect)
-            .read_timeout(self.target.limits.read)
+            .read_timeout(self.patience)
             .build()
             .map_err(|error| ours(innermost(&error)))?;
         self.sent = 0;
@@ -219,8 +233,7 @@ impl Http {
             };
         }
         if error.is_timeout() {
-            let limits = self.target.limits;
-            let limit = if error.is_connect() { limits.connect } else { limits.read };
+            let limit = if error.is_connect() { self.target.limits.connect } else { self.patience };
             return Error::Unreachable { step, address, cause: format!("nothing came for {limit:?}") };
         }
         Error::Unreachable { step, address, cause: innermost(error) }

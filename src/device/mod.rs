@@ -78,6 +78,8 @@ pub struct Limits {
     pub connect: Duration,
     /// Silence between two reads.
     pub read: Duration,
+    /// The same while the device saves usage or imports: it is known to need tens of seconds.
+    pub slow: Duration,
     /// The largest body, in bytes.
     pub body: u64,
     /// IOS XE closes a connection after 25 requests; a new one is opened before that.
@@ -89,6 +91,7 @@ impl Default for Limits {
         Limits {
             connect: Duration::from_secs(5),
             read: Duration::from_secs(60),
+            slow: Duration::from_secs(120),
             body: 64 << 20,
             requests_per_connection: 25,
         }

@@ -9,6 +9,8 @@ pub mod ios_xe;
 pub mod ios_xr;
 mod reply;
 
+use std::time::Duration;
+
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
@@ -54,7 +56,7 @@ pub struct Reply {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
     /// Exchanges hellos. `address` is only for messages. Of the limits, `read` bounds the silence between two
-    /// reads (and each write), and `body` the bytes of one answer.
+    /// reads (and each write), `slow` that of a save or an import, and `body` the bytes of one answer.
     pub async fn open(stream: S, address: &str, limits: Limits, budget: Budget) -> Result<Self, Error> {
         Netconf::open_taped(stream, address, limits, budget, &Tape::default()).await
     }
@@ -69,13 +71,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
     ) -> Result<Self, Error> {
         let step = "open NETCONF";
         let (reading, mut writing) = tokio::io::split(stream);
-        let mut incoming = Incoming {
-            reading,
-            decoder: Decoder::new(LARGEST_HELLO),
-            unread: Vec::new(),
-            limits,
-            address: address.to_owned(),
-        };
+        let mut incoming =
+            Incoming { reading, decoder: Decoder::new(LARGEST_HELLO), unread: Vec::new(), address: address.to_owned() };
         let hello = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><hello xmlns=\"{BASE}\"><capabilities><capability>{BASE_1_0}\
              </capability><capability>{BASE_1_1}</capability></capabilities></hello>"
@@ -84,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
         let share = budget.share(LARGEST_HELLO).await;
         // Both sides may speak first, and a narrow stream may not hold both hellos.
         let sent = send(step, &mut writing, address, limits, &hello);
-        let received = incoming.message(step, LARGEST_HELLO);
+        let received = incoming.message(step, LARGEST_HELLO, limits.read);
         let ((), received) = tokio::try_join!(sent, received)?;
         note(tape, "<hello/>", &received);
         let hello = reply::hello(step, &received)?;
@@ -129,6 +126,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
         self.framing
     }
 
+    /// Was anything cut, late or not understood, so that no further question is answered?
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// One question: `body` is the element inside `<rpc>`, as XML. An `<rpc-error>` of severity error is
     /// [`Error::Declined`]; the session goes on after it.
     pub async fn rpc(&mut self, step: &'static str, body: &str) -> Result<Reply, Error> {
@@ -136,6 +138,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
     }
 
     async fn ask(&mut self, step: &'static str, body: &str, limit: u64) -> Result<Reply, Error> {
+        self.ask_within(step, body, limit, self.limits.read).await
+    }
+
+    /// `patience` bounds the silence before and in the answer.
+    async fn ask_within(
+        &mut self,
+        step: &'static str,
+        body: &str,
+        limit: u64,
+        patience: Duration,
+    ) -> Result<Reply, Error> {
         let address = self.incoming.address.clone();
         if self.over {
             return Err(Error::Unreachable { step, address, cause: "the session is over".to_owned() });
@@ -147,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
         self.over = true;
         self.next_id += 1;
         send(step, &mut self.writing, &address, self.limits, &request).await?;
-        let answer = self.incoming.message(step, limit).await?;
+        let answer = self.incoming.message(step, limit, patience).await?;
         note(&self.tape, body, &answer);
         let root = reply::read(step, &answer, id)?;
         self.over = false;
@@ -212,12 +225,11 @@ struct Incoming<S> {
     reading: ReadHalf<S>,
     decoder: Decoder,
     unread: Vec<u8>,
-    limits: Limits,
     address: String,
 }
 
 impl<S: AsyncRead> Incoming<S> {
-    async fn message(&mut self, step: &'static str, limit: u64) -> Result<Vec<u8>, Error> {
+    async fn message(&mut self, step: &'static str, limit: u64, patience: Duration) -> Result<Vec<u8>, Error> {
         self.decoder.limit(limit);
         loop {
             let (taken, message) = self.decoder.take(&self.unread).map_err(|fault| match fault {
@@ -230,12 +242,12 @@ impl<S: AsyncRead> Incoming<S> {
             }
             let lost = |cause: String| Error::Unreachable { step, address: self.address.clone(), cause };
             let mut piece = [0; 16_384];
-            match timeout(self.limits.read, self.reading.read(&mut piece)).await {
+            match timeout(patience, self.reading.read(&mut piece)).await {
                 Ok(Ok(0)) if self.decoder.is_between() => return Err(lost("the device ended the session".to_owned())),
                 Ok(Ok(0)) => return Err(lost("the session ended in the middle of a message".to_owned())),
                 Ok(Ok(read)) => self.unread.extend_from_slice(piece.get(..read).unwrap_or_default()),
                 Ok(Err(error)) => return Err(lost(error.to_string())),
-                Err(_) => return Err(lost(format!("nothing came for {:?}", self.limits.read))),
+                Err(_) => return Err(lost(format!("nothing came for {patience:?}"))),
             }
         }
     }

@@ -99,6 +99,11 @@ impl NxApi {
         Ok(answers)
     }
 
+    /// From now on answers may take as long as a save or an import does.
+    pub fn be_patient(&mut self) {
+        self.http.be_patient();
+    }
+
     /// The certificate that the device showed, once it has answered with it.
     pub fn proven(&self) -> Option<Sha256> {
         self.http.proven()

@@ -104,6 +104,9 @@ async fn leaf(http: &mut Http, step: &'static str, path: &str, name: &str) -> Re
 /// One operation. It may take effect although its answer is lost.
 async fn call(http: &mut Http, rpc: &Rpc) -> Result<(), Error> {
     let step = rpc.step;
+    if rpc.is_slow() {
+        http.be_patient();
+    }
     let path = format!("/restconf/operations/{}:{}", rpc.module.name, rpc.name);
     let body = Body { content_type: YANG, bytes: rpc.json().to_string().into_bytes() };
     let answer = http.ask(step, Method::POST, &path, YANG, Some(body)).await?;

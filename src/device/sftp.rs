@@ -1,17 +1,21 @@
 //! Files over SFTP, in a subsystem of an SSH connection.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use russh_sftp::client::error::Error as SftpError;
 use russh_sftp::client::{Config, SftpSession};
 use russh_sftp::protocol::OpenFlags;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::Error;
 use super::flash::FileLimits;
 use super::own_file::{Folder, OwnFile};
-use super::ssh::Ssh;
+use super::ssh::{Channel, Ssh};
 
 const OPEN: &str = "begin SFTP";
 const GET: &str = "get a file over SFTP";
@@ -25,6 +29,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// A running SFTP session. Its channel closes when it is dropped.
 pub struct Sftp {
     session: SftpSession,
+    /// Fires when the session has let go of its channel.
+    ended: watch::Receiver<()>,
     address: String,
     limits: FileLimits,
 }
@@ -40,8 +46,15 @@ impl Sftp {
             ..Config::default()
         };
         let address = ssh.address().to_owned();
-        match timeout(ANSWER, SftpSession::new_with_config(channel, config)).await {
-            Ok(Ok(session)) => Ok(Sftp { session, address, limits }),
+        let (alive, ended) = watch::channel(());
+        let beginning = SftpSession::new_with_config(Held { channel, _alive: alive }, config);
+        let begun = tokio::select! {
+            biased;
+            begun = timeout(ANSWER, beginning) => begun,
+            () = gone(&ended) => return Err(closed(&address, OPEN)),
+        };
+        match begun {
+            Ok(Ok(session)) => Ok(Sftp { session, ended, address, limits }),
             Ok(Err(error)) => Err(failed(&address, OPEN, "", &error)),
             Err(_) => Err(late(&address, OPEN, ANSWER)),
         }
@@ -116,15 +129,56 @@ impl Sftp {
     }
 
     async fn within<T>(&self, step: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        match timeout(self.limits.time, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(late(&self.address, step, self.limits.time)),
+        tokio::select! {
+            biased;
+            outcome = timeout(self.limits.time, work) => match outcome {
+                Ok(outcome) => outcome,
+                Err(_) => Err(late(&self.address, step, self.limits.time)),
+            },
+            () = gone(&self.ended) => Err(closed(&self.address, step)),
         }
     }
 
     fn broken(&self, step: &'static str, error: &std::io::Error) -> Error {
         Error::Unreachable { step, address: self.address.clone(), cause: error.to_string() }
     }
+}
+
+/// The channel, and who notices that the session has let go of it: without that each question would wait for its
+/// time limit once the device has closed.
+struct Held {
+    channel: Channel,
+    _alive: watch::Sender<()>,
+}
+
+impl AsyncRead for Held {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.channel).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Held {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.channel).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.channel).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.channel).poll_shutdown(cx)
+    }
+}
+
+async fn gone(ended: &watch::Receiver<()>) {
+    // Nothing is ever sent: it ends when the sender is dropped.
+    drop(ended.clone().changed().await);
+}
+
+fn closed(address: &str, step: &'static str) -> Error {
+    let cause = "the device closed the channel".to_owned();
+    Error::Unreachable { step, address: address.to_owned(), cause }
 }
 
 fn is_missing(status: &russh_sftp::protocol::Status) -> bool {

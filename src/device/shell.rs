@@ -292,7 +292,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
             let tail = self.reader.tail();
             let line = tail.trim_end();
             let whole = self.reader.whole();
-            if let Some(said) = whole.lines().chain([line]).find(|line| self.manner.is_standby(line)) {
+            if let Some(said) = whole.lines().chain([line]).rev().find(|line| self.manner.is_standby(line)) {
                 return Err(Error::Standby { step: LOGIN, said: short(said.trim()) });
             }
             let found = self.manner.is_prompt(line);

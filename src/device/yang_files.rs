@@ -45,6 +45,7 @@ pub struct YangFiles {
     learned: Learned,
     /// Files of ours that earlier sessions may have left.
     written: Vec<Written>,
+    tape: Tape,
 }
 
 /// What a session by models needs to know.
@@ -68,11 +69,7 @@ impl YangFiles {
     /// Logs in, opens the subsystem and exchanges hellos. `os`: whose models to ask; `None` takes what is announced.
     pub(super) async fn over_netconf(target: &SshTarget, os: Option<Os>, terms: YangTerms) -> Result<Self, Error> {
         let ssh = Ssh::connect(target).await?;
-        let opened = async {
-            let channel = ssh.subsystem("netconf").await?;
-            Netconf::open_taped(channel, ssh.address(), terms.limits, terms.budget.clone(), &terms.tape).await
-        };
-        let netconf = match opened.await {
+        let netconf = match netconf(&ssh, terms.limits, &terms.budget, &terms.tape).await {
             Ok(netconf) => netconf,
             Err(error) => {
                 ssh.close().await;
@@ -89,8 +86,8 @@ impl YangFiles {
     }
 
     fn new(speaker: Speaker, under: Option<Ssh>, terms: YangTerms) -> Self {
-        let YangTerms { files, limits, budget, learned, written, tape: _ } = terms;
-        YangFiles { speaker, under, files: Files::new(files), limits, budget, learned, written }
+        let YangTerms { files, limits, budget, learned, written, tape } = terms;
+        YangFiles { speaker, under, files: Files::new(files), limits, budget, learned, written, tape }
     }
 
     pub(super) fn remember(&mut self, access: Access) {
@@ -100,6 +97,23 @@ impl YangFiles {
     /// What was agreed upon in the SSH connections.
     pub(super) fn negotiated(&self) -> Option<&super::ssh::Negotiated> {
         self.under.as_ref().or(self.files.connected()).map(Ssh::negotiated)
+    }
+
+    /// A session of NETCONF that broke off is begun anew on the same connection: what was written must be tidied up and
+    /// read back. Nobody logs in again for it.
+    async fn awake(&mut self) -> Result<(), Error> {
+        let over = match &self.speaker {
+            Speaker::Restconf(_) => false,
+            Speaker::IosXe(netconf) => netconf.is_over(),
+            Speaker::IosXr(netconf) => netconf.is_over(),
+        };
+        let Some(ssh) = self.under.as_ref().filter(|_| over) else { return Ok(()) };
+        let netconf = netconf(ssh, self.limits, &self.budget, &self.tape).await?;
+        self.speaker = match &self.speaker {
+            Speaker::IosXr(_) => Speaker::IosXr(Box::new(IosXr::new(netconf))),
+            Speaker::IosXe(_) | Speaker::Restconf(_) => Speaker::IosXe(Box::new(IosXe::new(netconf))),
+        };
+        Ok(())
     }
 
     async fn save(&mut self, usage: Usage, path: &str) -> Result<(), Error> {
@@ -119,6 +133,7 @@ impl YangFiles {
     }
 
     async fn delete<W: Witness>(&mut self, path: &str, witness: &mut W) -> Result<(), Error> {
+        self.awake().await?;
         let speaker = &mut self.speaker;
         witnessed(witness, Write::DeleteOwnFile, &format!("delete {path}"), async {
             match speaker {
@@ -178,6 +193,11 @@ impl YangFiles {
     }
 }
 
+async fn netconf(ssh: &Ssh, limits: Limits, budget: &Budget, tape: &Tape) -> Result<Netconf<Channel>, Error> {
+    let channel = ssh.subsystem("netconf").await?;
+    Netconf::open_taped(channel, ssh.address(), limits, budget.clone(), tape).await
+}
+
 /// The licensing error `notfound`: there is nothing to save.
 fn is_nothing(code: &str, said: &str) -> bool {
     code == "notfound" || said.to_ascii_lowercase().contains("not found")
@@ -190,6 +210,7 @@ fn state_only(step: &'static str) -> Error {
 
 impl Session for YangFiles {
     async fn state(&mut self) -> Result<(Option<Identity>, DeviceState), Error> {
+        self.awake().await?;
         match &mut self.speaker {
             Speaker::Restconf(restconf) => restconf.state().await,
             Speaker::IosXe(netconf) => netconf.state().await,

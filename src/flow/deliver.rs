@@ -101,7 +101,7 @@ pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> 
                 Ok(ended) => ended?,
                 Err(_) => Err(device::Error::Unreachable {
                     step: "deliver",
-                    address: device.authority().unwrap_or_default(),
+                    address: device.host(),
                     cause: format!("the whole delivery took longer than {limit:?}"),
                 }),
             }

@@ -40,6 +40,7 @@ impl House {
         let limits = Limits {
             connect: poll.connect_timeout,
             read: poll.read_timeout,
+            slow: Limits::default().slow.max(poll.read_timeout),
             body: poll.body_limit.0,
             requests_per_connection: poll.requests_per_connection,
         };
@@ -68,7 +69,7 @@ impl House {
         Ok(Terms {
             access: device.access,
             os: device.os.or(os),
-            address: device.authority().unwrap_or_default(),
+            address: device.host(),
             https,
             ssh: ssh(device.ports.ssh),
             netconf: ssh(device.ports.netconf),

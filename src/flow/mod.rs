@@ -179,7 +179,7 @@ impl House {
         let terms = self.terms(device).await?;
         let limit = self.config.poll.device_timeout;
         tokio::time::timeout(limit, Driver::open(terms)).await.unwrap_or_else(|_| {
-            let address = device.authority().unwrap_or_default();
+            let address = device.host();
             let cause = format!("no way in was found within {limit:?}");
             Err(device::Error::Unreachable { step: "find a way in", address, cause })
         })

@@ -124,7 +124,7 @@ pub async fn poll(house: &House, device: &Device, ask: Ask) -> Result<Polled, Er
             }
             session.close().await;
             ended.unwrap_or_else(|_| {
-                let address = device.authority().unwrap_or_default();
+                let address = device.host();
                 let cause = format!("the whole poll took longer than {limit:?}");
                 Ok(Err(device::Error::Unreachable { step: "poll", address, cause }))
             })

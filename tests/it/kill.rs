@@ -1,4 +1,5 @@
-//! Killed at any moment, a hundred times over one ledger: it opens, nothing is lost, nothing is there twice.
+//! Killed at any moment, many times over one ledger: it opens, nothing is lost, nothing is there twice, and what was
+//! left on devices is cleared away.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,8 +11,8 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use lab::report::ReportState;
-use lab::spec::{AcknowledgedKeys, StateModel};
-use lab::{Fleet, Operation, Portal, Spec};
+use lab::spec::{AcknowledgedKeys, Faces, StateModel};
+use lab::{Fleet, Operation, Portal, Spec, specs};
 use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::{Event, Fact};
 use slp_collector::domain::fleet::AnswerStatus;
@@ -21,11 +22,10 @@ use slp_collector::ledger::{self, Ledger};
 
 use crate::support::site::{LIMITS, Site};
 
-const KILLS: usize = 100;
-const DEVICES: usize = 12;
+/// A file that another collector is writing: ours may not touch it.
+const THEIRS: &str = "slpc-0123456789ab.xml";
 
-fn specs() -> Vec<Spec> {
-    let mut specs = Fleet::spec(DEVICES, 7);
+fn prepared(mut specs: Vec<Spec>) -> Vec<Spec> {
     for spec in &mut specs {
         spec.licences.iter_mut().for_each(|licence| licence.count = licence.count.max(1));
         // Ids can be read back: whatever a killed delivery did is found out by the next one.
@@ -55,31 +55,56 @@ struct Seen {
 }
 
 #[test]
-#[allow(clippy::print_stdout)]
 fn killed_a_hundred_times_the_ledger_loses_and_doubles_nothing() {
+    let poll = format!("{LIMITS}concurrency = 6\nspread = \"0s\"\nschedule = \"* * * * *\"\n");
+    let site = Site::with(prepared(Fleet::spec(12, 7)), &poll, |_| "deliver");
+    killed_again_and_again(site, 100, Duration::from_millis(400));
+}
+
+#[test]
+fn killed_twenty_times_over_ssh_nothing_is_lost_and_nothing_of_ours_stays() {
+    let specs = (1..=5).map(|number| {
+        let name = format!("dev-{number}");
+        match number {
+            1 => Spec { faces: Faces::ssh_and_sftp(), ..specs::switch(&name) },
+            2 => specs::nexus(&name),
+            3 => specs::xr(&name),
+            _ => Spec { faces: Faces::ssh_and_scp(), ..specs::switch(&name) },
+        }
+    });
+    let poll = format!("{LIMITS}concurrency = 5\nspread = \"0s\"\nschedule = \"* * * * *\"\n");
+    let site = Site::entered(prepared(specs.collect()), &poll, |_| "deliver", |_| "ssh");
+    killed_again_and_again(site, 20, Duration::from_secs(2));
+}
+
+/// `running`: a daemon does not end by itself; so long, a whole run of it is over.
+#[allow(clippy::print_stdout)]
+fn killed_again_and_again(mut site: Site, kills: usize, running: Duration) {
     let seed = std::env::var("SLP_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("SLP_SEED={seed}");
     let mut dice = fastrand::Rng::with_seed(seed);
-    let poll = format!("{LIMITS}concurrency = 6\nspread = \"0s\"\nschedule = \"* * * * *\"\n");
-    let mut site = Site::with(specs(), &poll, |_| "deliver");
+    let devices = site.fleet.devices().count();
+    for device in site.fleet.devices() {
+        // As each system names the file of its first choice.
+        device.apply(Operation::WriteFile { name: THEIRS.to_owned(), bytes: b"theirs".to_vec() });
+    }
     let mut seen = Seen::default();
     let mut answers: Vec<PathBuf> = Vec::new();
     // How long each verb takes here and now, so that the kills fall anywhere within it.
     let mut lengths: BTreeMap<Verb, Duration> = BTreeMap::new();
     let mut cut_off = 0;
     let mut round = 0;
-    while cut_off < KILLS {
+    while cut_off < kills {
         round += 1;
-        assert!(round < 20 * KILLS, "the verbs are over before they can be killed: {lengths:?}");
+        assert!(round < 20 * kills, "the verbs are over before they can be killed: {lengths:?}");
         site.advance(60);
         let verb = [Verb::Poll, Verb::Bundle, Verb::Import, Verb::Run][round % 4];
         if verb == Verb::Poll {
-            let closing = site.fleet.devices().nth(dice.usize(..DEVICES)).unwrap();
+            let closing = site.fleet.devices().nth(dice.usize(..devices)).unwrap();
             closing.apply(Operation::Close);
         }
         let length = match verb {
-            // The daemon does not end by itself; this holds a whole run of it.
-            Verb::Run => Duration::from_millis(400),
+            Verb::Run => running,
             Verb::Poll | Verb::Bundle | Verb::Import => lengths.get(&verb).copied().unwrap_or(Duration::from_secs(20)),
         };
         let killed = killed(&site, verb, &answers, length.mul_f64(1.4 * dice.f64()), &mut lengths);
@@ -96,7 +121,7 @@ fn killed_a_hundred_times_the_ledger_loses_and_doubles_nothing() {
 
     // Left alone, everything comes to its end.
     site.advance(3600);
-    site.run(["poll", "--all"]).exits(0);
+    site.run(["poll", "--all", "--close"]).exits(0);
     let bundled = site.run(["bundle", "create"]);
     assert!([0, 64].contains(&bundled.code), "{bundled:?}");
     answers = carried(&mut site, round + 1).unwrap_or(answers);
@@ -108,6 +133,10 @@ fn killed_a_hundred_times_the_ledger_loses_and_doubles_nothing() {
     everything_is_there(&site, &ledger, &seen);
     drop(ledger);
     bundles_are_whole_or_absent(&site);
+    for device in site.fleet.devices() {
+        let left: Vec<String> = device.state().files.into_iter().filter(|file| file.contains("slpc-")).collect();
+        assert_eq!(left, [THEIRS], "{}", device.name());
+    }
     let verified = ledger::verify(&site.ledger_dir()).unwrap();
     assert!(verified.is_sound(), "{:?}", verified.findings);
 }
@@ -228,9 +257,10 @@ fn everything_is_there(site: &Site, ledger: &Ledger, seen: &Seen) {
         }
     }
     assert_eq!(made, seen.reports.len());
-    assert!(made > 2 * DEVICES, "only {made} reports were at stake");
+    let devices = site.fleet.devices().count();
+    assert!(made > 2 * devices, "only {made} reports were at stake");
     // Each device has at least the answer that settled its first reports; how many more, the kills decide.
-    assert!(seen.confirmed.len() >= DEVICES, "only {} answers were confirmed", seen.confirmed.len());
+    assert!(seen.confirmed.len() >= devices, "only {} answers were confirmed", seen.confirmed.len());
 }
 
 /// The bundles in the exchange folder; those put aside while they were written do not count.

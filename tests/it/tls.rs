@@ -104,7 +104,7 @@ fn target(authority: String, trust: Trust, password: &str) -> Target {
         connect: Duration::from_secs(5),
         read: Duration::from_millis(700),
         body: 64 << 10,
-        requests_per_connection: 25,
+        ..Limits::default()
     };
     let login = Login { username: "admin".to_owned(), password: password.to_owned() };
     Target { authority, trust, login, limits }

@@ -59,11 +59,14 @@ async fn connection(station: Arc<Station>, way: Way, socket: TcpStream) {
 }
 
 /// One connection. The socket is kept on this side of a pipe, so that it can be cut at any byte and at any time.
-async fn spoken(station: &Arc<Station>, way: Way, socket: TcpStream) -> io::Result<()> {
+async fn spoken(station: &Arc<Station>, way: Way, mut socket: TcpStream) -> io::Result<()> {
     let fault = station.faults.at_accept(way);
     match fault {
         Some(Fault::ResetOnAccept) => return socket.set_zero_linger(),
-        Some(Fault::HangHandshake) => return std::future::pending().await,
+        // Until the other side gives up.
+        Some(Fault::HangHandshake) => {
+            return tokio::io::copy(&mut socket, &mut tokio::io::sink()).await.map(drop);
+        }
         _ => {}
     }
     socket.set_nodelay(true)?;

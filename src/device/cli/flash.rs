@@ -107,8 +107,7 @@ impl Cli {
             Ok(true) => {}
             Ok(false) => return Ok(None),
             Err(error) => {
-                self.tidy(&error, &folder, &file, witness).await;
-                return Err(error);
+                return Err(self.tidy(error, &folder, &file, witness).await);
             }
         }
         let got = self.get(&folder, &file).await;
@@ -119,7 +118,7 @@ impl Cli {
                 Error::CommandRefused { .. } | Error::NoLeave { .. } => {
                     problems.push(format!("{path} stays on the device: {error}"));
                 }
-                error => return Err(got.err().unwrap_or(error)),
+                error => return Err(graver(got.err(), error)),
             }
         }
         let (bytes, mut share) = got?;
@@ -217,27 +216,33 @@ impl Cli {
         let limits = FileLimits { size: self.limits.body, ..FileLimits::default() };
         let putting = self.files.put(folder, file, bytes, limits, &mut self.learned);
         let put = witnessed(witness, Write::CopyFile, &about_copy(&file.within(folder), bytes), putting).await;
-        if let Err(error) = &put {
-            self.tidy(error, folder, file, witness).await;
+        match put {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.tidy(error, folder, file, witness).await),
         }
-        put
     }
 
     /// After a write that failed: a file may be there, whole or in part. What cannot be tidied up now is on record for
-    /// the next session.
-    async fn tidy<W: Witness>(&mut self, failure: &Error, folder: &Folder, file: &OwnFile, witness: &mut W) {
-        let may_be_there = match failure {
+    /// the next session. Returns the failure to tell.
+    async fn tidy<W: Witness>(&mut self, failure: Error, folder: &Folder, file: &OwnFile, witness: &mut W) -> Error {
+        let may_be_there = match &failure {
             Error::CommandRefused { complaint, .. } => *complaint == Complaint::Failed,
             Error::LoginRefused { .. } | Error::Ours { .. } => false,
             _ => true,
         };
         if !may_be_there {
-            return;
+            return failure;
         }
-        let listing = self.climb(Task::Space, &[Blank::File(folder, file)]).await;
-        if listing.is_ok_and(|listing| flash::own_files(&listing).any(|listed| listed == *file)) {
-            // Refused or lost, it is on record.
-            drop(self.delete(folder, file, witness).await);
+        let tidied = match self.climb(Task::Space, &[Blank::File(folder, file)]).await {
+            Ok(listing) if flash::own_files(&listing).any(|listed| listed == *file) => {
+                self.delete(folder, file, witness).await
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        match tidied {
+            Ok(()) => failure,
+            Err(error) => graver(Some(failure), error),
         }
     }
 
@@ -252,5 +257,14 @@ impl Cli {
             self.climb(Task::Delete, &[Blank::File(folder, file)]).await.map(drop)
         })
         .await
+    }
+}
+
+/// Of two failures the one to tell: the first, unless the other is a secret that was refused and must be remembered.
+pub(super) fn graver(first: Option<Error>, then: Error) -> Error {
+    match (first, then) {
+        (_, refused @ Error::LoginRefused { .. }) => refused,
+        (Some(first), _) => first,
+        (None, then) => then,
     }
 }

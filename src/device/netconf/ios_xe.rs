@@ -94,8 +94,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> IosXe<S> {
             let cause = format!("{} is of {old}, it needs {FILES_SINCE} (IOS XE 17.4.1)", LICENSING.name);
             return Err(Error::NotOffered { step: rpc.step, what: rpc.name.to_owned(), cause });
         }
-        let reply = self.0.ask(rpc.step, &rpc.xml(), LARGEST_ANSWER).await?;
+        let limits = self.0.limits;
+        let patience = if rpc.is_slow() { limits.slow.max(limits.read) } else { limits.read };
+        let reply = self.0.ask_within(rpc.step, &rpc.xml(), LARGEST_ANSWER, patience).await?;
         rpc.judge(&yang::tree(&reply.root))
+    }
+
+    /// As [`Netconf::is_over`].
+    pub fn is_over(&self) -> bool {
+        self.0.is_over()
     }
 
     /// Ends the session.

@@ -53,6 +53,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> IosXr<S> {
         self.0.ask("read state", &question, LARGEST_ANSWER).await
     }
 
+    /// As [`Netconf::is_over`].
+    pub fn is_over(&self) -> bool {
+        self.0.is_over()
+    }
+
     /// Ends the session.
     pub async fn close(self) -> Result<(), Error> {
         self.0.close().await

@@ -92,9 +92,10 @@ impl client::Handler for Peer {
             DisconnectReason::Error(russh::Error::IO(error)) => {
                 Ended { by_will: error.kind() == io::ErrorKind::UnexpectedEof, cause: error.to_string() }
             }
-            DisconnectReason::Error(error @ (russh::Error::Disconnect | russh::Error::HUP)) => {
-                Ended { by_will: true, cause: error.to_string() }
-            }
+            // The last is a refusal that leaves no other method.
+            DisconnectReason::Error(
+                error @ (russh::Error::Disconnect | russh::Error::HUP | russh::Error::NoAuthMethod),
+            ) => Ended { by_will: true, cause: error.to_string() },
             DisconnectReason::Error(error) => Ended { by_will: false, cause: error.to_string() },
         };
         self.notes.lock().ended = Some(ended);

@@ -74,6 +74,11 @@ impl Rpc {
         Ok(Rpc { step, module: FILES, name: "delete", input })
     }
 
+    /// Does the device need long for it? Its licensing agent does.
+    pub fn is_slow(&self) -> bool {
+        self.module == LICENSING
+    }
+
     /// The body of a RESTCONF operation (RFC 8040 §3.6.1).
     pub fn json(&self) -> Value {
         let input: Map<String, Value> =

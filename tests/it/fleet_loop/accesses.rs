@@ -8,7 +8,7 @@ use slp_collector::domain::instance::{DeviceName, Udi};
 use crate::support::site::{LIMITS, Site};
 
 /// Poll, close, bundle, portal, import, read back; the last poll must find everybody well.
-fn around(site: &mut Site) {
+pub fn around(site: &mut Site) {
     site.run(["poll", "--all"]).exits(0);
     site.advance(86_400);
     site.run(["poll", "--all", "--close"]).exits(0);

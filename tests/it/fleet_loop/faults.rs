@@ -4,9 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use lab::spec::Faces;
 use lab::{Fault, Operation, Scope, Spec, specs};
 use serde_json::Value;
+use slp_collector::domain::digest::Sha256;
+use slp_collector::domain::event::Outcome;
+use slp_collector::domain::fleet::{Answer, AnswerStatus};
+use slp_collector::domain::plan;
+use slp_collector::flow::deliver::deliver;
+use slp_collector::flow::{Clock, House};
 use slp_collector::ledger;
 
 use super::accesses::{all_is_settled, busy};
@@ -70,21 +77,46 @@ fn each_fault_is_told_by_itself_and_everything_ends_acknowledged() {
     at_rest(&site);
     nothing_of_ours(&site, |_| false);
     site.fleet.devices().for_each(mend);
-    site.import(&files, &[]).exits(0);
+
+    assert_eq!(daemon.stop().0, Some(0));
+    brought_again(&site);
     site.advance(3600);
     site.run(["poll", "--all"]).exits(0);
     at_rest(&site);
 
-    let (code, log) = daemon.stop();
-    assert_eq!(code, Some(0), "{log}");
     all_is_settled(&site);
     let verified = ledger::verify(&site.ledger_dir()).unwrap();
     assert!(verified.is_sound() && verified.findings.is_empty(), "{:?}", verified.findings);
     for device in site.fleet.devices() {
         let (name, counters) = (device.name(), device.counters());
         assert_eq!(counters.logins_refused, 0, "{name}");
-        assert!(counters.max_vtys <= 1, "{name}: {} lines at once", counters.max_vtys);
-        assert!(counters.max_in_flight <= 1, "{name}: {} requests at once", counters.max_in_flight);
+        // The device frees a line a moment after we have gone, and the next session may be there by then.
+        assert!(counters.max_vtys <= 2, "{name}: {} lines at once", counters.max_vtys);
+        // One that was left in the middle of an answer may still be at it when we come again.
+        let most = if trouble(name).is_some_and(|trouble| trouble.when == When::Poll) { 2 } else { 1 };
+        assert!(counters.max_in_flight <= most, "{name}: {} requests at once", counters.max_in_flight);
+    }
+}
+
+/// What failed is brought again when the time for it has come, by nobody's asking.
+fn brought_again(site: &Site) {
+    let later = Timestamp::now() + SignedDuration::from_hours(2);
+    let house = House::new(site.config(), site.ledger(), Clock::of(move || later));
+    let waiting: Vec<Sha256> = {
+        let fleet = house.ledger.fleet();
+        let open = |(object, answer): (&Sha256, &Answer)| {
+            (!matches!(answer.status, AnswerStatus::Confirmed(_))).then_some(*object)
+        };
+        let waiting = fleet.answers.iter().filter_map(open).collect();
+        let plan = plan::plan(&fleet, &house.watched, &house.settings, None, None, later);
+        assert_eq!(plan.deliver, waiting, "each is tried again");
+        waiting
+    };
+    assert_eq!(waiting.len(), ALL.iter().filter(|trouble| trouble.when == When::Import).count());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for object in waiting {
+        let delivered = runtime.block_on(deliver(&house, object)).unwrap();
+        assert!(matches!(delivered.outcome, Outcome::ConfirmedById | Outcome::ConfirmedByTime), "{delivered:?}");
     }
 }
 

@@ -38,10 +38,6 @@ fn xe_ssh(name: &str) -> Spec {
     xe(name, Faces::ssh_and_scp())
 }
 
-fn xe_inline(name: &str) -> Spec {
-    xe(name, Faces::inline_only())
-}
-
 fn xe_small(name: &str) -> Spec {
     Spec { flash: FLASH, ..xe_ssh(name) }
 }
@@ -87,6 +83,12 @@ fn drops(device: &Handle, command: &str) {
     device.add_fault(Fault::DropChannel, Scope::path(command));
 }
 
+/// The fault, on a device that hands out no file but on its terminal.
+fn printed_only(device: &Handle, fault: Fault) {
+    device.set_fault_on(Fault::Forbidden, Scope::path("scp -f"));
+    device.add_fault(fault, Scope::default());
+}
+
 pub const ALL: &[Trouble] = &[
     Trouble {
         what: "stands at its boot loader",
@@ -100,16 +102,16 @@ pub const ALL: &[Trouble] = &[
         what: "says every line in halves",
         when: When::PollAllTheSame,
         access: "ssh",
-        spec: xe_inline,
-        strike: |device| device.set_fault(Fault::HalfLines),
+        spec: xe_ssh,
+        strike: |device| printed_only(device, Fault::HalfLines),
         words: &[],
     },
     Trouble {
         what: "pages whatever it was told",
         when: When::PollAllTheSame,
         access: "ssh",
-        spec: |name| Spec { faces: Faces::inline_only(), ..specs::nexus(name) },
-        strike: |device| device.set_fault(Fault::Pager),
+        spec: nexus,
+        strike: |device| printed_only(device, Fault::Pager),
         words: &[],
     },
     Trouble {
@@ -272,7 +274,7 @@ pub const ALL: &[Trouble] = &[
         when: When::Poll,
         access: "netconf",
         spec: xe_netconf,
-        strike: |device| device.set_fault_on(Fault::Status500, Scope::path("smart-license-save")),
+        strike: |device| device.set_fault_on(Fault::Status500, Scope::path("rum-save")),
         words: &["the device declined (operation-failed): internal error"],
     },
     Trouble {
@@ -357,10 +359,10 @@ pub const ALL: &[Trouble] = &[
     },
     Trouble {
         what: "ends the session of its models while it imports",
-        when: When::Import,
+        when: When::ImportAllTheSame,
         access: "netconf",
         spec: xe_netconf,
-        strike: |device| device.set_fault_on(Fault::TruncatedJson, Scope::path("smart-license-import")),
-        words: &["no answer from", "the session ended in the middle of a message"],
+        strike: |device| device.set_fault_on(Fault::TruncatedJson, Scope::path("import-file")),
+        words: &[],
     },
 ];

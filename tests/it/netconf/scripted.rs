@@ -115,6 +115,34 @@ async fn a_release_before_files_is_not_asked_for_one() {
 }
 
 #[tokio::test]
+async fn saving_and_importing_may_take_longer_than_an_answer() {
+    let limits = Limits { read: Duration::from_millis(100), slow: Duration::from_secs(20), ..limits() };
+    let late = async |question: &str| {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+        theirs.write_all(HELLO.as_bytes()).await.unwrap();
+        tokio::spawn(async move {
+            // It listens until nothing more comes for three times as long as an answer may take.
+            let mut heard = [0; 4096];
+            while let Ok(Ok(1..)) = tokio::time::timeout(3 * limits.read, theirs.read(&mut heard)).await {}
+            drop(theirs.write_all(format!("{}]]>]]>", reply("<ok/>")).as_bytes()).await);
+            theirs.read(&mut heard).await
+        });
+        let mut session = IosXe::new(Netconf::open(ours, "peer", limits, Budget::new(1 << 20)).await.unwrap());
+        match question {
+            "save" => session.save_usage(Usage::All, "flash:a").await,
+            "import" => session.import_file("flash:a").await,
+            _ => session.delete("flash:a").await,
+        }
+    };
+    for question in ["save", "import"] {
+        let answered = late(question).await;
+        assert!(!matches!(answered, Err(Error::Unreachable { .. })), "{question}: {answered:?}");
+    }
+    let error = late("delete").await.unwrap_err().to_string();
+    assert!(error.contains("nothing came for 100ms"), "{error}");
+}
+
+#[tokio::test]
 async fn a_dropped_question_ends_the_session() {
     let mut session = hearing(HELLO.as_bytes()).await.unwrap();
     let question = session.rpc("ask", "<get/>");
