@@ -16,8 +16,11 @@ use slp_collector::device::shell::{IOS_XE, IOS_XR, NX_OS, Progress, Reader};
 use slp_collector::device::{Error, Limits};
 use slp_collector::domain::show_license;
 
+/// Panics where something does not hold.
+pub type Body = fn(&[u8]);
+
 /// How each is called in `corpus/`.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub const TARGETS: [(&str, Body); 6] = [
     ("netconf_framing", netconf_framing),
     ("netconf_session", netconf_session),
     ("nxapi", nxapi),
