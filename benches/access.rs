@@ -122,6 +122,10 @@ fn polled(part: &Part) -> bool {
         let mut program = Command::new(own());
         program.args(["measure", env!("CARGO_BIN_EXE_slp-collector"), "--config"]);
         program.arg(folder.path().join("slp-collector.toml")).args(["poll", "--all", "--format", "json"]);
+        if part.large && again.is_none() {
+            // Over SSH that saves all of them to one file.
+            program.arg("--close");
+        }
         let (used, output) = Used::of(&mut program, folder.path());
         let lines: Vec<Value> = serde_json::from_str(&output).expect("a JSON list");
         let failed: Vec<&Value> = lines.iter().filter(|line| !line["failure"].is_null()).collect();

@@ -16,11 +16,11 @@ use slp_collector::device::shell::{IOS_XE, IOS_XR, NX_OS, Progress, Reader};
 use slp_collector::device::{Error, Limits};
 use slp_collector::domain::show_license;
 
-/// A name and what is done with an input.
-pub type Target = (&'static str, fn(&[u8]));
+/// Panics where something does not hold.
+pub type Body = fn(&[u8]);
 
 /// How each is called in `corpus/`.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [(&str, Body); 6] = [
     ("netconf_framing", netconf_framing),
     ("netconf_session", netconf_session),
     ("nxapi", nxapi),

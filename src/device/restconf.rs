@@ -75,8 +75,11 @@ pub(super) async fn state(http: &mut Http) -> Result<(Option<Identity>, DeviceSt
         return Ok((None, DeviceState::default()));
     }
     succeeded(step, &answer, NO_RESTCONF)?;
-    let value = json(step, "RESTCONF state as JSON", &answer.body)?;
-    let Some(state) = ios_xe::state(&value) else { return Ok((None, DeviceState::default())) };
+    let state = ios_xe::state(&json(step, "RESTCONF state as JSON", &answer.body)?);
+    // Its share goes back before the next answer needs one: sessions that hold one and wait for another could all
+    // wait for each other.
+    drop(answer);
+    let Some(state) = state else { return Ok((None, DeviceState::default())) };
     let Some(udi) = state.udi.clone() else { return Ok((None, state)) };
     let hostname = leaf(http, "read host name", HOSTNAME, "hostname").await?;
     let software = leaf(http, "read software version", VERSION, "version").await?;

@@ -70,6 +70,47 @@ fn show_license() {
     replayed("show_license");
 }
 
+/// A few damaged inputs each; `SLP_FUZZ_TURNS` makes them many, `SLP_FUZZ_SEED` others.
+#[test]
+fn what_is_kept_may_be_damaged() {
+    let number = |name: &str, usual: u64| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
+    let (turns, seed) = (number("SLP_FUZZ_TURNS", 200), number("SLP_FUZZ_SEED", 7));
+    let mut random = fastrand::Rng::with_seed(seed);
+    for (target, body) in TARGETS {
+        let corpus = corpus(target);
+        for _ in 0..turns {
+            let bytes = damaged(&mut random, &corpus);
+            let outcome = catch_unwind(AssertUnwindSafe(|| body(&bytes)));
+            assert!(outcome.is_ok(), "{target}, seed {seed}: keep this input: {}", bytes.escape_ascii());
+        }
+    }
+}
+
+/// One input with a few bytes changed, repeated, taken out, or put in from another.
+fn damaged(random: &mut fastrand::Rng, corpus: &[(PathBuf, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = corpus[random.usize(..corpus.len())].1.clone();
+    for _ in 0..random.usize(1..8) {
+        let at = random.usize(..=bytes.len());
+        let until = (at + random.usize(1..40)).min(bytes.len());
+        match random.u8(..5) {
+            0 if at < bytes.len() => bytes[at] = random.u8(..),
+            1 if at < bytes.len() => bytes[at] ^= 1 << random.u8(..8),
+            2 => drop(bytes.drain(at..until)),
+            3 => {
+                let piece = bytes[at..until].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            _ => {
+                let other = &corpus[random.usize(..corpus.len())].1;
+                let from = random.usize(..=other.len());
+                let to = (from + random.usize(1..60)).min(other.len());
+                bytes.splice(at..at, other[from..to].iter().copied());
+            }
+        }
+    }
+    bytes
+}
+
 /// Nothing that was found takes longer the more of it there is: one text of all, over and over.
 #[test]
 fn what_was_printed_a_thousand_times_ends_soon() {

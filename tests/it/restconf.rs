@@ -15,13 +15,17 @@ const T0: i64 = 1_767_225_600;
 const DAY: i64 = 86_400;
 
 async fn device_of(spec: Spec) -> (Fleet, Handle, Restconf) {
+    device_within(spec, Budget::new(4 << 20)).await
+}
+
+async fn device_within(spec: Spec, budget: Budget) -> (Fleet, Handle, Restconf) {
     let name = spec.name.clone();
     let fleet = Fleet::start(vec![spec], Clock::at(T0)).await.unwrap();
     let device = fleet.device(&name);
     let login = Login { username: device.user().to_owned(), password: device.password().to_owned() };
     let limits = Limits { read: Duration::from_millis(500), body: 1 << 20, ..Limits::default() };
     let target = Target { authority: device.addr().to_string(), trust: Trust::Learn, login, limits };
-    (fleet, device, Restconf::new(target, Budget::new(4 << 20)))
+    (fleet, device, Restconf::new(target, budget))
 }
 
 #[tokio::test]
@@ -45,6 +49,16 @@ async fn the_whole_loop_goes_over_files_of_the_device() {
         [Some(ReportState::Acknowledged); 2]
     );
     assert!(device.state().files.is_empty() && session.proven().is_some());
+}
+
+/// Who holds a share of the budget never waits for another: not even a budget that one answer fills.
+#[tokio::test]
+async fn an_answer_gives_its_share_back_before_the_next_is_asked_for() {
+    let budget = Budget::new(1);
+    let (_fleet, _device, mut session) = device_within(specs::switch("edge-001"), budget.clone()).await;
+    let asked = tokio::time::timeout(Duration::from_secs(20), session.state()).await;
+    assert!(asked.expect("no wait for itself").unwrap().0.is_some());
+    assert!(budget.free() > 0);
 }
 
 #[tokio::test]
