@@ -53,7 +53,7 @@ pub(super) fn run(
             serde_json::to_writer_pretty(&mut *out, &rehearsal).map_err(Stop::failed)?;
             writeln!(out)?;
         }
-        Format::Ndjson => output::list(out, format, &[rehearsal.clone()], &[])?,
+        Format::Ndjson => output::list(out, format, std::slice::from_ref(&rehearsal), &[])?,
         Format::Csv => output::list(out, format, &rehearsal.steps, STEPS)?,
     }
     let ended = |endings: &[Ending]| rehearsal.steps.iter().filter(|step| endings.contains(&step.ending)).count();

@@ -90,6 +90,6 @@ impl Tape {
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> Option<T>) -> Option<T> {
-        act(&mut *self.0.as_ref()?.lock().expect("no panic while it is held"))
+        act(&mut self.0.as_ref()?.lock().expect("no panic while it is held"))
     }
 }
