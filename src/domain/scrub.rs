@@ -120,7 +120,9 @@ impl Scrub {
         for (at, _) in lower.match_indices(" uptime is") {
             let before = text.get(..at).unwrap_or_default();
             if let Some(name) = before.split(|c: char| c.is_whitespace() || "\"\\>".contains(c)).next_back() {
-                self.word(Private::Host, name);
+                // `\nNAME` within JSON.
+                let escaped = before.strip_suffix(name).is_some_and(|before| before.ends_with('\\'));
+                self.word(Private::Host, if escaped { name.get(1..).unwrap_or_default() } else { name });
             }
         }
     }
@@ -161,14 +163,12 @@ impl Scrub {
         runs(
             &text,
             |c| c.is_ascii_alphanumeric() || "+/=".contains(c),
-            |run, before| {
-                let kept = usize::from(before == Some('\\'));
-                let (first, key) = run.split_at(kept);
-                let body = key.trim_end_matches('=');
+            |run, _| {
+                let body = run.trim_end_matches('=');
                 let is_key = body.len() >= LONGEST_WORD
                     && body.contains(|c: char| c.is_ascii_digit())
                     && body.contains(|c: char| c.is_ascii_alphabetic());
-                is_key.then(|| format!("{first}{}{}", "A".repeat(body.len()), &key[body.len()..]))
+                is_key.then(|| format!("{}{}", "A".repeat(body.len()), run.get(body.len()..).unwrap_or_default()))
             },
         )
     }
@@ -268,7 +268,7 @@ fn value(rest: &str, kind: Private) -> Option<&str> {
     if !rest.starts_with(seps) {
         return None;
     }
-    let line = rest.trim_start_matches(|c: char| seps(c) && c != '\n');
+    let line = rest.get(between_label_and_value(rest, " \t\r:=\"'>.,")..).unwrap_or_default();
     let between = rest.get(..rest.len() - line.len()).unwrap_or_default();
     if kind == Private::Host && between.trim().is_empty() {
         // `hostname privacy: DISABLED`
@@ -292,6 +292,18 @@ fn value(rest: &str, kind: Private) -> Option<&str> {
         }
         Private::Host | Private::User => (value.len() < 120).then_some(value),
     }
+}
+
+/// How many bytes of such characters there are; of backslashes those alone that escape a quote.
+fn between_label_and_value(rest: &str, between: &str) -> usize {
+    let mut chars = rest.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        let escapes = c == '\\' && matches!(chars.peek(), Some((_, '"' | '\\')));
+        if !escapes && !between.contains(c) {
+            return at;
+        }
+    }
+    rest.len()
 }
 
 /// `word` where it is not part of a longer one.
@@ -330,7 +342,15 @@ fn runs(
         out.push_str(skipped);
         before = skipped.chars().next_back().or(before);
         let end = tail.find(|c| !allowed(c)).unwrap_or(tail.len());
-        let (run, tail) = tail.split_at(end);
+        let (mut run, tail) = tail.split_at(end);
+        // A line end within JSON is no part of a word.
+        if before == Some('\\') && run.starts_with(['n', 'r', 't']) {
+            let (escape, word) = run.split_at(1);
+            out.push_str(escape);
+            (run, before) = (word, Some('\n'));
+        } else if ["\\n", "\\r", "\\t"].iter().any(|escape| skipped.ends_with(escape)) {
+            before = Some('\n');
+        }
         match change(run, before) {
             Some(changed) => out.push_str(&changed),
             None => out.push_str(run),
@@ -369,7 +389,7 @@ fn without_labelled(text: &str) -> String {
             let end = at + label.len();
             let rest = out.get(end..).unwrap_or_default();
             let alone = !lower.get(..at).and_then(|b| b.chars().next_back()).is_some_and(|c| c.is_ascii_alphanumeric());
-            let skipped = rest.len() - rest.trim_start_matches(|c: char| " \t:=\"'\\>".contains(c)).len();
+            let skipped = between_label_and_value(rest, " \t:=\"'>");
             let mut start = end + skipped;
             let numbered = |text: &str| {
                 let mut chars = text.chars();
@@ -465,6 +485,16 @@ mod tests {
         assert_ne!(words[0], words[1]);
         let make = |word: &str| word.chars().map(|c| c.is_ascii_digit()).collect::<Vec<_>>();
         assert_eq!(make(words[0]), make("FOC2145X0AB"));
+    }
+
+    #[test]
+    fn text_within_json_stays_json() {
+        let text =
+            r#"{"msg":"x\nrouter-7 uptime is 0\n10.9.8.7 said\nme@corp.example\nPassword\nnext\nSmart Account:\n"}"#;
+        let clean = scrubbed(text);
+        assert!(serde_json::from_str::<serde_json::Value>(&clean).is_ok(), "{clean}");
+        assert!(!["router-7", "10.9.8.7", "me@corp"].iter().any(|private| clean.contains(private)), "{clean}");
+        assert!(clean.ends_with(r#"Password\nnext\nSmart Account:\n"}"#), "{clean}");
     }
 
     #[test]
