@@ -15,11 +15,14 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use lab::spec::Faces;
 use lab::{Clock, Fleet, Spec, specs};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 const CONCURRENCY: usize = 256;
@@ -209,16 +212,14 @@ impl Used {
 fn measure(program: &str, arguments: &[&str]) -> ExitCode {
     let began = Instant::now();
     let mut child = Command::new(program).args(arguments).spawn().expect("it starts");
-    let ended = loop {
-        match child.try_wait().expect("the system tells") {
-            Some(status) => break status,
-            None if began.elapsed() > LONGEST => {
-                child.kill().and_then(|()| child.wait()).expect("it ends");
-                panic!("{program} took longer than {LONGEST:?}");
-            }
-            None => std::thread::sleep(Duration::from_millis(5)),
-        }
-    };
+    let pid = Pid::from_raw(child.id() as i32);
+    let (tell, told) = channel();
+    std::thread::spawn(move || drop(tell.send(child.wait())));
+    let ended = told.recv_timeout(LONGEST).unwrap_or_else(|_| {
+        kill(pid, Signal::SIGKILL).expect("it ends");
+        panic!("{program} took longer than {LONGEST:?}");
+    });
+    let ended = ended.expect("the system tells");
     let wall = began.elapsed();
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("the system tells");
     let micros = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();

@@ -110,11 +110,7 @@ impl Driver {
                     tried.push(Attempt { access: *access, failure: None });
                     return Ok(driver);
                 }
-                Err(error) if !probing || ends_all(&error) => {
-                    let again = Attempt { access: *access, failure: None };
-                    tried.push(again);
-                    return Err(error);
-                }
+                Err(error) if !probing || ends_all(&error) => return Err(error),
                 Err(error) => tried.push(Attempt { access: *access, failure: Some(error) }),
             }
         }

@@ -229,6 +229,8 @@ impl Session for YangFiles {
             Span::Unreported => Usage::Unreported,
             Span::Days(days) => Usage::Days(*days),
         };
+        // Saving ends the running reports: not for nothing, where no file can come off.
+        self.files.ssh().await?;
         let Some((folder, file)) = self.saved(usage, witness).await? else {
             return Ok(Fetched { reports: Vec::new(), problems: Vec::new(), _shares: Vec::new() });
         };

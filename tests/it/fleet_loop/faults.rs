@@ -11,6 +11,7 @@ use serde_json::Value;
 use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::Outcome;
 use slp_collector::domain::fleet::{Answer, AnswerStatus};
+use slp_collector::domain::pacing::Pacing;
 use slp_collector::domain::plan;
 use slp_collector::flow::deliver::deliver;
 use slp_collector::flow::{Clock, House};
@@ -108,7 +109,7 @@ fn brought_again(site: &Site) {
             (!matches!(answer.status, AnswerStatus::Confirmed(_))).then_some(*object)
         };
         let waiting = fleet.answers.iter().filter_map(open).collect();
-        let plan = plan::plan(&fleet, &house.watched, &house.settings, None, None, later);
+        let plan = plan::plan(&fleet, &house.watched, &house.settings, &Pacing::default(), None, None, later);
         assert_eq!(plan.deliver, waiting, "each is tried again");
         waiting
     };
