@@ -216,7 +216,11 @@ impl Cli {
         if let Console::Played = &self.console
             && let Some(played) = self.tape.play(Over::Cli, line)
         {
-            let Exchange { got, refused, .. } = played?;
+            // What was not asked when it was recorded is as if the device did not know it.
+            let Ok(Exchange { got, refused, .. }) = played else {
+                let said = "nothing like it was recorded".to_owned();
+                return Err(Error::CommandRefused { command: line.to_owned(), said, complaint: Complaint::Unknown });
+            };
             return match refused {
                 None => Ok(got),
                 Some(complaint) => Err(Error::CommandRefused { command: line.to_owned(), said: got, complaint }),
@@ -343,10 +347,10 @@ impl Session for Cli {
         let first = !std::mem::replace(&mut self.looked, true);
         // IOS XR heads each output with a time that has no year.
         if first && told.clock.as_ref().is_none_or(|clock| clock.utc.is_none()) {
-            match self.climb(Task::Clock, &[]).await {
-                // Its one line is no clock to the reader unless it knows what was asked.
-                Ok(text) => told.clock = tell(&[format!("show clock\n{text}")]).clock.or(told.clock),
-                Err(Error::CommandRefused { .. }) => {}
+            match self.clock().await {
+                Ok(clock) => told.clock = clock.or(told.clock),
+                // No state is given up for a clock; a recording may lack it.
+                Err(Error::CommandRefused { .. } | Error::Ours { .. }) => {}
                 Err(error) => return Err(error),
             }
         }

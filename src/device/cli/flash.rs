@@ -84,11 +84,11 @@ impl Cli {
         let file = OwnFile::fresh()?;
         let path = file.within(&folder);
         let blanks: Vec<Blank<'_>> = blank.into_iter().chain([Blank::File(&folder, &file)]).collect();
-        let (write, detail) = match blank {
-            Some(Blank::Report(id)) => (Write::SaveReport, format!("one report to {path} (id {id})")),
-            Some(Blank::Days(days)) => (Write::SaveUsage, format!("usage to {path} (days {days})")),
-            Some(Blank::Folder(_) | Blank::File(..)) | None => (Write::SaveUsage, format!("usage to {path} ({task})")),
+        let write = match blank {
+            Some(Blank::Report(_)) => Write::SaveReport,
+            Some(Blank::Days(_) | Blank::Folder(_) | Blank::File(..)) | None => Write::SaveUsage,
         };
+        let detail = self.about(task, &blanks);
         let saved = witnessed(witness, write, &detail, async {
             let answer = self.climb(task, &blanks).await?;
             match show_license::complaint(&answer) {

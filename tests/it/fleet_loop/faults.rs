@@ -47,7 +47,7 @@ fn fleet() -> Vec<Spec> {
 
 #[test]
 fn each_fault_is_told_by_itself_and_everything_ends_acknowledged() {
-    let limits = LIMITS.replace("10s", "60s");
+    let limits = LIMITS.replace("10s", "20s");
     let poll = format!("{limits}concurrency = 8\nspread = \"0s\"\nschedule = \"0 0 1 1 *\"\n");
     let access = |spec: &Spec| trouble(&spec.name).map_or("auto", |trouble| trouble.access);
     let mut site = Site::entered(fleet(), &poll, |_| "deliver", access);

@@ -155,7 +155,7 @@ pub const ALL: &[Trouble] = &[
         access: "ssh",
         spec: nexus,
         strike: |device| device.set_fault_on(Fault::Hang, Scope::path("license smart save")),
-        words: &["unreachable: poll: no answer from", "the whole poll took longer than 10s"],
+        words: &["unreachable: poll: no answer from", "the whole poll took longer than 20s"],
     },
     Trouble {
         what: "has too little room to save",
