@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::budget::{Budget, Share};
+use super::budget::Budget;
 use super::dialect::{Blank, Dialect, filled};
 use super::files::{Files, Way};
 use super::nxapi::NxApi;
@@ -380,22 +380,18 @@ impl Session for Cli {
     }
 
     async fn fetch<W: Witness>(&mut self, span: &Span, witness: &mut W) -> Result<Fetched, Error> {
-        let (mut reports, mut problems, mut shares): (_, Vec<String>, Vec<Share>) =
-            (Vec::new(), Vec::new(), Vec::new());
-        let saves: Vec<(Task, Option<Blank<'_>>)> = match span {
-            Span::All => vec![(Task::SaveAll, None)],
-            Span::Unreported => vec![(Task::SaveUnreported, None)],
-            Span::Days(days) => vec![(Task::SaveDays, Some(Blank::Days(*days)))],
-            Span::Each(ids) => ids.iter().map(|id| (Task::SaveOne, Some(Blank::Report(*id)))).collect(),
+        let (task, blank) = match span {
+            Span::All => (Task::SaveAll, None),
+            Span::Unreported => (Task::SaveUnreported, None),
+            Span::Days(days) => (Task::SaveDays, Some(Blank::Days(*days))),
+            Span::One(id) => (Task::SaveOne, Some(Blank::Report(*id))),
         };
-        for (task, blank) in saves {
-            let Some(saved) = self.save_and_get(task, blank, witness).await? else { continue };
-            let (found, faults) = saved_reports(FETCH, &saved.bytes)?;
-            reports.extend(found);
-            problems.extend(saved.problems.into_iter().chain(faults));
-            shares.push(saved.share);
-        }
-        Ok(Fetched { reports, problems, _shares: shares })
+        let Some(saved) = self.save_and_get(task, blank, witness).await? else {
+            return Ok(Fetched { reports: Vec::new(), problems: Vec::new(), _share: None });
+        };
+        let (reports, faults) = saved_reports(FETCH, &saved.bytes)?;
+        let problems = saved.problems.into_iter().chain(faults).collect();
+        Ok(Fetched { reports, problems, _share: Some(saved.share) })
     }
 
     async fn close_reports<W: Witness>(&mut self, _: &mut W) -> Result<(), Error> {

@@ -120,8 +120,8 @@ pub enum Span {
     Days(u32),
     /// Those never handed out before.
     Unreported,
-    /// Just these, which are finished.
-    Each(Vec<ReportId>),
+    /// Just this one, which is finished.
+    One(ReportId),
 }
 
 /// Which reports a device writes to a file of its own.
@@ -140,7 +140,7 @@ pub struct Fetched {
     pub reports: Vec<RawReport>,
     /// Elements that could not be read, each with the reason; the others are kept.
     pub problems: Vec<String>,
-    _shares: Vec<budget::Share>,
+    _share: Option<budget::Share>,
 }
 
 /// The signed reports of a file that a device saved, and what is wrong with single ones. A file that is not whole is

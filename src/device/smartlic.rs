@@ -66,13 +66,13 @@ impl Session for Smartlic {
         let step = "fetch reports";
         let path = match span {
             Span::Days(days) => format!("/smartlic-service/days/{days}"),
-            Span::All | Span::Unreported | Span::Each(_) => "/smartlic-service/all-reports".to_owned(),
+            Span::All | Span::Unreported | Span::One(_) => "/smartlic-service/all-reports".to_owned(),
         };
         witnessed(witness, Write::FetchReports, &format!("GET {path}"), async {
             let answer = self.get(step, &path, JSON).await?;
             succeeded(step, &answer, NO_SERVICE)?;
             let (reports, problems) = signed_reports(step, &answer.body)?;
-            Ok(Fetched { reports, problems, _shares: vec![answer.share] })
+            Ok(Fetched { reports, problems, _share: Some(answer.share) })
         })
         .await
     }
@@ -83,6 +83,8 @@ impl Session for Smartlic {
             let body = Body { content_type: JSON, bytes: b"{}".to_vec() };
             let mut answer = self.http.ask(step, Method::POST, path, JSON, Some(body)).await?;
             if answer.status == StatusCode::BAD_REQUEST {
+                // Nobody waits for a share while holding one.
+                drop(answer);
                 // Cisco's sample sends a member of no meaning; a release may insist on one.
                 let body = Body { content_type: JSON, bytes: br#"{"test":""}"#.to_vec() };
                 answer = self.http.ask(step, Method::POST, path, JSON, Some(body)).await?;

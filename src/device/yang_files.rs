@@ -225,14 +225,14 @@ impl Session for YangFiles {
 
     async fn fetch<W: Witness>(&mut self, span: &Span, witness: &mut W) -> Result<Fetched, Error> {
         let usage = match span {
-            Span::All | Span::Each(_) => Usage::All,
+            Span::All | Span::One(_) => Usage::All,
             Span::Unreported => Usage::Unreported,
             Span::Days(days) => Usage::Days(*days),
         };
         // Saving ends the running reports: not for nothing, where no file can come off.
         self.files.ssh().await?;
         let Some((folder, file)) = self.saved(usage, witness).await? else {
-            return Ok(Fetched { reports: Vec::new(), problems: Vec::new(), _shares: Vec::new() });
+            return Ok(Fetched { reports: Vec::new(), problems: Vec::new(), _share: None });
         };
         let path = file.within(&folder);
         let mut share: Share = self.budget.share(self.limits.body).await;
@@ -246,7 +246,7 @@ impl Session for YangFiles {
         if let Err(error) = deleted {
             problems.push(format!("{path} stays on the device: {error}"));
         }
-        Ok(Fetched { reports, problems, _shares: vec![share] })
+        Ok(Fetched { reports, problems, _share: Some(share) })
     }
 
     async fn close_reports<W: Witness>(&mut self, _: &mut W) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use super::pace::refusal;
 use super::writing::Writings;
 use super::{Error, House};
 use crate::config::Device;
-use crate::device::{self, Proven, Reach, Session, Span};
+use crate::device::{self, Complaint, Proven, Reach, Session, Span};
 use crate::domain::event::{AccessLearned, Blame, Fact, Learned};
 use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::plan;
@@ -205,10 +205,16 @@ pub(super) async fn collect<S: Session>(
     if reach.fetches_each {
         // One by one, which ends nothing.
         let each: Vec<ReportId> = lacking(house, device, &seen, reach).into_iter().rev().take(EACH_AT_ONCE).collect();
-        if !each.is_empty() && !withheld(house, device, &each) {
-            let fetched = session.fetch(&Span::Each(each), writings).await;
-            let fetched = device!(writings.settle(fetched)?);
-            keep_reports(house, device, &mut seen, fetched, polled).await?;
+        if !withheld(house, device, &each) {
+            for id in each {
+                let fetched = session.fetch(&Span::One(id), writings).await;
+                match writings.settle(fetched)? {
+                    Ok(fetched) => keep_reports(house, device, &mut seen, fetched, polled).await?,
+                    // This software saves no single report: they come with the next closing.
+                    Err(device::Error::CommandRefused { complaint: Complaint::Unknown, .. }) => break,
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
         }
     }
     let first = house.ledger.fleet().of_device(&device.name).is_none_or(|known| known.collected.is_empty());

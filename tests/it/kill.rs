@@ -121,7 +121,11 @@ fn killed_again_and_again(mut site: Site, kills: usize, running: Duration) {
 
     // Left alone, everything comes to its end.
     site.advance(3600);
-    site.run(["poll", "--all", "--close"]).exits(0);
+    let polled = site.run(["poll", "--all", "--close"]).exits(0);
+    // Before they are acknowledged: a device hands out what is not.
+    let ledger = site.ledger();
+    nothing_went(&site, &ledger, &polled.out, &mut seen);
+    drop(ledger);
     let bundled = site.run(["bundle", "create"]);
     assert!([0, 64].contains(&bundled.code), "{bundled:?}");
     answers = carried(&mut site, round + 1).unwrap_or(answers);

@@ -2,7 +2,7 @@
 
 use lab::spec::{Faces, StateModel};
 use lab::{Fleet, Handle, Spec, System, specs};
-use slp_collector::domain::fleet::AnswerStatus;
+use slp_collector::domain::fleet::{Answer, AnswerStatus, Confirmation};
 use slp_collector::domain::instance::{DeviceName, Udi};
 
 use crate::support::site::{LIMITS, Site};
@@ -117,6 +117,20 @@ fn ios_xr_by_sftp() {
 #[test]
 fn ios_xr_by_ssh_inline() {
     by("ssh", System::IosXr, Faces::inline_only());
+}
+
+/// Where no command lists reports, the time of the last ACK is all the proof there is.
+#[test]
+fn ios_xr_without_a_list_of_reports() {
+    let mut spec = Spec { faces: Faces::ssh_and_scp(), ..busy(specs::xr("dev-1")) };
+    spec.terminal.has_rum = false;
+    let mut site = Site::entered(vec![spec], LIMITS, |_| "deliver", |_| "ssh");
+    around(&mut site);
+    all_is_settled(&site);
+    let ledger = site.ledger();
+    let fleet = ledger.fleet();
+    let by_time = |answer: &Answer| answer.status == AnswerStatus::Confirmed(Confirmation::ByTime);
+    assert!(fleet.answers.values().all(by_time), "{:?}", fleet.answers);
 }
 
 #[test]
