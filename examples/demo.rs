@@ -240,8 +240,11 @@ fn fleet() -> Vec<Spec> {
                 let tag = "regid.2018-12.com.cisco.DNA_ISR,1.0_00000000-0000-4000-8000-000000000000";
                 spec.licences.push(Licence::new(tag, "network-advantage", Class::Subscription, 1));
             }
-            // A policy of 60 days whose first ACK was owed two weeks ago.
-            LATE => spec.policy = Policy::custom("SLE Policy", 30, 60, 60),
+            // A policy of 60 days whose first ACK was owed two weeks ago. No other has its software: nobody else's form of
+            // import is tried on it first.
+            LATE => {
+                (spec.software, spec.policy) = ("17.03.05".to_owned(), Policy::custom("SLE Policy", 30, 60, 60));
+            }
             _ => {}
         }
         spec.tls.expired = spec.name.contains("-sw");
