@@ -19,6 +19,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use lab::spec::Faces;
+use lab::udi::{Member, Role, Udi};
 use lab::{Clock, Fleet, Spec, specs};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::signal::{Signal, kill};
@@ -54,7 +55,7 @@ struct Part {
 }
 
 /// Small enough for the memory aimed at: an answer is read into reports, so it is there twice for a while.
-const TIGHT: &str = "body_limit = \"8MiB\"\nin_flight_limit = \"32MiB\"\n";
+const TIGHT: &str = "body_limit = \"8MiB\"\nin_flight_limit = \"16MiB\"\n";
 
 const PARTS: [Part; 4] = [
     Part { name: "ssh", what: "SSH", access: "ssh", variable: "SLP_BENCH_SSH", devices: 1000, large: false, poll: "" },
@@ -273,8 +274,14 @@ fn specs(part: &Part, devices: usize) -> Vec<Spec> {
         }
         if part.large {
             spec.licences.iter_mut().for_each(|licence| licence.count = licence.count.max(1));
-            // More of them than any device keeps: what matters is the size.
-            (spec.age, spec.knobs.storage) = (4000 * DAY, usize::MAX);
+            // A stack of eight, so that a report has the size of real ones, 2.2 KB; and more of them than any device
+            // keeps: what matters is the size of the body.
+            let serial = spec.udi().clone();
+            spec.members.extend((1..8).map(|chassis| Member {
+                role: Role::Member,
+                udi: Udi::new(serial.pid.clone(), format!("{}{chassis}", serial.sn)),
+            }));
+            (spec.age, spec.knobs.storage) = (2700 * DAY, usize::MAX);
             let chains = i64::try_from(spec.licences.len()).expect("few");
             spec.knobs.closes_itself_after = Some(DAY * 4 * chains / 3);
         }
@@ -282,10 +289,10 @@ fn specs(part: &Part, devices: usize) -> Vec<Spec> {
     specs
 }
 
-/// Configuration, inventory and password.
+/// Configuration, inventory and password. What spares a real network is off: it would be the only figure.
 fn enter(part: &Part, fleet: &Fleet, folder: &Path) {
     let toml = format!(
-        "[collector]\nstate_dir = \"state\"\nsocket = \"control.sock\"\n[poll]\nconcurrency = {CONCURRENCY}\n{}\
+        "[collector]\nstate_dir = \"state\"\nsocket = \"control.sock\"\n[poll]\nconcurrency = {CONCURRENCY}\nconnects_per_second = 10000\n{}\
          [defaults]\nmode = \"collect\"\ncredential = \"lab\"\naccess = \"{}\"\n\
          [credentials.lab]\nusername = \"{USER}\"\npassword_file = \"password\"\n",
         part.poll, part.access

@@ -86,7 +86,7 @@ fn collected(instance: usize, license: usize, object: &[u8]) -> Fact {
             product_instance_identifier: None,
             software_tag: Some("regid.2017-05.com.cisco.c9300_48uxm,v1_0000".to_owned()),
             software_version: Some("17.12.4".to_owned()),
-            entitlement_tag: Some(EntitlementTag(format!("regid.2017-03.com.cisco.license-{license},1.0_0001"))),
+            entitlement_tag: Some(EntitlementTag(format!("regid.2017-03.com.cisco.license-{license},1.0_0001").into())),
             report_type: ReportType::Entitlement,
             members: Vec::new(),
             signing_type: Some("SHA256".to_owned()),
@@ -114,7 +114,7 @@ fn collected(instance: usize, license: usize, object: &[u8]) -> Fact {
 fn identified(instance: usize) -> Vec<Fact> {
     let licenses = (0..3).map(|license| License {
         name: Some(format!("license-{license}")),
-        entitlement_tag: Some(EntitlementTag(format!("regid.2017-03.com.cisco.license-{license},1.0_0001"))),
+        entitlement_tag: Some(EntitlementTag(format!("regid.2017-03.com.cisco.license-{license},1.0_0001").into())),
         description: Some("C9300 48P Network Advantage".to_owned()),
         count: Some(1),
         status: Some("IN USE".to_owned()),

@@ -87,7 +87,7 @@ fn stamp(value: Option<&Value>) -> Option<Stamp> {
 }
 
 fn read_udi(value: &Value) -> Option<Udi> {
-    Some(Udi { pid: text(node(value, "pid"))?, sn: text(node(value, "sn"))? })
+    Some(Udi::new(text(node(value, "pid"))?, text(node(value, "sn"))?))
 }
 
 /// Takes the enum's own prefix off: `transport-type-off` is `off`.

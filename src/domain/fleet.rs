@@ -254,7 +254,7 @@ impl Fleet {
                 (known, start) => known.or(start),
             };
             if !instance.acknowledged.contains(&report.udi, report.report_id) {
-                instance.owed.push(OwedReport {
+                instance.owe(OwedReport {
                     udi: report.udi.clone(),
                     report_id: report.report_id,
                     object: fact.object,

@@ -1,21 +1,23 @@
 //! Who: product instances by their UDI, devices by the name the operator gave them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// Unique device identifier of a product instance: product id and serial number. **stored**
 ///
-/// The identity under which licences are counted. Cisco prints it `PID:…,SN:…`.
+/// The identity under which licences are counted. Cisco prints it `PID:…,SN:…`. Every report names it, so that what is
+/// cloned shares its text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Udi {
-    pub pid: String,
-    pub sn: String,
+    pub pid: Arc<str>,
+    pub sn: Arc<str>,
 }
 
 impl Udi {
-    pub fn new(pid: impl Into<String>, sn: impl Into<String>) -> Self {
-        Udi { pid: pid.into(), sn: sn.into() }
+    pub fn new(pid: impl AsRef<str>, sn: impl AsRef<str>) -> Self {
+        Udi { pid: pid.as_ref().into(), sn: sn.as_ref().into() }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod read;
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,10 +22,16 @@ impl fmt::Display for ReportId {
     }
 }
 
-/// A licence, by the name of its ISO/IEC 19770-2 tag (`regid.…`). **stored**
+/// A licence, by the name of its ISO/IEC 19770-2 tag (`regid.…`); clones share it. **stored**
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct EntitlementTag(pub String);
+pub struct EntitlementTag(pub Arc<str>);
+
+impl From<String> for EntitlementTag {
+    fn from(tag: String) -> Self {
+        EntitlementTag(tag.into())
+    }
+}
 
 impl fmt::Display for EntitlementTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

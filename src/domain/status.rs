@@ -102,8 +102,8 @@ pub fn row(
     Row {
         device: name.cloned(),
         instance: instance.map(|instance| InstanceRef {
-            pid: instance.udi.pid.clone(),
-            sn: instance.udi.sn.clone(),
+            pid: instance.udi.pid.to_string(),
+            sn: instance.udi.sn.to_string(),
             uuid: instance.uuid.clone(),
         }),
         os: instance.and_then(|instance| instance.os.clone()),

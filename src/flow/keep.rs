@@ -163,7 +163,7 @@ pub(super) fn wanted(house: &House, device: &Device, seen: &Seen) -> BTreeSet<Re
 }
 
 /// One append carries so many reports; each report is kept whole or not at all.
-const REPORTS_AT_ONCE: usize = 200;
+const REPORTS_AT_ONCE: usize = 1000;
 /// And so many of their bytes.
 const BYTES_AT_ONCE: usize = 4 << 20;
 

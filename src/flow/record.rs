@@ -123,7 +123,7 @@ pub async fn record(house: &House, device: &Device) -> Result<Recording, Error> 
     }
     let head = Head {
         recording: VERSION,
-        model: identity.as_ref().map(|identity| identity.udi.pid.clone()),
+        model: identity.as_ref().map(|identity| identity.udi.pid.to_string()),
         os: identity.as_ref().map(|identity| identity.os.to_owned()),
         software: identity.and_then(|identity| identity.software),
         access,

@@ -61,7 +61,7 @@ async fn the_whole_loop_goes_over_files_of_the_device() {
         let mut session = ios_xe(&device).await;
         let (identity, before) = session.state().await.unwrap();
         let identity = identity.unwrap();
-        assert_eq!(identity.udi.pid, "C9500-40X");
+        assert_eq!(&*identity.udi.pid, "C9500-40X");
         assert_eq!((identity.hostname.as_deref(), identity.software.as_deref()), (Some("edge-001"), Some("17.9")));
         assert_eq!(before.rum_ids, []);
 
@@ -211,7 +211,7 @@ async fn ios_xr_tells_what_its_models_have() {
     let mut session = IosXr::new(netconf);
     let (identity, state) = session.state().await.unwrap();
     let own = device.spec().udi();
-    assert_eq!(identity.map(|identity| (identity.os, identity.udi.sn)), Some(("ios-xr", own.sn.clone())));
+    assert_eq!(identity.map(|identity| (identity.os, identity.udi.sn.to_string())), Some(("ios-xr", own.sn.clone())));
     assert_eq!(state.model, Model::Slp);
     assert_eq!(state.transport.unwrap().kind.as_deref(), Some("cslu"));
     let counted: Vec<_> = state.licenses.iter().map(|license| (license.name.clone(), license.count)).collect();

@@ -159,8 +159,8 @@ fn a_recording_tells_nobody_and_plays_what_the_device_said() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (identity, state, _) = runtime.block_on(played(&recording)).unwrap();
         let identity = identity.unwrap_or_else(|| panic!("{access}: nobody"));
-        assert_eq!((&identity.udi.pid, identity.udi.sn.len()), (&spec.udi().pid, spec.udi().sn.len()), "{access}");
-        assert_ne!(identity.udi.sn, spec.udi().sn);
+        assert_eq!((&*identity.udi.pid, identity.udi.sn.len()), (&*spec.udi().pid, spec.udi().sn.len()), "{access}");
+        assert_ne!(*identity.udi.sn, *spec.udi().sn);
         assert!(!state.licenses.is_empty(), "{access}");
         // It is never written over.
         site.run(args).exits(1);

@@ -192,10 +192,7 @@ fn usage_of_before_slp_is_whole_without_types() {
     let reading = show_license::read(classic, None);
     assert!(reading.problems.is_empty(), "{:?}", reading.problems);
     assert_eq!(reading.state.model, Model::ClassicSmartLicensing);
-    assert_eq!(
-        reading.state.licenses[0].entitlement_tag.as_ref().map(|tag| tag.0.as_str()),
-        Some("ISR_4300_Application")
-    );
+    assert_eq!(reading.state.licenses[0].entitlement_tag.as_ref().map(|tag| &*tag.0), Some("ISR_4300_Application"));
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn key_udi(key: &str) -> Option<Udi> {
 fn license(value: &Value) -> License {
     License {
         name: text(node(value, "license-name")).or_else(|| text(node(value, "short-name"))),
-        entitlement_tag: text(node(value, "entitlement-tag")).map(EntitlementTag),
+        entitlement_tag: text(node(value, "entitlement-tag")).map(EntitlementTag::from),
         description: text(node(value, "description")),
         count: number(node(value, "count")),
         status: None,

@@ -61,7 +61,7 @@ fn transport(value: &Value) -> Transport {
 fn license(value: &Value) -> Option<License> {
     value.is_object().then(|| License {
         name: text(node(value, "license-name")).or_else(|| text(node(value, "short-name"))),
-        entitlement_tag: text(node(value, "entitlement-tag")).map(EntitlementTag),
+        entitlement_tag: text(node(value, "entitlement-tag")).map(EntitlementTag::from),
         description: text(node(value, "description")),
         count: number(node(value, "count")),
         // `not-applicable` says only that the agent is in the mode that SLP brings.

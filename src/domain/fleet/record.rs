@@ -32,6 +32,21 @@ pub struct OwedReport {
     pub bundle: Option<String>,
 }
 
+impl OwedReport {
+    /// Holds its texts together with its instance and with the reports just before it, which repeat them.
+    fn share(&mut self, instance: &Udi, before: &[OwedReport]) {
+        const LICENCES: usize = 16;
+        let near = || before.iter().rev().take(LICENCES);
+        let udis = std::iter::once(instance).chain(near().map(|owed| &owed.udi));
+        if let Some(udi) = udis.into_iter().find(|udi| **udi == self.udi) {
+            self.udi = udi.clone();
+        }
+        if let Some(tag) = near().map(|owed| &owed.entitlement_tag).find(|tag| **tag == self.entitlement_tag) {
+            self.entitlement_tag = tag.clone();
+        }
+    }
+}
+
 /// How an acknowledgement was established. **stored**
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -104,8 +119,20 @@ impl Instance {
         }
     }
 
-    /// Gives back what its lists hold in reserve: a fleet has many instances, and few of them change in a day.
+    /// Takes a report in; its text is shared with what is there.
+    pub(super) fn owe(&mut self, mut owed: OwedReport) {
+        owed.share(&self.udi, &self.owed);
+        self.owed.push(owed);
+    }
+
+    /// Gives back what its lists hold in reserve and twice: a fleet has many instances, and few of them change in a day.
     pub(super) fn shrink(&mut self) {
+        for report in 0..self.owed.len() {
+            let (before, rest) = self.owed.split_at_mut(report);
+            if let Some(owed) = rest.first_mut() {
+                owed.share(&self.udi, before);
+            }
+        }
         self.owed.shrink_to_fit();
         self.members.shrink_to_fit();
         if let Some(state) = &mut self.state {

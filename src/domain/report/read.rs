@@ -121,7 +121,7 @@ fn facts(text: &str, remarks: &mut Problems) -> Result<ReportFacts, NotAReport> 
     let instance = identification.instance.0.unwrap_or_default();
     let udi = instance.sudi.0.and_then(Sudi::udi).ok_or(NotAReport::Missing { what: "UDI of the instance" })?;
 
-    let entitlement_tag = meta.entitlement_tag.into_string().map(EntitlementTag);
+    let entitlement_tag = meta.entitlement_tag.into_string().map(EntitlementTag::from);
     let report_type = match meta.report_type.into_string() {
         None => ReportType::Entitlement,
         Some(word) if word.eq_ignore_ascii_case("telemetry") => ReportType::Telemetry,
@@ -293,7 +293,7 @@ struct Sudi<'a> {
 impl Sudi<'_> {
     /// `None` unless both are there.
     fn udi(self) -> Option<Udi> {
-        Some(Udi { pid: self.udi_pid.into_string()?, sn: self.udi_serial_number.into_string()? })
+        Some(Udi::new(self.udi_pid.into_string()?, self.udi_serial_number.into_string()?))
     }
 }
 

@@ -128,7 +128,7 @@ impl Usage {
         let Some((label, value)) = line.field() else { return false };
         match label.to_ascii_lowercase().as_str() {
             "license" => license.name = text(value),
-            "entitlement tag" => license.entitlement_tag = text(value).map(EntitlementTag),
+            "entitlement tag" => license.entitlement_tag = text(value).map(EntitlementTag::from),
             "description" => license.description = text(value),
             "count" => license.count = number(value),
             "status" => license.status = text(value.split('(').next().unwrap_or(value)),
@@ -208,7 +208,7 @@ impl Usage {
         let blocks = || self.printed.iter().filter(|printed| printed.layout == Layout::Block && printed.fields > 0);
         blocks().next().is_some()
             && blocks().all(|printed| {
-                let tag = printed.license.entitlement_tag.as_ref().map(|tag| tag.0.as_str());
+                let tag = printed.license.entitlement_tag.as_ref().map(|tag| tag.0.as_ref());
                 tag.is_some()
                     && tag == printed.license.name.as_deref()
                     && printed.license.license_type.as_deref() == Some("Generic")
@@ -287,5 +287,5 @@ fn row(text: &str) -> Option<License> {
 
 /// A tag that was cut to the width of its column is none.
 fn whole_tag(tag: &str) -> Option<EntitlementTag> {
-    (!tag.is_empty() && !tag.ends_with("..")).then(|| EntitlementTag(tag.to_owned()))
+    (!tag.is_empty() && !tag.ends_with("..")).then(|| EntitlementTag(tag.into()))
 }

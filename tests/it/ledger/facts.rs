@@ -47,7 +47,7 @@ pub fn report() -> ReportFacts {
         product_instance_identifier: None,
         software_tag: Some("regid.2017-05.com.cisco.c9500,v1_0000".to_owned()),
         software_version: Some("17.12.4".to_owned()),
-        entitlement_tag: Some(EntitlementTag("regid.2017-03.com.cisco.advantagek9,1.0_0001".to_owned())),
+        entitlement_tag: Some(EntitlementTag("regid.2017-03.com.cisco.advantagek9,1.0_0001".into())),
         report_type: ReportType::Entitlement,
         members: members(),
         signing_type: Some("SHA256".to_owned()),
@@ -103,7 +103,7 @@ fn state() -> DeviceState {
         members: members(),
         licenses: vec![License {
             name: Some("network-advantage".to_owned()),
-            entitlement_tag: Some(EntitlementTag("regid.2017-03.com.cisco.advantagek9,1.0_0001".to_owned())),
+            entitlement_tag: Some(EntitlementTag("regid.2017-03.com.cisco.advantagek9,1.0_0001".into())),
             description: Some("C9500 Network Advantage — “perpetual”".to_owned()),
             count: Some(2),
             status: Some("IN USE".to_owned()),

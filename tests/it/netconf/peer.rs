@@ -157,7 +157,7 @@ async fn our_client_finds_its_way_in_another_server() {
         let mut session = IosXe::new(netconf);
         let (identity, state) = session.state().await.unwrap();
         let identity = identity.unwrap();
-        assert_eq!((identity.udi.sn.as_str(), identity.hostname.as_deref()), ("9INVENTED77", Some("peer-1")));
+        assert_eq!((&*identity.udi.sn, identity.hostname.as_deref()), ("9INVENTED77", Some("peer-1")));
         assert_eq!(state.policy.unwrap().name.as_deref(), Some("J\u{fc}rgen & S\u{f6}hne"));
         assert_eq!(state.usage_reporting.last_ack.unwrap().utc, "2026-02-02T08:00:00Z".parse().ok());
         session.save_usage(Usage::Days(30), "bootflash:a&b.xml").await.unwrap();

@@ -239,10 +239,10 @@ fn an_independent_reading_knows_what_we_read() {
                 .udi
                 .iter()
                 .chain(state.members.iter().map(|member| &member.udi))
-                .flat_map(|udi| [udi.pid.clone(), udi.sn.clone()]),
+                .flat_map(|udi| [udi.pid.to_string(), udi.sn.to_string()]),
         );
         facts.extend(state.licenses.iter().flat_map(|one| [one.name.clone(), one.description.clone()]).flatten());
-        facts.extend(state.licenses.iter().filter_map(|one| one.entitlement_tag.as_ref().map(|tag| tag.0.clone())));
+        facts.extend(state.licenses.iter().filter_map(|one| one.entitlement_tag.as_ref().map(|tag| tag.0.to_string())));
         facts.extend(state.rum_ids.iter().map(|one| one.report_id.to_string()));
         facts.extend(state.trust_codes.iter().filter_map(|code| text(&code.installed)));
         facts.extend(state.smart_account);
