@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Sha256;
 use super::instance::{DeviceName, Member, Site, Udi};
+use super::message::Message;
 use super::report::{ReportFacts, ReportId};
 use super::settings::{Access, FileWay, Task};
 use super::state::{DeviceState, ReportState};
+use super::violation::{Finding, Kind, Severity, Subject, ViolationId};
 
 /// One fact and when we learned it. **stored**
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +67,25 @@ pub enum Fact {
     AnswerDelivered(AnswerDelivered),
     /// A scheduled run came to its end.
     ScheduleRan(ScheduleRan),
+    /// A violation was found: for the first time, again after it was resolved, or with other evidence.
+    ViolationFound(Box<Finding>),
+    /// What was found before is so no longer.
+    ViolationResolved(ViolationResolved),
+    /// A person knows of it.
+    ViolationAcknowledged(ViolationAcknowledged),
+    /// Something is to be told, and to whom.
+    MessageMade(Box<MessageMade>),
+    /// One sink took a message, or will never get it.
+    MessageSettled(MessageSettled),
+    /// A person wants no messages about something for a time.
+    SilenceSet(SilenceSet),
+    SilenceEnded(SilenceEnded),
+    /// License On-Prem synchronised with Cisco.
+    OnPremSynced(OnPremSynced),
+    /// A device is gone for good: its obligation ends, its evidence stays.
+    DeviceRetired(DeviceRetired),
+    /// Another chassis stands in for one that is gone.
+    DeviceReplaced(DeviceReplaced),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -379,4 +400,86 @@ pub struct ScheduleRan {
     pub due: Timestamp,
     pub polled: u64,
     pub failed: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ViolationResolved {
+    pub id: ViolationId,
+    /// Why it is so no longer, in one sentence.
+    pub cause: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ViolationAcknowledged {
+    pub id: ViolationId,
+    pub note: String,
+    pub until: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MessageMade {
+    pub message: Message,
+    /// The names of those who are to get it.
+    pub sinks: Vec<String>,
+    /// The obligations of which it tells, with the deadline told.
+    pub told: Vec<(Subject, Option<Timestamp>)>,
+}
+
+/// How one sink's part in a message ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageSettled {
+    pub message: String,
+    pub sink: String,
+    /// `None`: taken. Else why it will never be sent: the sink is gone from the configuration.
+    pub dropped: Option<String>,
+}
+
+/// What a silence covers; what is not given covers all. **stored**
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Covers {
+    pub site: Option<Site>,
+    pub device: Option<DeviceName>,
+    pub kind: Option<Kind>,
+    /// Up to this severity.
+    pub severity: Option<Severity>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilenceSet {
+    /// `s-` and ten hex digits.
+    pub id: String,
+    pub covers: Covers,
+    pub from: Timestamp,
+    pub until: Timestamp,
+    pub note: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilenceEnded {
+    pub id: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnPremSynced {
+    /// The operator's name for the server.
+    pub name: String,
+    pub synced: Timestamp,
+    /// `None`: its API told.
+    pub note: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRetired {
+    /// `None` for an instance that no device of the inventory ever was.
+    pub device: Option<DeviceName>,
+    /// `None` for a device that never told who it is.
+    pub udi: Option<Udi>,
+    pub note: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceReplaced {
+    pub old: Udi,
+    pub new: Udi,
+    pub note: Option<String>,
 }

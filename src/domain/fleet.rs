@@ -15,17 +15,19 @@ use jiff::Timestamp;
 pub use ids::{IdSet, ReportSet};
 pub use key::{NotARecord, RecordForm, RecordKey};
 pub use record::{
-    Answer, AnswerStatus, Bundle, Confirmation, Credential, Device, HostKey, Instance, OwedReport, ScheduleRun,
-    Trouble, WriteRecord,
+    Answer, AnswerStatus, Bundle, Confirmation, Credential, Device, HostKey, Instance, LastUse, OnPrem, OwedReport,
+    Retirement, ScheduleRun, Silence, Told, Trouble, WriteRecord,
 };
 
 use super::digest::Sha256;
 use super::event::{
-    AnswerDelivered, AnswerReceived, BundleMade, DeviceIdentified, Event, Fact, Outcome, ReportCollected, ReportReread,
-    ReportStates, StateRead, Write,
+    AnswerDelivered, AnswerReceived, BundleMade, DeviceIdentified, DeviceReplaced, DeviceRetired, Event, Fact,
+    MessageMade, Outcome, ReportCollected, ReportReread, ReportStates, SilenceSet, StateRead, Write,
 };
 use super::instance::{DeviceName, Udi};
+use super::message::Outgoing;
 use super::state::ReportState;
+use super::violation::{Acknowledgement, Subject, Violation, ViolationId};
 
 /// Everything known, as of the last event applied.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +40,13 @@ pub struct Fleet {
     pub answers: BTreeMap<Sha256, Answer>,
     pub credentials: BTreeMap<String, Credential>,
     pub schedules: BTreeMap<String, ScheduleRun>,
+    pub violations: BTreeMap<ViolationId, Violation>,
+    /// Messages that some sink has not taken yet.
+    pub messages: BTreeMap<String, Outgoing>,
+    /// Of which deadlines was told last.
+    pub told: BTreeMap<Subject, Told>,
+    pub silences: BTreeMap<String, Silence>,
+    pub on_prem: BTreeMap<String, OnPrem>,
     /// When each device last answered as it should. Not folded from events: a poll that finds
     /// nothing new writes none. Kept beside the fold and lost without harm.
     pub contacts: BTreeMap<DeviceName, Timestamp>,
@@ -179,6 +188,55 @@ impl Fleet {
                 );
                 vec![RecordKey::Schedule(fact.schedule.clone())]
             }
+            Fact::ViolationFound(found) => {
+                let id = found.id();
+                match self.violations.get_mut(&id) {
+                    None => {
+                        let violation = Violation {
+                            found: (**found).clone(),
+                            opened: at,
+                            resolved: None,
+                            acknowledged: None,
+                            reopened: 0,
+                        };
+                        self.violations.insert(id.clone(), violation);
+                    }
+                    Some(known) => known.found_again(at, found),
+                }
+                vec![RecordKey::Violation(id)]
+            }
+            Fact::ViolationResolved(fact) => self.violation(&fact.id, |violation| {
+                violation.resolved.get_or_insert(at);
+            }),
+            Fact::ViolationAcknowledged(fact) => self.violation(&fact.id, |violation| {
+                let (note, until) = (fact.note.clone(), fact.until);
+                violation.acknowledged = Some(Acknowledgement { at, note, until });
+            }),
+            Fact::MessageMade(fact) => self.message_made(at, fact),
+            Fact::MessageSettled(fact) => {
+                let Some(outgoing) = self.messages.get_mut(&fact.message) else { return Vec::new() };
+                outgoing.waiting.remove(&fact.sink);
+                if outgoing.waiting.is_empty() {
+                    self.messages.remove(&fact.message);
+                }
+                vec![RecordKey::Message(fact.message.clone())]
+            }
+            Fact::SilenceSet(fact) => {
+                let SilenceSet { id, covers, from, until, note } = fact.clone();
+                self.silences.insert(id.clone(), Silence { covers, from, until, note });
+                vec![RecordKey::Silence(id)]
+            }
+            Fact::SilenceEnded(fact) => {
+                self.silences.remove(&fact.id);
+                vec![RecordKey::Silence(fact.id.clone())]
+            }
+            Fact::OnPremSynced(fact) => {
+                let synced = OnPrem { synced: fact.synced, note: fact.note.clone(), told: at };
+                self.on_prem.insert(fact.name.clone(), synced);
+                vec![RecordKey::OnPrem(fact.name.clone())]
+            }
+            Fact::DeviceRetired(fact) => self.retired(at, fact),
+            Fact::DeviceReplaced(fact) => self.replaced(at, fact),
         }
     }
 
@@ -190,6 +248,42 @@ impl Fleet {
     fn device(&mut self, name: &DeviceName, change: impl FnOnce(&mut Device)) -> Vec<RecordKey> {
         change(self.devices.entry(name.clone()).or_default());
         vec![RecordKey::Device(name.clone())]
+    }
+
+    fn violation(&mut self, id: &ViolationId, change: impl FnOnce(&mut Violation)) -> Vec<RecordKey> {
+        let Some(violation) = self.violations.get_mut(id) else { return Vec::new() };
+        change(violation);
+        vec![RecordKey::Violation(id.clone())]
+    }
+
+    fn message_made(&mut self, at: Timestamp, fact: &MessageMade) -> Vec<RecordKey> {
+        let mut touched = Vec::new();
+        if !fact.sinks.is_empty() {
+            let outgoing = Outgoing { message: fact.message.clone(), waiting: fact.sinks.iter().cloned().collect() };
+            self.messages.insert(fact.message.id.clone(), outgoing);
+            touched.push(RecordKey::Message(fact.message.id.clone()));
+        }
+        for (subject, due) in &fact.told {
+            self.told.insert(subject.clone(), Told { at, due: *due });
+            touched.push(RecordKey::Told(subject.clone()));
+        }
+        touched
+    }
+
+    fn retired(&mut self, at: Timestamp, fact: &DeviceRetired) -> Vec<RecordKey> {
+        let Some(udi) = &fact.udi else { return Vec::new() };
+        let primary = self.primary(udi).clone();
+        let Some(instance) = self.instances.get_mut(&primary) else { return Vec::new() };
+        instance.retired = Some(Retirement { at, note: Some(fact.note.clone()), replaced_by: None });
+        vec![RecordKey::Instance(primary)]
+    }
+
+    fn replaced(&mut self, at: Timestamp, fact: &DeviceReplaced) -> Vec<RecordKey> {
+        let primary = self.primary(&fact.old).clone();
+        let Some(instance) = self.instances.get_mut(&primary) else { return Vec::new() };
+        let replaced_by = Some(fact.new.clone());
+        instance.retired = Some(Retirement { at, note: fact.note.clone(), replaced_by });
+        vec![RecordKey::Instance(primary)]
     }
 
     fn identified(&mut self, at: Timestamp, fact: &DeviceIdentified) -> Vec<RecordKey> {
@@ -247,6 +341,7 @@ impl Fleet {
         let report = &fact.report;
         let instance = self.instance_mut(&report.udi, at);
         if instance.collected.insert(&report.udi, report.report_id) {
+            let change = instance.used(report);
             instance.last_collected = Some(at);
             let start = report.start();
             instance.earliest_report = match (instance.earliest_report, start) {
@@ -267,6 +362,7 @@ impl Fleet {
                     state: None,
                     presumed_acknowledged: fact.presumed_acknowledged,
                     bundle: None,
+                    change,
                 });
             }
         }

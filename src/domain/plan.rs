@@ -422,6 +422,7 @@ mod tests {
             state: None,
             presumed_acknowledged: false,
             bundle: None,
+            change: None,
         });
         assert!(!may_close(&fleet, &device, &settings(), now));
         assert!(may_close(&fleet, &device, &settings(), at("2026-02-04T00:00:00Z")));

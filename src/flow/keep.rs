@@ -172,7 +172,7 @@ pub(super) async fn keep_reports(
     house: &House,
     device: &Device,
     seen: &mut Seen,
-    fetched: Fetched,
+    mut fetched: Fetched,
     polled: &mut Polled,
 ) -> Result<(), Error> {
     polled.problems.extend(fetched.problems.iter().cloned());
@@ -181,6 +181,8 @@ pub(super) async fn keep_reports(
         polled.tell(seen);
     }
     let Some(identity) = &mut seen.identity else { return Ok(()) };
+    // In the order of time, in which changes of use show.
+    fetched.reports.sort_by_key(|report| report.facts.start());
     // RESTCONF knows no members; the newest report of this chassis does.
     if identity.members.is_empty() {
         let newest = fetched.reports.iter().filter(|report| report.facts.udi == identity.udi);

@@ -117,7 +117,21 @@ fn join(whole: &mut Fleet, part: Fleet) {
     fn append<K: Ord, V>(whole: &mut BTreeMap<K, V>, mut part: BTreeMap<K, V>) {
         whole.append(&mut part);
     }
-    let Fleet { instances, aliases, devices, bundles, answers, credentials, schedules, contacts } = part;
+    let Fleet {
+        instances,
+        aliases,
+        devices,
+        bundles,
+        answers,
+        credentials,
+        schedules,
+        violations,
+        messages,
+        told,
+        silences,
+        on_prem,
+        contacts,
+    } = part;
     append(&mut whole.instances, instances);
     append(&mut whole.aliases, aliases);
     append(&mut whole.devices, devices);
@@ -125,5 +139,10 @@ fn join(whole: &mut Fleet, part: Fleet) {
     append(&mut whole.answers, answers);
     append(&mut whole.credentials, credentials);
     append(&mut whole.schedules, schedules);
+    append(&mut whole.violations, violations);
+    append(&mut whole.messages, messages);
+    append(&mut whole.told, told);
+    append(&mut whole.silences, silences);
+    append(&mut whole.on_prem, on_prem);
     append(&mut whole.contacts, contacts);
 }

@@ -337,7 +337,21 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 /// How many records a fleet has.
 pub(super) fn records(fleet: &Fleet) -> u64 {
-    let Fleet { instances, aliases, devices, bundles, answers, credentials, schedules, contacts: _ } = fleet;
+    let Fleet {
+        instances,
+        aliases,
+        devices,
+        bundles,
+        answers,
+        credentials,
+        schedules,
+        violations,
+        messages,
+        told,
+        silences,
+        on_prem,
+        contacts: _,
+    } = fleet;
     let sizes = [
         instances.len(),
         aliases.len(),
@@ -346,6 +360,11 @@ pub(super) fn records(fleet: &Fleet) -> u64 {
         answers.len(),
         credentials.len(),
         schedules.len(),
+        violations.len(),
+        messages.len(),
+        told.len(),
+        silences.len(),
+        on_prem.len(),
     ];
     sizes.iter().map(|len| *len as u64).sum()
 }

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use super::{Fleet, Instance};
 use crate::domain::digest::Sha256;
 use crate::domain::instance::{DeviceName, Udi};
+use crate::domain::violation::{Subject, ViolationId};
 
 /// The name of one record of the fold; the key under which the register keeps it. **stored**
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +19,13 @@ pub enum RecordKey {
     Answer(Sha256),
     Credential(String),
     Schedule(String),
+    Violation(ViolationId),
+    /// A message that some sink has not taken yet.
+    Message(String),
+    /// Of which deadline was told last.
+    Told(Subject),
+    Silence(String),
+    OnPrem(String),
 }
 
 impl RecordKey {
@@ -34,6 +42,15 @@ impl RecordKey {
             RecordKey::Answer(object) => format!("answer\0{object}"),
             RecordKey::Credential(name) => format!("credential\0{}", clean(name)),
             RecordKey::Schedule(name) => format!("schedule\0{}", clean(name)),
+            RecordKey::Violation(id) => format!("violation\0{id}"),
+            RecordKey::Message(id) => format!("message\0{}", clean(id)),
+            RecordKey::Told(Subject::Instance(udi)) => {
+                format!("told-instance\0{}\0{}", clean(&udi.pid), clean(&udi.sn))
+            }
+            RecordKey::Told(Subject::Device(name)) => format!("told-device\0{}", clean(&name.0)),
+            RecordKey::Told(Subject::OnPrem(name)) => format!("told-on-prem\0{}", clean(name)),
+            RecordKey::Silence(id) => format!("silence\0{}", clean(id)),
+            RecordKey::OnPrem(name) => format!("on-prem\0{}", clean(name)),
         }
         .into_bytes()
     }
@@ -52,6 +69,13 @@ impl RecordKey {
             "answer" => name.parse().ok().map(RecordKey::Answer),
             "credential" => Some(RecordKey::Credential(dirty(name))),
             "schedule" => Some(RecordKey::Schedule(dirty(name))),
+            "violation" => name.parse().ok().map(RecordKey::Violation),
+            "message" => Some(RecordKey::Message(dirty(name))),
+            "told-instance" => udi().map(|udi| RecordKey::Told(Subject::Instance(udi))),
+            "told-device" => Some(RecordKey::Told(Subject::Device(DeviceName(dirty(name))))),
+            "told-on-prem" => Some(RecordKey::Told(Subject::OnPrem(dirty(name)))),
+            "silence" => Some(RecordKey::Silence(dirty(name))),
+            "on-prem" => Some(RecordKey::OnPrem(dirty(name))),
             _ => None,
         }
     }
@@ -71,7 +95,7 @@ pub enum RecordForm {
 impl RecordForm {
     /// Raised by every change of a compact record's fields, one added or moved included: it has no names that would
     /// tell. A test holds the bytes of a sample against it.
-    pub const COMPACT_VERSION: u32 = 3;
+    pub const COMPACT_VERSION: u32 = 4;
 
     fn write<T: Serialize>(self, record: Option<&T>) -> Option<Vec<u8>> {
         record.map(|record| match self {
@@ -112,6 +136,11 @@ impl Fleet {
             RecordKey::Answer(object) => RecordForm::Json.write(self.answers.get(object)),
             RecordKey::Credential(name) => RecordForm::Json.write(self.credentials.get(name)),
             RecordKey::Schedule(name) => RecordForm::Json.write(self.schedules.get(name)),
+            RecordKey::Violation(id) => RecordForm::Json.write(self.violations.get(id)),
+            RecordKey::Message(id) => RecordForm::Json.write(self.messages.get(id)),
+            RecordKey::Told(subject) => form.write(self.told.get(subject)),
+            RecordKey::Silence(id) => RecordForm::Json.write(self.silences.get(id)),
+            RecordKey::OnPrem(name) => RecordForm::Json.write(self.on_prem.get(name)),
         }
     }
 
@@ -129,6 +158,11 @@ impl Fleet {
             RecordKey::Answer(object) => drop(self.answers.insert(object, RecordForm::Json.read(bytes)?)),
             RecordKey::Credential(name) => drop(self.credentials.insert(name, RecordForm::Json.read(bytes)?)),
             RecordKey::Schedule(name) => drop(self.schedules.insert(name, RecordForm::Json.read(bytes)?)),
+            RecordKey::Violation(id) => drop(self.violations.insert(id, RecordForm::Json.read(bytes)?)),
+            RecordKey::Message(id) => drop(self.messages.insert(id, RecordForm::Json.read(bytes)?)),
+            RecordKey::Told(subject) => drop(self.told.insert(subject, form.read(bytes)?)),
+            RecordKey::Silence(id) => drop(self.silences.insert(id, RecordForm::Json.read(bytes)?)),
+            RecordKey::OnPrem(name) => drop(self.on_prem.insert(name, RecordForm::Json.read(bytes)?)),
         }
         Ok(())
     }
@@ -142,6 +176,19 @@ impl Fleet {
         let devices = self.devices.keys().map(|name| RecordKey::Device(name.clone()));
         let instances = self.instances.keys().map(|udi| RecordKey::Instance(udi.clone()));
         let schedules = self.schedules.keys().map(|name| RecordKey::Schedule(name.clone()));
-        aliases.chain(answers).chain(bundles).chain(credentials).chain(devices).chain(instances).chain(schedules)
+        let messages = self.messages.keys().map(|id| RecordKey::Message(id.clone()));
+        let on_prem = self.on_prem.keys().map(|name| RecordKey::OnPrem(name.clone()));
+        let silences = self.silences.keys().map(|id| RecordKey::Silence(id.clone()));
+        let violations = self.violations.keys().map(|id| RecordKey::Violation(id.clone()));
+        // Devices, instances, On-Prem servers: three kinds of key.
+        let told = |kind: fn(&Subject) -> bool| {
+            self.told.keys().filter(move |subject| kind(subject)).map(|subject| RecordKey::Told(subject.clone()))
+        };
+        let told_devices = told(|subject| matches!(subject, Subject::Device(_)));
+        let told_instances = told(|subject| matches!(subject, Subject::Instance(_)));
+        let told_on_prem = told(|subject| matches!(subject, Subject::OnPrem(_)));
+        let first = aliases.chain(answers).chain(bundles).chain(credentials).chain(devices).chain(instances);
+        let then = first.chain(messages).chain(on_prem).chain(schedules).chain(silences);
+        then.chain(told_devices).chain(told_instances).chain(told_on_prem).chain(violations)
     }
 }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::ReportSet;
 use crate::domain::digest::Sha256;
-use crate::domain::event::{Blame, BundleMade, Learned, Write};
+use crate::domain::event::{Blame, BundleMade, Covers, Learned, Write};
 use crate::domain::instance::{DeviceName, Member, Site, Udi};
-use crate::domain::report::{EntitlementTag, ReportId, ReportType};
+use crate::domain::report::{EntitlementTag, ReportFacts, ReportId, ReportType};
 use crate::domain::state::{DeviceState, ReportState};
 
 /// A kept report that is not known to be acknowledged. **stored**
@@ -30,6 +30,8 @@ pub struct OwedReport {
     pub presumed_acknowledged: bool,
     /// The newest bundle it is in.
     pub bundle: Option<String>,
+    /// When the use that it records began to differ from that of the report before it.
+    pub change: Option<Timestamp>,
 }
 
 impl OwedReport {
@@ -89,6 +91,56 @@ pub struct Instance {
     /// So far its clock was ahead of ours when that was last news, in seconds; negative when it was behind.
     #[serde(default)]
     pub clock_skew_seconds: Option<i64>,
+    /// The newest use of each licence that its reports tell.
+    #[serde(default)]
+    pub usage: Vec<LastUse>,
+    /// Its obligation ended.
+    #[serde(default)]
+    pub retired: Option<Retirement>,
+}
+
+/// What the newest report of a licence tells. **stored**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastUse {
+    pub entitlement_tag: EntitlementTag,
+    pub value: u64,
+    /// The end of the measurement.
+    pub until: Timestamp,
+}
+
+/// How the obligation of an instance ended. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retirement {
+    pub at: Timestamp,
+    pub note: Option<String>,
+    /// Who stands in for it.
+    pub replaced_by: Option<Udi>,
+}
+
+/// Of which deadline was told last, and when. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub at: Timestamp,
+    /// `None`: that it is met.
+    pub due: Option<Timestamp>,
+}
+
+/// No messages about something, for a time. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    pub covers: Covers,
+    pub from: Timestamp,
+    pub until: Timestamp,
+    pub note: String,
+}
+
+/// A License On-Prem server and its own duty. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnPrem {
+    pub synced: Timestamp,
+    pub note: Option<String>,
+    /// When we were told.
+    pub told: Timestamp,
 }
 
 impl Instance {
@@ -116,7 +168,33 @@ impl Instance {
             last_handed_over: None,
             conflicts: 0,
             clock_skew_seconds: None,
+            usage: Vec::new(),
+            retired: None,
         }
+    }
+
+    /// Takes in what a report tells of its licence; returns when its use began to differ from what was known. The
+    /// first use of all is no change: the first-report requirement covers it.
+    pub(super) fn used(&mut self, report: &ReportFacts) -> Option<Timestamp> {
+        let tag = report.entitlement_tag.as_ref()?;
+        let mut change = None;
+        for measured in &report.measurements {
+            let (Some(start), Some(until), Some(value)) = (measured.start, measured.end, measured.value) else {
+                continue;
+            };
+            match self.usage.iter_mut().find(|last| last.entitlement_tag == *tag) {
+                None => self.usage.push(LastUse { entitlement_tag: tag.clone(), value, until }),
+                // An older one that came late tells nothing of what came after it.
+                Some(last) if until <= last.until => {}
+                Some(last) => {
+                    if last.value != value {
+                        change = change.or(Some(start));
+                    }
+                    (last.value, last.until) = (value, until);
+                }
+            }
+        }
+        change
     }
 
     /// Takes a report in; its text is shared with what is there.
@@ -134,6 +212,7 @@ impl Instance {
             }
         }
         self.owed.shrink_to_fit();
+        self.usage.shrink_to_fit();
         self.members.shrink_to_fit();
         if let Some(state) = &mut self.state {
             state.licenses.shrink_to_fit();

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use slp_collector::domain::deadline::ObligationState;
 use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::*;
-use slp_collector::domain::instance::{Member, Role, Site, Udi};
+use slp_collector::domain::instance::{Account, DeviceName, Member, Role, Site, Udi};
+use slp_collector::domain::message::{Line, Message, Topic};
 use slp_collector::domain::policy::{ClassPolicy, LicenceClass, Policy, PolicyGroup};
 use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
 use slp_collector::domain::settings::{Access, FileWay, Task};
@@ -13,6 +15,7 @@ use slp_collector::domain::state::{
     DeviceState, License, ListedReport, Model, ReportState, ReportSummary, Reservation, Stamp, Transport, TrustCode,
     UsageReporting,
 };
+use slp_collector::domain::violation::{Evidence, Finding, Kind, Severity, Subject};
 
 /// The bytes that the events name.
 pub fn objects() -> Vec<Vec<u8>> {
@@ -25,6 +28,14 @@ pub fn report_bytes() -> Vec<u8> {
 
 fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
+}
+
+fn device() -> DeviceName {
+    "core-1".into()
+}
+
+fn bundle_id() -> String {
+    "2026-09-02-example-0001".to_owned()
 }
 
 fn active() -> Udi {
@@ -134,10 +145,8 @@ fn state() -> DeviceState {
 pub fn all() -> Vec<Event> {
     let (report_object, answer, foreign) =
         (Sha256::of(&objects()[0]), Sha256::of(&objects()[1]), Sha256::of(&objects()[2]));
-    let device = || "core-1".into();
     let id = report().report_id;
-    let bundle_id = || "2026-09-02-example-0001".to_owned();
-    let facts = vec![
+    let mut facts = vec![
         Fact::TrustPinned(TrustPinned {
             device: device(),
             fingerprint: Sha256::of(b"cert"),
@@ -269,9 +278,100 @@ pub fn all() -> Vec<Event> {
             failed: 0,
         }),
     ];
+    facts.extend(watching());
     let first = time("2026-09-01T08:00:00.5Z");
     let instant = |minutes: i64| first + jiff::SignedDuration::from_mins(minutes);
     facts.into_iter().zip(0..).map(|(fact, minutes)| Event { at: instant(minutes), fact }).collect()
+}
+
+/// Violations, messages, silences, and the life of a fleet.
+fn watching() -> Vec<Fact> {
+    let found = Finding {
+        kind: Kind::AckOverdue,
+        subject: Subject::Instance(active()),
+        device: Some(device()),
+        site: Site("lab".to_owned()),
+        severity: Severity::Critical,
+        explanation: "due 2026-08-31, and no acknowledgement".to_owned(),
+        evidence: vec![
+            Evidence::Report(ReportId(1_790_000_001)),
+            Evidence::Printed("Next ACK deadline: Aug 31 2026 08:00:00 UTC".to_owned()),
+            Evidence::Event { at: time("2026-08-31T08:00:00Z"), what: "due".to_owned() },
+            Evidence::Bundle(bundle_id()),
+        ],
+    };
+    let line = Line {
+        name: device().0,
+        device: Some(device()),
+        udi: Some(active()),
+        site: Site("lab".to_owned()),
+        account: Account { smart_account: Some("example.com".to_owned()), virtual_account: None },
+        state: Some(ObligationState::Overdue),
+        due: Some(time("2026-08-31T08:00:00Z")),
+        leave_by: Some(time("2026-08-21T08:00:00Z")),
+        violation: Some(found.id()),
+        kind: Some(found.kind),
+        what: found.explanation.clone(),
+        remedy: Some(found.kind.remedy().to_owned()),
+    };
+    let message = |id: &str| Message {
+        id: id.to_owned(),
+        at: time("2026-09-03T02:00:00Z"),
+        topic: Topic::Overdue,
+        severity: Severity::Critical,
+        site: Some(Site("lab".to_owned())),
+        title: "1 device overdue at lab".to_owned(),
+        text: String::new(),
+        lines: vec![line.clone()],
+    };
+    let made = |id: &str| MessageMade {
+        message: message(id),
+        sinks: vec!["mail".to_owned(), "syslog".to_owned()],
+        told: vec![
+            (Subject::Instance(active()), line.due),
+            (Subject::Device(device()), None),
+            (Subject::OnPrem("house".to_owned()), None),
+        ],
+    };
+    let settled = |message: &str, sink: &str| MessageSettled {
+        message: message.to_owned(),
+        sink: sink.to_owned(),
+        dropped: (sink == "syslog").then(|| "the sink is gone".to_owned()),
+    };
+    let silence = |id: &str| SilenceSet {
+        id: id.to_owned(),
+        covers: Covers {
+            site: Some(Site("lab".to_owned())),
+            device: Some(device()),
+            kind: Some(Kind::Unreachable),
+            severity: Some(Severity::Warning),
+        },
+        from: time("2026-09-03T02:00:00Z"),
+        until: time("2026-09-04T02:00:00Z"),
+        note: "the lab moves".to_owned(),
+    };
+    let (until, note) = (time("2026-09-20T00:00:00Z"), "courier on his way".to_owned());
+    vec![
+        Fact::ViolationFound(Box::new(found.clone())),
+        Fact::ViolationAcknowledged(ViolationAcknowledged { id: found.id(), note: note.clone(), until }),
+        Fact::ViolationResolved(ViolationResolved { id: found.id(), cause: "acknowledged".to_owned() }),
+        Fact::ViolationFound(Box::new(found)),
+        Fact::MessageMade(Box::new(made("m-0000000001"))),
+        Fact::MessageMade(Box::new(made("m-0000000002"))),
+        Fact::MessageSettled(settled("m-0000000001", "mail")),
+        Fact::MessageSettled(settled("m-0000000001", "syslog")),
+        Fact::MessageSettled(settled("m-0000000002", "syslog")),
+        Fact::SilenceSet(silence("s-0000000001")),
+        Fact::SilenceSet(silence("s-0000000002")),
+        Fact::SilenceEnded(SilenceEnded { id: "s-0000000001".to_owned() }),
+        Fact::OnPremSynced(OnPremSynced { name: "house".to_owned(), synced: until, note: Some(note.clone()) }),
+        Fact::DeviceRetired(DeviceRetired { device: Some(device()), udi: Some(active()), note: note.clone() }),
+        Fact::DeviceReplaced(DeviceReplaced {
+            old: active(),
+            new: Udi::new("C9300-24T", "9INVENTED02"),
+            note: Some(note),
+        }),
+    ]
 }
 
 /// The number of a kind; does not compile when a kind is missing here, and so in [`all`].
@@ -297,8 +397,18 @@ pub fn kind(fact: &Fact) -> usize {
         Fact::AnswerQuarantined(_) => 17,
         Fact::AnswerDelivered(_) => 18,
         Fact::ScheduleRan(_) => 19,
+        Fact::ViolationFound(_) => 20,
+        Fact::ViolationResolved(_) => 21,
+        Fact::ViolationAcknowledged(_) => 22,
+        Fact::MessageMade(_) => 23,
+        Fact::MessageSettled(_) => 24,
+        Fact::SilenceSet(_) => 25,
+        Fact::SilenceEnded(_) => 26,
+        Fact::OnPremSynced(_) => 27,
+        Fact::DeviceRetired(_) => 28,
+        Fact::DeviceReplaced(_) => 29,
     }
 }
 
 /// How many kinds there are.
-pub const KINDS: usize = 20;
+pub const KINDS: usize = 30;
