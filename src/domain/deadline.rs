@@ -5,13 +5,19 @@
 //! first-report requirement, counted from the first use. Source: the outputs of IOS XE
 //! 17.3 to 17.15 that Cisco's own test suites publish; every row of them with a last ACK agrees.
 
+mod classes;
+mod reason;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::fleet::Instance;
-use super::policy::{ClassPolicy, LicenceClass, Policy};
+use super::policy::{LicenceClass, Policy};
 use super::settings::words;
 use super::state::{DeviceState, Model};
+
+use classes::Classes;
+pub use reason::Reason;
 
 const DAY: i64 = 86_400;
 
@@ -96,32 +102,35 @@ impl Rules {
 
 /// How one obligation stands at one instant.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Standing {
+pub struct Standing<'a> {
     pub state: ObligationState,
     pub due: Option<Timestamp>,
     /// `due` less the time that courier, portal and the way back take.
     pub leave_by: Option<Timestamp>,
     /// Days until `due`; negative when it is past.
     pub days_left: Option<f64>,
+    /// Days from one deadline to the next, where one is due.
+    pub period: Option<i64>,
     pub basis: Basis,
     /// One sentence for a person.
-    pub reason: String,
+    pub reason: Reason<'a>,
     /// Our own rule applied to what is known, as a cross-check.
     pub computed: Option<Timestamp>,
-    /// Does `computed` lie within a day of `due`? `None` where one of them is missing.
+    /// Does our own rule lie within a day of `due`? `None` where one of them is missing.
     pub agrees: Option<bool>,
 }
 
 /// A deadline with what it rests on.
-struct Deadline {
+#[derive(Clone, Copy)]
+struct Deadline<'a> {
     due: Timestamp,
     basis: Basis,
-    reason: String,
+    reason: Reason<'a>,
     /// Days from one ACK to the next.
     period: Option<i64>,
 }
 
-impl Deadline {
+impl Deadline<'_> {
     /// The seconds before it in which it is `due-soon`: at most a third of the period.
     fn soon(&self, rules: &Rules) -> i64 {
         let third = self.period.map_or(i64::MAX, |days| days * DAY / 3);
@@ -130,18 +139,23 @@ impl Deadline {
 }
 
 /// How `instance` stands at the instant `at`. `lead` is the site's time for the exchange.
-pub fn standing(instance: &Instance, lead: SignedDuration, rules: &Rules, at: Timestamp) -> Standing {
+///
+/// Makes no text: a fleet of 100,000 is judged in one go. [`Reason`] is written where it is shown.
+pub fn standing<'a>(instance: &'a Instance, lead: SignedDuration, rules: &'a Rules, at: Timestamp) -> Standing<'a> {
     let state = instance.state.as_ref();
     let model = state.map_or(Model::Unknown, |state| state.model);
-    let computed = compute(instance, rules);
-    let none = |state: ObligationState, basis: Basis, reason: String| Standing {
+    let classes = Classes::of(state);
+    let by_rule = by_rule(instance, classes, rules);
+    let computed = earlier(by_rule, changed(instance, classes, rules));
+    let none = |state: ObligationState, basis: Basis, reason: Reason<'a>| Standing {
         state,
         due: None,
         leave_by: None,
         days_left: None,
+        period: None,
         basis,
         reason,
-        computed: computed.as_ref().map(|deadline| deadline.due),
+        computed: computed.map(|deadline| deadline.due),
         agrees: None,
     };
 
@@ -151,37 +165,42 @@ pub fn standing(instance: &Instance, lead: SignedDuration, rules: &Rules, at: Ti
         | Model::SpecificLicenseReservation
         | Model::PermanentLicenseReservation
         | Model::Traditional
-        | Model::Disabled => {
-            let reason = "the device does not run Smart Licensing Using Policy".to_owned();
-            return none(ObligationState::NotSlp, Basis::Unknown, reason);
-        }
+        | Model::Disabled => return none(ObligationState::NotSlp, Basis::Unknown, Reason::NotSlp),
     }
-    let handed_over = handed_over(instance);
+    if let Some(retired) = &instance.retired {
+        return none(ObligationState::NotRequired, Basis::NotRequired, Reason::Retired(retired));
+    }
+    let handed_over = handed_over(instance, classes);
     if let Some(handed) = &handed_over
-        && handed.next.as_ref().is_none_or(|next| next.due.as_second() - at.as_second() > next.soon(rules))
+        && handed.next.is_none_or(|next| next.due.as_second() - at.as_second() > next.soon(rules))
     {
-        return none(ObligationState::NotRequired, Basis::NotRequired, handed.reason.clone());
+        return none(ObligationState::NotRequired, Basis::NotRequired, Reason::HandedOver { on: handed.on });
     }
     let stated = state.and_then(|state| {
         let due = state.usage_reporting.next_ack_deadline.as_ref()?.utc?;
-        let read = instance.state_read.map_or(String::new(), |read| format!(", read {}", day(read)));
-        let period = computed.as_ref().and_then(|deadline| deadline.period);
-        Some(Deadline { due, basis: Basis::DeviceStated, reason: format!("stated by the device{read}"), period })
+        let period = computed.and_then(|deadline| deadline.period);
+        let reason = Reason::Stated { read: instance.state_read, differs: None };
+        Some(Deadline { due, basis: Basis::DeviceStated, reason, period })
     });
     let next = handed_over.and_then(|handed| handed.next);
-    let stated_or_computed = next.or(stated).or_else(|| compute(instance, rules));
-    let Some(deadline) = stated_or_computed else {
+    let Some(mut deadline) = next.or(stated).or(computed) else {
         return if model == Model::Slp && !ever_used(instance) {
-            let reason = "no licence was ever seen in use, so no report is owed".to_owned();
-            none(ObligationState::NothingToReport, Basis::NotRequired, reason)
+            none(ObligationState::NothingToReport, Basis::NotRequired, Reason::NeverUsed)
         } else if state.and_then(|state| state.policy.as_ref()).is_some() {
-            let reason = "every number of the policy that applies is 0".to_owned();
-            none(ObligationState::NotRequired, Basis::NotRequired, reason)
+            none(ObligationState::NotRequired, Basis::NotRequired, Reason::NoNumber)
         } else {
-            none(ObligationState::Unknown, Basis::Unknown, "neither a policy nor a deadline is known".to_owned())
+            none(ObligationState::Unknown, Basis::Unknown, Reason::Unknown)
         };
     };
 
+    // What the device states may count a change of use or not: either is agreement.
+    let agrees = match (agrees(instance, classes, by_rule, deadline.due), by_rule.is_some()) {
+        (Some(false), _) | (None, true) => agrees(instance, classes, computed, deadline.due),
+        (known, _) => known,
+    };
+    if let (Reason::Stated { differs, .. }, Some(false)) = (&mut deadline.reason, agrees) {
+        *differs = computed.map(|computed| computed.due);
+    }
     let left = deadline.due.as_second() - at.as_second();
     let soon = deadline.soon(rules);
     let state = if left < 0 {
@@ -198,23 +217,31 @@ pub fn standing(instance: &Instance, lead: SignedDuration, rules: &Rules, at: Ti
         due: Some(deadline.due),
         leave_by: deadline.due.checked_sub(lead).ok(),
         days_left: Some(left as f64 / DAY as f64),
+        period: deadline.period,
         basis: deadline.basis,
-        agrees: agrees(instance, computed.as_ref(), deadline.due),
+        agrees,
         computed: computed.map(|deadline| deadline.due),
         reason: deadline.reason,
     }
 }
 
+fn earlier<'a>(one: Option<Deadline<'a>>, other: Option<Deadline<'a>>) -> Option<Deadline<'a>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other.due < one.due { other } else { one }),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Does our own rule give the same day? Where the device does not tell which classes are in use,
 /// any class's number may be the one that counts, and a later deadline says nothing.
-fn agrees(instance: &Instance, computed: Option<&Deadline>, due: Timestamp) -> Option<bool> {
+fn agrees(instance: &Instance, classes: Classes, computed: Option<Deadline<'_>>, due: Timestamp) -> Option<bool> {
     let near = |other: Timestamp| (other.as_second() - due.as_second()).abs() <= DAY;
     let computed = computed?;
     if near(computed.due) {
         return Some(true);
     }
     let state = instance.state.as_ref();
-    match Classes::of(state) {
+    match classes {
         Classes::Stated(_) => Some(false),
         Classes::Any => {
             let last_ack = state?.usage_reporting.last_ack.as_ref()?.utc?;
@@ -237,72 +264,84 @@ pub fn contact(last: Option<Timestamp>, stale_after: SignedDuration, now: Timest
 }
 
 /// An obligation met by handing over.
-struct HandedOver {
-    reason: String,
+struct HandedOver<'a> {
+    on: Timestamp,
     /// When the next report is due; `None` where the policy wants none.
-    next: Option<Deadline>,
+    next: Option<Deadline<'a>>,
 }
 
 /// Where the policy asks no ACK, handing a report over meets the obligation until the next is due.
-fn handed_over(instance: &Instance) -> Option<HandedOver> {
+fn handed_over(instance: &Instance, classes: Classes) -> Option<HandedOver<'_>> {
     let state = instance.state.as_ref()?;
     let policy = state.policy.as_ref().filter(|policy| policy.ack_required == Some(false))?;
-    let handed = instance.last_handed_over?;
-    if instance.waiting().any(|owed| owed.bundle.is_none() || owed.collected > handed) {
+    let on = instance.last_handed_over?;
+    if instance.waiting().any(|owed| owed.bundle.is_none() || owed.collected > on) {
         return None;
     }
-    let days = Classes::of(Some(state)).smallest(policy, |class| class.reporting_frequency_days);
+    let days = classes.smallest(policy, |class| class.reporting_frequency_days);
     let next = days.and_then(|days| {
-        let reason = format!("handed over {} + {days} days; the policy asks for no ACK", day(handed));
-        Some(Deadline { due: after(handed, days)?, basis: Basis::LastAckPlusFrequency, reason, period: Some(days) })
+        let reason = Reason::AfterHandover { on, days };
+        Some(Deadline { due: after(on, days)?, basis: Basis::LastAckPlusFrequency, reason, period: Some(days) })
     });
-    let reason = format!("the policy asks for no ACK, and the reports were handed over on {}", day(handed));
-    Some(HandedOver { reason, next })
+    Some(HandedOver { on, next })
 }
 
-fn compute(instance: &Instance, rules: &Rules) -> Option<Deadline> {
+/// The policy that applies, and whether the device stated it.
+fn policy_of<'a>(instance: &'a Instance, rules: &'a Rules) -> (&'a Policy, bool) {
+    match instance.state.as_ref().and_then(|state| state.policy.as_ref()) {
+        Some(stated) => (stated, true),
+        None => (rules.default_policy(instance.os.as_deref()), false),
+    }
+}
+
+/// By the last ACK or, before the first, by the first-report requirement.
+fn by_rule<'a>(instance: &'a Instance, classes: Classes, rules: &'a Rules) -> Option<Deadline<'a>> {
     let state = instance.state.as_ref();
-    let stated = state.and_then(|state| state.policy.as_ref());
-    let policy = stated.unwrap_or_else(|| rules.default_policy(instance.os.as_deref()));
-    let classes = Classes::of(state);
-    let named = policy.name.as_ref().map_or_else(
-        || format!("the {} policy", policy.source.as_deref().unwrap_or("stated")),
-        |name| format!("policy '{}'", name.escape_debug()),
-    );
+    let (policy, stated) = policy_of(instance, rules);
+    let basis = |basis| if stated { basis } else { Basis::ConfiguredDefault };
     let frequency = classes.smallest(policy, |class| class.reporting_frequency_days);
-    let last_ack = state.and_then(|state| state.usage_reporting.last_ack.as_ref()).and_then(|stamp| stamp.utc);
-    if let Some(last_ack) = last_ack {
+    if let Some(ack) = last_ack(instance) {
         let days = frequency?;
         // A device counts the installation of a policy as an ACK. While no report was acknowledged, the number for
         // the first report holds where it is smaller (inferred from one output of agent 6.3).
         let first = classes.smallest(policy, |class| class.first_report_days).filter(|first| *first < days);
-        if let Some(first) = first.filter(|_| is_installation(state, policy, last_ack)) {
-            return Some(Deadline {
-                due: after(last_ack, first)?,
-                basis: Basis::FirstReport,
-                reason: format!("first report {first} days after {named} was installed {}, {classes}", day(last_ack)),
-                period: Some(days),
-            });
+        if let Some(first) = first.filter(|_| is_installation(state, policy, ack)) {
+            let reason = Reason::AfterInstallation { installed: ack, days: first, policy, classes };
+            return Some(Deadline { due: after(ack, first)?, basis: Basis::FirstReport, reason, period: Some(days) });
         }
-        return Some(Deadline {
-            due: after(last_ack, days)?,
-            basis: if stated.is_some() { Basis::LastAckPlusFrequency } else { Basis::ConfiguredDefault },
-            reason: format!("last ACK {} + {days} days of {named}, {classes}", day(last_ack)),
-            period: Some(days),
-        });
+        let reason = Reason::AfterAck { ack, days, policy, classes };
+        let basis = basis(Basis::LastAckPlusFrequency);
+        return Some(Deadline { due: after(ack, days)?, basis, reason, period: Some(days) });
     }
     let days = classes.smallest(policy, |class| class.first_report_days)?;
     let (start, estimate) = match (instance.earliest_report, instance.first_in_use) {
-        (Some(start), _) => (start, ""),
-        (None, Some(seen)) => (seen, " (an estimate: the first time we saw a licence in use)"),
+        (Some(start), _) => (start, false),
+        (None, Some(seen)) => (seen, true),
         (None, None) => return None,
     };
+    let reason = Reason::FirstReport { start, estimate, days, policy, classes };
     Some(Deadline {
         due: after(start, days)?,
-        basis: if stated.is_some() { Basis::FirstReport } else { Basis::ConfiguredDefault },
-        reason: format!("first report {days} days after {}{estimate} by {named}, {classes}", day(start)),
+        basis: basis(Basis::FirstReport),
+        reason,
         period: frequency.or(Some(days)),
     })
+}
+
+/// By the oldest change of use that no ACK covers, as far as reports tell.
+fn changed<'a>(instance: &'a Instance, classes: Classes, rules: &'a Rules) -> Option<Deadline<'a>> {
+    let ack = last_ack(instance);
+    let changes = instance.waiting().filter_map(|owed| owed.change);
+    let change = changes.filter(|change| ack.is_none_or(|ack| *change > ack)).min()?;
+    let (policy, stated) = policy_of(instance, rules);
+    let days = classes.smallest(policy, |class| class.report_on_change_days)?;
+    let basis = if stated { Basis::ReportOnChange } else { Basis::ConfiguredDefault };
+    let reason = Reason::Change { change, days, policy, classes };
+    Some(Deadline { due: after(change, days)?, basis, reason, period: Some(days) })
+}
+
+fn last_ack(instance: &Instance) -> Option<Timestamp> {
+    instance.state.as_ref()?.usage_reporting.last_ack.as_ref()?.utc
 }
 
 /// Is the last ACK nothing but the installation of the policy?
@@ -325,221 +364,5 @@ fn never_acknowledged(instance: &Instance) -> bool {
     !last_ack && instance.acknowledged.is_empty()
 }
 
-fn day(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d").to_string()
-}
-
-/// The classes whose numbers apply.
-enum Classes {
-    /// The device tells the class of every licence in use.
-    Stated(Vec<LicenceClass>),
-    /// It does not tell all of them, so the earliest deadline of any class is taken.
-    Any,
-}
-
-impl Classes {
-    fn of(state: Option<&DeviceState>) -> Classes {
-        let in_use = state.into_iter().flat_map(|state| &state.licenses).filter(|license| license.in_use());
-        let classes: Option<Vec<LicenceClass>> = in_use.map(|license| license.class()).collect();
-        match classes {
-            Some(mut classes) if !classes.is_empty() => {
-                classes.sort_by_key(|class| *class as u8);
-                classes.dedup();
-                Classes::Stated(classes)
-            }
-            _ => Classes::Any,
-        }
-    }
-
-    fn smallest(&self, policy: &Policy, number: impl Fn(&ClassPolicy) -> Option<u32>) -> Option<i64> {
-        let classes = match self {
-            Classes::Stated(classes) => classes.as_slice(),
-            Classes::Any => &LicenceClass::ALL,
-        };
-        let numbers = classes.iter().filter_map(|class| number(policy.class(*class)?));
-        numbers.filter(|days| *days > 0).min().map(i64::from)
-    }
-}
-
-impl std::fmt::Display for Classes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let classes = match self {
-            Classes::Any => return f.write_str("the earliest of all classes (the device does not tell its own)"),
-            Classes::Stated(classes) => classes,
-        };
-        for (index, class) in classes.iter().enumerate() {
-            let word = match class {
-                LicenceClass::Perpetual => "perpetual",
-                LicenceClass::Subscription => "subscription",
-                LicenceClass::Enforced => "enforced",
-                LicenceClass::Export => "export-controlled",
-            };
-            write!(f, "{}{word}", if index == 0 { "" } else { " and " })?;
-        }
-        f.write_str(" licences in use")
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::event::{DeviceIdentified, Event, Fact, StateRead};
-    use crate::domain::fleet::Fleet;
-    use crate::domain::instance::{Site, Udi};
-    use crate::domain::state::{License, ReportSummary, Stamp, UsageReporting};
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn rules() -> Rules {
-        let policy = Policy::cisco_default();
-        let due_soon = SignedDuration::from_hours(30 * 24);
-        Rules { due_soon, ios_xe: policy.clone(), ios_xr: policy.clone(), nx_os: policy }
-    }
-
-    fn slp() -> DeviceState {
-        DeviceState { model: Model::Slp, policy: Some(Policy::cisco_default()), ..DeviceState::default() }
-    }
-
-    fn using(class: &str) -> License {
-        License { count: Some(2), license_type: Some(class.to_owned()), ..License::default() }
-    }
-
-    /// An instance whose state was read on 2026-01-01.
-    fn instance(state: DeviceState) -> Instance {
-        let udi = Udi::new("C9300-24T", "FOC0000T001");
-        let identified = DeviceIdentified {
-            device: "edge-1".into(),
-            site: Site::default(),
-            udi: udi.clone(),
-            uuid: None,
-            members: Vec::new(),
-            os: "ios-xe".to_owned(),
-            software: None,
-            hostname: None,
-            clock_skew_seconds: None,
-        };
-        let mut fleet = Fleet::default();
-        let first = at("2026-01-01T00:00:00Z");
-        fleet.apply(&Event { at: first, fact: Fact::DeviceIdentified(identified) });
-        fleet
-            .apply(&Event { at: first, fact: Fact::StateRead(StateRead { udi: udi.clone(), state: Box::new(state) }) });
-        *fleet.instances.remove(&udi).unwrap()
-    }
-
-    fn stand(state: DeviceState, now: &str) -> Standing {
-        standing(&instance(state), SignedDuration::from_hours(240), &rules(), at(now))
-    }
-
-    #[test]
-    fn what_the_device_states_wins_and_is_cross_checked() {
-        let mut state = slp();
-        state.licenses = vec![using("Subscription")];
-        state.usage_reporting = UsageReporting {
-            last_ack: Some(Stamp::utc(at("2026-01-01T00:00:00Z"))),
-            next_ack_deadline: Some(Stamp::utc(at("2026-04-01T12:00:00Z"))),
-            ..UsageReporting::default()
-        };
-        let standing = stand(state.clone(), "2026-01-10T00:00:00Z");
-        assert_eq!((standing.state, standing.basis), (ObligationState::Ok, Basis::DeviceStated));
-        assert_eq!(standing.due, Some(at("2026-04-01T12:00:00Z")));
-        assert_eq!(standing.leave_by, Some(at("2026-03-22T12:00:00Z")));
-        assert_eq!((standing.computed, standing.agrees), (Some(at("2026-04-01T00:00:00Z")), Some(true)));
-        state.usage_reporting.next_ack_deadline = Some(Stamp::utc(at("2026-06-01T00:00:00Z")));
-        assert_eq!(stand(state, "2026-01-10T00:00:00Z").agrees, Some(false));
-    }
-
-    #[test]
-    fn an_ack_resets_the_clock_by_the_smallest_frequency_in_use() {
-        let mut state = slp();
-        state.licenses = vec![using("Perpetual"), using("Subscription")];
-        state.usage_reporting.last_ack = Some(Stamp::utc(at("2026-01-01T00:00:00Z")));
-        let standing = stand(state.clone(), "2026-03-10T00:00:00Z");
-        assert_eq!(standing.basis, Basis::LastAckPlusFrequency);
-        assert_eq!(standing.due, Some(at("2026-04-01T00:00:00Z")));
-        assert_eq!(standing.state, ObligationState::DueSoon);
-        assert!(standing.reason.starts_with("last ACK 2026-01-01 + 90 days"), "{}", standing.reason);
-        assert_eq!(stand(state.clone(), "2026-04-01T00:00:00Z").state, ObligationState::DueSoon);
-        let late = stand(state.clone(), "2026-04-02T12:00:00Z");
-        assert_eq!((late.state, late.days_left), (ObligationState::Overdue, Some(-1.5)));
-        state.licenses = vec![using("Perpetual")];
-        assert_eq!(stand(state, "2026-03-10T00:00:00Z").state, ObligationState::NotRequired);
-    }
-
-    #[test]
-    fn a_policy_that_was_installed_is_no_report_acknowledged() {
-        let mut state = slp();
-        state.licenses = vec![using("Perpetual"), using("Subscription")];
-        let installed = Stamp::utc(at("2026-01-01T00:00:00Z"));
-        state.usage_reporting.last_ack = Some(installed.clone());
-        let policy = state.policy.as_mut().unwrap();
-        policy.installed = Some(installed);
-        policy.subscription = Some(ClassPolicy::of(30, 60, 60));
-        state.reports = Some(ReportSummary { acknowledged: Some(0), ..ReportSummary::default() });
-        let first = stand(state.clone(), "2026-01-02T00:00:00Z");
-        assert_eq!((first.basis, first.due), (Basis::FirstReport, Some(at("2026-01-31T00:00:00Z"))));
-        state.reports = Some(ReportSummary { acknowledged: Some(1), ..ReportSummary::default() });
-        let later = stand(state, "2026-01-02T00:00:00Z");
-        assert_eq!((later.basis, later.due), (Basis::LastAckPlusFrequency, Some(at("2026-03-02T00:00:00Z"))));
-    }
-
-    #[test]
-    fn the_first_report_counts_from_the_first_use() {
-        let mut state = slp();
-        state.licenses = vec![using("Subscription")];
-        let standing = stand(state.clone(), "2026-01-02T00:00:00Z");
-        assert_eq!((standing.state, standing.basis), (ObligationState::NeverReported, Basis::FirstReport));
-        assert_eq!(standing.due, Some(at("2026-04-01T00:00:00Z")));
-        assert!(standing.reason.contains("estimate"), "{}", standing.reason);
-        state.policy = None;
-        assert_eq!(stand(state, "2026-01-02T00:00:00Z").basis, Basis::ConfiguredDefault);
-    }
-
-    #[test]
-    fn due_soon_is_at_most_a_third_of_the_period() {
-        let mut state = slp();
-        state.licenses = vec![using("Subscription")];
-        state.policy = Some(Policy { subscription: Some(ClassPolicy::of(30, 30, 30)), ..Policy::default() });
-        state.usage_reporting.last_ack = Some(Stamp::utc(at("2026-01-01T00:00:00Z")));
-        assert_eq!(stand(state.clone(), "2026-01-20T23:00:00Z").state, ObligationState::Ok);
-        assert_eq!(stand(state, "2026-01-21T01:00:00Z").state, ObligationState::DueSoon);
-    }
-
-    #[test]
-    fn nothing_used_nothing_owed_and_other_models_are_told_apart() {
-        assert_eq!(stand(slp(), "2026-01-02T00:00:00Z").state, ObligationState::NothingToReport);
-        let classic = DeviceState { model: Model::ClassicSmartLicensing, ..slp() };
-        assert_eq!(stand(classic, "2026-01-02T00:00:00Z").state, ObligationState::NotSlp);
-    }
-
-    #[test]
-    fn without_an_ack_in_the_policy_handing_over_counts_until_the_next_report_is_due() {
-        let mut state = slp();
-        state.licenses = vec![using("Subscription")];
-        state.policy = Some(Policy { ack_required: Some(false), ..Policy::cisco_default() });
-        let mut instance = instance(state);
-        let stand = |instance: &Instance, now: &str| {
-            standing(instance, SignedDuration::from_hours(240), &rules(), at(now)).state
-        };
-        assert_eq!(stand(&instance, "2026-01-10T00:00:00Z"), ObligationState::NeverReported);
-        instance.last_handed_over = Some(at("2026-01-10T00:00:00Z"));
-        assert_eq!(stand(&instance, "2026-01-11T00:00:00Z"), ObligationState::NotRequired);
-        assert_eq!(stand(&instance, "2026-03-25T00:00:00Z"), ObligationState::DueSoon);
-        assert_eq!(stand(&instance, "2026-05-01T00:00:00Z"), ObligationState::Overdue);
-    }
-
-    #[test]
-    fn where_nothing_is_known_nothing_is_claimed() {
-        let unknown = stand(DeviceState::default(), "2026-01-02T00:00:00Z");
-        assert_eq!((unknown.state, unknown.due), (ObligationState::Unknown, None));
-    }
-
-    #[test]
-    fn contact_is_not_state() {
-        let day = SignedDuration::from_hours(72);
-        assert_eq!(contact(None, day, at("2026-01-02T00:00:00Z")), Contact::Never);
-        assert_eq!(contact(Some(at("2026-01-01T00:00:00Z")), day, at("2026-01-02T00:00:00Z")), Contact::Ok);
-        assert_eq!(contact(Some(at("2026-01-01T00:00:00Z")), day, at("2026-01-09T00:00:00Z")), Contact::Stale);
-    }
-}
+mod tests;

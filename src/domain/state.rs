@@ -89,20 +89,27 @@ impl License {
 
     /// The class whose numbers of the policy apply, where the device tells it.
     pub fn class(&self) -> Option<LicenceClass> {
-        let enforcement = self.enforcement.as_deref().unwrap_or_default().to_ascii_uppercase();
-        if enforcement.contains("EXPORT") && !enforcement.contains("NON-EXPORT") {
+        let enforcement = self.enforcement.as_deref().unwrap_or_default();
+        if holds(enforcement, "EXPORT") && !holds(enforcement, "NON-EXPORT") {
             return Some(LicenceClass::Export);
         }
-        if enforcement.starts_with("ENFORCED") {
+        const ENFORCED: &str = "ENFORCED";
+        if enforcement.get(..ENFORCED.len()).is_some_and(|start| start.eq_ignore_ascii_case(ENFORCED)) {
             return Some(LicenceClass::Enforced);
         }
-        match self.license_type.as_deref()?.to_ascii_lowercase().as_str() {
-            "perpetual" => Some(LicenceClass::Perpetual),
-            "subscription" => Some(LicenceClass::Subscription),
-            "export" => Some(LicenceClass::Export),
-            _ => None,
-        }
+        let class = self.license_type.as_deref()?;
+        let known = [
+            ("perpetual", LicenceClass::Perpetual),
+            ("subscription", LicenceClass::Subscription),
+            ("export", LicenceClass::Export),
+        ];
+        known.into_iter().find(|(word, _)| class.eq_ignore_ascii_case(word)).map(|(_, class)| class)
     }
+}
+
+/// Is `word` in `text`, in letters of any case?
+fn holds(text: &str, word: &str) -> bool {
+    text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// A count of one licence that an authorization code sets aside for one chassis. **stored**

@@ -123,7 +123,8 @@ pub fn row(
         basis: standing.as_ref().map_or(Basis::Unknown, |standing| standing.basis),
         computed: standing.as_ref().and_then(|standing| standing.computed),
         agrees: standing.as_ref().and_then(|standing| standing.agrees),
-        reason: standing.map_or_else(|| "the device was never reached".to_owned(), |standing| standing.reason),
+        reason: standing
+            .map_or_else(|| "the device was never reached".to_owned(), |standing| standing.reason.to_string()),
         policy: state.and_then(|state| state.policy.as_ref()).and_then(|policy| policy.name.clone()),
         last_ack,
         last_contact,
