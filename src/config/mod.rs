@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::instance::Site;
 use crate::secret::Credential;
 
+mod alerts;
 mod commands;
 mod credential;
 mod device;
@@ -22,6 +23,7 @@ mod read;
 mod rows;
 mod settings;
 
+pub use alerts::Alerts;
 pub use commands::Commands;
 pub use device::{Address, Device};
 pub use inventory::Inventory;
@@ -44,6 +46,7 @@ pub struct Config {
     pub deadline: Deadline,
     pub exchange: Exchange,
     pub delivery: Delivery,
+    pub alerts: Alerts,
     pub log: Log,
     pub credentials: BTreeMap<String, Credential>,
     /// Command lines of the operator's own.

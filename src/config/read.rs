@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::place::Place;
 use super::raw::{self, Document, Section, duration_in, path_in, size, whole, word};
 use super::settings::{Collector, Deadline, Delivery, Exchange, Log, Poll};
-use super::{Config, commands, credential, duration};
+use super::{Config, alerts, commands, credential, duration};
 use crate::domain::event::ImportForm;
 use crate::domain::instance::Site;
 use crate::domain::policy::{ClassPolicy, Policy};
@@ -24,6 +24,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
     let deadline = deadline(root.section("deadline"), &poll);
     let exchange = exchange(root.section("exchange"), folder, &collector.state_dir);
     let delivery = delivery(root.section("delivery"));
+    let alerts = alerts::read(root.section("alerts"));
     let log = log(root.section("log"));
     let credentials = credential::read(&mut root, folder);
     let commands = commands::read(&mut root);
@@ -57,6 +58,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         deadline,
         exchange,
         delivery,
+        alerts,
         log,
         credentials,
         commands,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::alert;
 use super::deadline::{self, Rules};
 use super::digest::Sha256;
 use super::event::Blame;
@@ -49,6 +50,7 @@ pub struct Settings {
     /// Doubled by each try in a row that did not reach a device: so long it is left alone.
     pub back_off: SignedDuration,
     pub circuit: CircuitRule,
+    pub alerts: alert::Rules,
 }
 
 /// A scheduled pass over the fleet that is due or under way.
@@ -254,7 +256,7 @@ fn wait(first: SignedDuration, attempts: u32) -> SignedDuration {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::domain::event::{
         AnswerReceived, CredentialRefused, DeviceIdentified, DeviceWritten, Event, Fact, Write,
@@ -267,7 +269,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn watched(name: &str, mode: Mode, minutes: i64) -> Watched {
+    pub(in crate::domain) fn watched(name: &str, mode: Mode, minutes: i64) -> Watched {
         Watched {
             name: name.into(),
             site: Site::default(),
@@ -283,7 +285,7 @@ mod tests {
         }
     }
 
-    fn settings() -> Settings {
+    pub(in crate::domain) fn settings() -> Settings {
         Settings {
             rules: Rules {
                 due_soon: SignedDuration::from_hours(720),
@@ -298,6 +300,7 @@ mod tests {
             credential_hold_after: 3,
             back_off: SignedDuration::from_mins(15),
             circuit: CircuitRule { after: 2, pause: SignedDuration::from_mins(5) },
+            alerts: alert::tests::rules(),
         }
     }
 

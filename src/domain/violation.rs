@@ -191,6 +191,9 @@ pub struct Violation {
     pub acknowledged: Option<Acknowledgement>,
     /// How often it came back after it was resolved.
     pub reopened: u32,
+    /// When a message last told of it.
+    #[serde(default)]
+    pub told: Option<Timestamp>,
 }
 
 /// Where a violation stands.

@@ -30,9 +30,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::{Config, Device};
 use crate::device::budget::Budget;
 use crate::device::{self, Driver, Proven};
+use crate::domain::alert::{self, Daily, Ladder};
 use crate::domain::deadline::Rules;
 use crate::domain::event::{ContactLost, ContactRestored, CredentialRefused, Decider, Fact, TrustPinned, TrustRefused};
-use crate::domain::instance::DeviceName;
+use crate::domain::instance::{DeviceName, Site};
 use crate::domain::pacing::CircuitRule;
 use crate::domain::plan::{self, Settings, Watched};
 use crate::domain::report::ReportId;
@@ -271,6 +272,19 @@ fn settings(config: &Config) -> Settings {
         credential_hold_after: config.collector.credential_hold_after as usize,
         back_off: signed(config.poll.back_off),
         circuit: CircuitRule { after: config.poll.circuit_after, pause: signed(config.poll.circuit_pause) },
+        alerts: alert_rules(config),
+    }
+}
+
+fn alert_rules(config: &Config) -> alert::Rules {
+    let alerts = &config.alerts;
+    let everywhere = (Site::default(), config.defaults.maintenance());
+    let sites = config.sites.iter().map(|(site, place)| (site.clone(), place.maintenance()));
+    alert::Rules {
+        ladder: Ladder { rungs: alerts.ladder.clone(), daily: Daily { at: alerts.at, zone: alerts.timezone.clone() } },
+        group_wait: signed(alerts.group_wait),
+        group_interval: signed(alerts.group_interval),
+        maintenance: sites.chain([everywhere]).collect(),
     }
 }
 
