@@ -60,8 +60,9 @@ impl Ladder {
         now: Timestamp,
     ) -> Option<Timestamp> {
         if now > due {
-            let today = self.daily.before(now);
-            return Some(if daily { today.max(due) } else { due });
+            // Not the deadline itself: somebody may have been told at that very instant that it is near.
+            let past = due.saturating_add(SignedDuration::from_secs(1)).unwrap_or(due);
+            return Some(if daily { self.daily.before(now).max(past) } else { past });
         }
         let third = period.map_or(i64::MAX, |days| days / 3);
         let rungs = self.rungs.iter().map(|days| i64::from(*days)).filter(|days| *days <= third);

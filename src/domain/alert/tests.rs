@@ -124,9 +124,9 @@ fn what_is_new_waits_for_company_and_messages_keep_their_distance() {
     let mut told = |now: &str| told(&mut fleet, &watched, &settings, now);
     assert_eq!(told("2026-03-31T07:05:00Z").len(), 1);
     assert_eq!(told("2026-04-01T12:04:00Z"), []);
-    assert_eq!(told("2026-04-01T12:05:00Z"), [(Topic::Overdue, Severity::Critical, 1)]);
+    assert_eq!(told("2026-04-01T12:06:00Z"), [(Topic::Overdue, Severity::Critical, 1)]);
     assert_eq!(told("2026-04-01T12:30:00Z"), []);
-    assert_eq!(told("2026-04-01T13:05:00Z"), [(Topic::Overdue, Severity::Critical, 1)]);
+    assert_eq!(told("2026-04-01T13:06:00Z"), [(Topic::Overdue, Severity::Critical, 1)]);
 }
 
 #[test]
