@@ -17,6 +17,7 @@ pub mod poll;
 pub mod probe;
 pub mod record;
 pub mod rehearse;
+pub mod tell;
 mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -234,7 +235,7 @@ impl House {
 }
 
 /// The inventory as decisions see it, in the order of names.
-fn watched(config: &Config) -> Vec<Watched> {
+pub fn watched(config: &Config) -> Vec<Watched> {
     let mut watched: Vec<Watched> = config
         .inventory
         .iter()
@@ -256,7 +257,8 @@ fn watched(config: &Config) -> Vec<Watched> {
     watched
 }
 
-fn settings(config: &Config) -> Settings {
+/// The numbers that decisions rest on, as configured.
+pub fn settings(config: &Config) -> Settings {
     let defaults = &config.deadline.default_policy;
     Settings {
         rules: Rules {
