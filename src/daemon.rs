@@ -83,6 +83,7 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
             }
             Some(done) = work.running.join_next() => work.finish(done)?,
             Some(told) = work.telling.join_next() => work.told(told)?,
+            Some(_) = work.beating.join_next() => {}
             _ = watchdog.tick() => notify(&[sd_notify::NotifyState::Watchdog]),
             () = house.stirred() => (work.look, work.judged) = (true, None),
             // An instant and not a pause: whatever else happens meanwhile must not put it off.
@@ -171,6 +172,8 @@ struct Work {
     outbox: Outbox,
     /// Messages on their way: to which sink, and whether it has it.
     telling: JoinSet<(String, Result<bool, Error>)>,
+    /// The heartbeat, one at a time.
+    beating: JoinSet<()>,
     wake: Option<Timestamp>,
     /// Something may have changed since the last plan.
     look: bool,
@@ -206,6 +209,7 @@ impl Work {
             judged: None,
             outbox: Outbox::default(),
             telling: JoinSet::new(),
+            beating: JoinSet::new(),
             wake: None,
             look: true,
             look_at: Instant::now(),
@@ -237,6 +241,10 @@ impl Work {
             if self.judged.is_none_or(|judged| judged.elapsed() >= JUDGE) {
                 self.judged = Some(Instant::now());
                 tell::judge(&self.house).await?;
+                if self.beating.is_empty() {
+                    let house = self.house.clone();
+                    self.beating.spawn(async move { tell::heartbeat(&house).await });
+                }
             }
             self.plan().await?;
             self.tell();
@@ -263,7 +271,8 @@ impl Work {
     /// Sends what waits to every sink that is free.
     fn tell(&mut self) {
         let now = self.house.clock.now();
-        for errand in self.outbox.errands(&self.house.ledger.fleet(), now) {
+        let errands = self.outbox.errands(&self.house.ledger.fleet(), now);
+        for errand in errands {
             let house = self.house.clone();
             self.telling.spawn(async move {
                 let told = tell::send(&house, &errand).await;

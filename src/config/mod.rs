@@ -22,6 +22,7 @@ mod raw;
 mod read;
 mod rows;
 mod settings;
+pub mod sinks;
 
 pub use alerts::Alerts;
 pub use commands::Commands;
@@ -32,6 +33,7 @@ pub use place::Place;
 pub use settings::{
     CONFIGURED_DEFAULT, Collector, Deadline, DefaultPolicies, Delivery, Exchange, Log, LogFormat, LogLevel, Poll,
 };
+pub use sinks::Sink;
 
 /// Where the configuration is when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/slp-collector/slp-collector.toml";
@@ -56,6 +58,8 @@ pub struct Config {
     /// What holds for the devices of each site, `[defaults]` included.
     pub sites: BTreeMap<Site, Place>,
     pub inventory: Inventory,
+    /// How people are told, by the operator's names.
+    pub sinks: BTreeMap<String, Sink>,
 }
 
 impl Config {
@@ -84,7 +88,8 @@ impl Config {
 
     /// What an operator should know although it is no mistake: password files that everybody can read.
     pub fn warnings(&self) -> Vec<String> {
-        self.credentials.values().flat_map(Credential::exposures).collect()
+        let of_sinks = self.sinks.values().filter_map(|sink| sink.way.credential());
+        self.credentials.values().chain(of_sinks).flat_map(Credential::exposures).collect()
     }
 }
 

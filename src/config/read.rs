@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::place::Place;
 use super::raw::{self, Document, Section, duration_in, path_in, size, whole, word};
 use super::settings::{Collector, Deadline, Delivery, Exchange, Log, Poll};
-use super::{Config, alerts, commands, credential, duration};
+use super::{Config, alerts, commands, credential, duration, sinks};
 use crate::domain::event::ImportForm;
 use crate::domain::instance::Site;
 use crate::domain::policy::{ClassPolicy, Policy};
@@ -47,6 +47,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         section.finish(&[]);
         sites.insert(Site(name), site);
     }
+    let sinks = sinks::read(&mut root, folder, &sites);
     root.finish(&[]);
 
     let file = file.to_owned();
@@ -65,6 +66,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         defaults,
         sites,
         inventory,
+        sinks,
     }
 }
 

@@ -3,6 +3,8 @@
 //! A violation is named by its kind and its subject, so that the same one found again is the same one.
 //! Looking for them and comparing with what is on record is apart from this.
 
+pub mod find;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -40,6 +40,7 @@ use crate::domain::plan::{self, Settings, Watched};
 use crate::domain::report::ReportId;
 use crate::domain::settings::Trust as TrustSetting;
 use crate::ledger::Ledger;
+use crate::notify::Sinks;
 use crate::schedule;
 
 pub use pace::by_turns;
@@ -71,6 +72,7 @@ pub struct House {
     pub settings: Settings,
     pub ledger: Ledger,
     pub clock: Clock,
+    pub sinks: Sinks,
     budget: Budget,
     between: Arc<Between>,
 }
@@ -98,7 +100,8 @@ impl House {
     pub fn new(config: Config, ledger: Ledger, clock: Clock) -> Self {
         let (watched, settings) = (watched(&config), settings(&config));
         let budget = Budget::new(config.poll.in_flight_limit.0);
-        House { config, watched, settings, ledger, clock, budget, between: Arc::default() }
+        let sinks = Sinks::new(&config);
+        House { config, watched, settings, ledger, clock, sinks, budget, between: Arc::default() }
     }
 
     /// The same house under another configuration. Dialogues under way end under the old one.

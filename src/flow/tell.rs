@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,6 +16,8 @@ use crate::domain::violation::find;
 
 /// The name under which the weekly word is remembered.
 const DIGEST: &str = "digest";
+/// Ten beats and more may be lost before somebody is told that the collector is silent.
+const HEARTBEAT_HOLDS: Duration = Duration::from_secs(10 * 60);
 /// A sink that failed rests so long, doubled by each failure in a row.
 const REST: SignedDuration = SignedDuration::from_secs(30);
 /// But never longer than this.
@@ -95,6 +98,15 @@ fn digest(house: &House, fleet: &Fleet, now: Timestamp) -> Vec<Vec<Fact>> {
     let message = alert::digest(fleet, &house.watched, &house.settings, now);
     let sinks = takers(house, &message);
     vec![vec![ran, Fact::MessageMade(Box::new(MessageMade { message, sinks, told: Vec::new() }))]]
+}
+
+/// Tells whoever watches for silence that the collector runs. Repeated at each judgement.
+pub async fn heartbeat(house: &House) {
+    for (sink, told) in house.sinks.heartbeat(house.clock.now(), HEARTBEAT_HOLDS).await {
+        if let Err(error) = told {
+            tracing::warn!(sink, %error, "the heartbeat was not taken; the next follows");
+        }
+    }
 }
 
 /// Messages on their way: one at a time to each sink, in the order in which they were made.

@@ -49,7 +49,8 @@ fn split(line: &str) -> Vec<String> {
 }
 
 fn scripts() -> Vec<PathBuf> {
-    let files = fs::read_dir(data("scenarios")).expect("the scripts are there").map(|entry| entry.expect("an entry").path());
+    let files =
+        fs::read_dir(data("scenarios")).expect("the scripts are there").map(|entry| entry.expect("an entry").path());
     let mut scripts: Vec<PathBuf> =
         files.filter(|file| file.extension().is_some_and(|ending| ending == "scenario")).collect();
     scripts.sort();

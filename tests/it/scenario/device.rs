@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::{DeviceIdentified, Fact, ReportCollected, ReportStates, Source, StateRead};
 use slp_collector::domain::instance::{DeviceName, Member, Role, Site, Udi};
 use slp_collector::domain::policy::{ClassPolicy, Policy};
 use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
 use slp_collector::domain::state::{
-    DeviceState, License, Model, ReportState, ReportSummary, Stamp, Transport, TrustCode,
+    Authorization, Authorizations, DeviceState, License, Model, ReportState, ReportSummary, Stamp, Transport, TrustCode,
 };
 
 /// A report that the device finished.
@@ -84,8 +84,15 @@ impl Device {
             "stated" => self.state.usage_reporting.next_ack_deadline = stamp()?,
             "last-ack" => self.state.usage_reporting.last_ack = stamp()?,
             "last-push" => self.state.usage_reporting.last_push = stamp()?,
-            "compliance" => self.state.compliance = some,
+            "compliance" => self.state.compliance.authorization = some,
             "clock" => self.skew = some.map(|seconds| seconds.parse()).transpose().map_err(|e| format!("{e}"))?,
+            // What its codes allow: `none` are listed, or one licence.
+            "authorized" => {
+                let allowed =
+                    some.map(|name| Authorization { name: Some(name), count: Some(1), ..Authorization::default() });
+                let allowed = allowed.into_iter().collect();
+                self.state.authorizations = Some(Authorizations { codes: Vec::new(), allowed });
+            }
             "trust" => {
                 let installed = Some(Stamp::utc(now));
                 let code = TrustCode { role: None, udi: Some(self.udi().clone()), installed, expires: None };
@@ -219,13 +226,10 @@ impl Device {
             states.entry(&report.facts.udi).or_default().push((report.facts.report_id, report.state));
         }
         facts.extend(
-            states
-                .into_iter()
-                .map(|(udi, states)| Fact::ReportStates(ReportStates { udi: udi.clone(), states })),
+            states.into_iter().map(|(udi, states)| Fact::ReportStates(ReportStates { udi: udi.clone(), states })),
         );
         facts
     }
-
 }
 
 /// `NAME:PERPETUAL:SUBSCRIPTION[:noack]`, where each class is `first/frequency/change` in days.
@@ -241,7 +245,8 @@ fn policy(text: &str) -> Result<Option<Policy>, String> {
         return Err("a policy is NAME:PERPETUAL:SUBSCRIPTION".to_owned());
     };
     let class = |text: &str| -> Result<Option<ClassPolicy>, String> {
-        let days: Vec<u32> = text.split('/').map(|days| days.parse().map_err(|_| format!("{text}?"))).collect::<Result<_, _>>()?;
+        let days: Vec<u32> =
+            text.split('/').map(|days| days.parse().map_err(|_| format!("{text}?"))).collect::<Result<_, _>>()?;
         let [first, frequency, change] = days[..] else { return Err(format!("{text} is not first/frequency/change")) };
         Ok(Some(ClassPolicy::of(first, frequency, change)))
     };

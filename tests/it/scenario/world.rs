@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use slp_collector::config::Config;
@@ -10,11 +9,10 @@ use slp_collector::domain::alert;
 use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::*;
 use slp_collector::domain::fleet::Fleet;
-use slp_collector::domain::instance::Udi;
 use slp_collector::domain::message::Message;
 use slp_collector::domain::plan::{Settings, Watched};
 use slp_collector::domain::status;
-use slp_collector::domain::violation::{Severity, Subject, ViolationId, find};
+use slp_collector::domain::violation::{Subject, ViolationId, find};
 use slp_collector::flow;
 
 use super::device::Device;
