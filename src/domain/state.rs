@@ -132,6 +132,60 @@ pub struct Reservation {
     pub end: Option<Stamp>,
 }
 
+/// What a device printed of authorization codes (SLAC, and what reservations and export keys count as). **stored**
+///
+/// The form of installed codes is Cisco's guides'; recorded outputs only had codes without a list of what they allow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authorizations {
+    /// The chassis that have a code; one that printed `NOT INSTALLED` has no entry.
+    pub codes: Vec<AuthorizationCode>,
+    /// What the codes allow, as far as it was listed.
+    pub allowed: Vec<Authorization>,
+}
+
+/// One chassis' code. **stored**
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizationCode {
+    pub role: Option<super::instance::Role>,
+    pub udi: Option<Udi>,
+    /// In the device's words: `SMART AUTHORIZATION INSTALLED`, `SPECIFIC INSTALLED`, …
+    pub status: String,
+    pub installed: Option<Stamp>,
+}
+
+/// One licence that codes allow. **stored**
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authorization {
+    pub name: Option<String>,
+    pub entitlement_tag: Option<EntitlementTag>,
+    pub description: Option<String>,
+    /// Over all chassis.
+    pub count: Option<u64>,
+    pub enforcement: Option<String>,
+    pub license_type: Option<String>,
+}
+
+/// What the device itself says of being in or out of compliance. **stored**
+///
+/// Without dates and without the days that remain of a grace period: those change from poll to poll.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compliance {
+    /// Classic Smart Licensing, `License Authorization: Status:` (`AUTHORIZED`, `OUT OF COMPLIANCE`, `EVAL MODE`, …).
+    pub authorization: Option<String>,
+    /// IOS XR, `SIA Status:` or `Upgrade License Status:` (`In Compliance`, `Out of Compliance`,
+    /// `Out of Compliance(Grace Period Expired)`).
+    pub upgrade_right: Option<String>,
+}
+
+impl Compliance {
+    /// The words by which the device says that it is not in compliance.
+    pub fn breaches(&self) -> impl Iterator<Item = &str> {
+        const BREACHES: [&str; 4] = ["OUT OF COMPLIANCE", "OUT-OF-COMPLIANCE", "AUTHORIZATION EXPIRED", "EVAL EXPIRED"];
+        let words = [&self.authorization, &self.upgrade_right].into_iter().flatten().map(String::as_str);
+        words.filter(|words| BREACHES.iter().any(|breach| holds(words, breach)))
+    }
+}
+
 /// Where a RUM report stands, as its device says (YANG `rum-report-state-enum`, CLI column State). **stored**
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -207,6 +261,11 @@ pub struct DeviceState {
     pub reports: Option<ReportSummary>,
     pub rum_ids: Vec<ListedReport>,
     pub agent_version: Option<String>,
+    /// `None` where the device printed nothing of codes: says nothing of whether it has some.
+    #[serde(default)]
+    pub authorizations: Option<Authorizations>,
+    #[serde(default)]
+    pub compliance: Compliance,
 }
 
 impl DeviceState {

@@ -94,6 +94,8 @@ fn license_json(reading: &Reading, check: &CrossCheck) -> Value {
         "reports": state.reports,
         "rum_ids": state.rum_ids,
         "agent_version": state.agent_version,
+        "authorizations": state.authorizations,
+        "compliance": state.compliance,
         "deadline": check,
     });
     if !reading.traditional.is_empty() {
@@ -161,6 +163,14 @@ fn license_lines(reading: &Reading, check: &CrossCheck) -> Vec<String> {
         let count = reserved.count.map_or_else(|| "-".to_owned(), |count| count.to_string());
         let name = reserved.name.as_deref().unwrap_or("not told what");
         format!("reserved {name}  {count}  {}", reserved.authorization.as_deref().unwrap_or_default())
+    }));
+    for code in state.authorizations.iter().flat_map(|printed| &printed.codes) {
+        let udi = code.udi.as_ref().map_or_else(String::new, |udi| format!(" {udi}"));
+        lines.push(format!("authorization code{udi}  {}", code.status));
+    }
+    lines.extend(state.authorizations.iter().flat_map(|printed| &printed.allowed).map(|allowed| {
+        let count = allowed.count.map_or_else(|| "-".to_owned(), |count| count.to_string());
+        format!("authorized {}  {count}", allowed.name.as_deref().unwrap_or("not told what"))
     }));
     if let Some(reports) = &state.reports {
         let show = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());

@@ -53,6 +53,43 @@ fn every_fixture_is_printed_as_rows() {
 }
 
 #[test]
+fn codes_are_told_only_where_they_are_printed() {
+    let codes = |name: &str| show_license::read(&fixture(name), None).state.authorizations;
+    let printed = codes("ios-xe-authorized.txt").unwrap();
+    let chassis: Vec<_> = printed.codes.iter().map(|code| (code.role, code.status.as_str())).collect();
+    assert_eq!(chassis, [(Some(Role::Active), "SMART AUTHORIZATION INSTALLED")]);
+    assert!(printed.codes[0].installed.as_ref().is_some_and(|installed| installed.utc.is_some()));
+    let [allowed] = &printed.allowed[..] else { panic!("not one licence: {:?}", printed.allowed) };
+    assert_eq!((allowed.name.as_deref(), allowed.count), (Some("C9K HSEC"), Some(1)));
+    assert_eq!(allowed.enforcement.as_deref(), Some("EXPORT RESTRICTED"));
+    // Printed, and none installed; and not printed.
+    assert_eq!(codes("ios-xe-all.txt"), Some(Default::default()));
+    assert_eq!(codes("ios-xe-status-fresh.txt"), None);
+}
+
+#[test]
+fn compliance_is_the_devices_word_without_what_changes_daily() {
+    let of = |text: &str| show_license::read(text, None).state.compliance;
+    let classic = |word: &str| {
+        of(&format!("r#show license all\nSmart Licensing is ENABLED\n\nLicense Authorization:\n  Status: {word}\n"))
+    };
+    let out = classic("OUT OF COMPLIANCE on Jul 20 10:00:00 2026 UTC");
+    assert_eq!(out.authorization.as_deref(), Some("OUT OF COMPLIANCE"));
+    assert_eq!(out.breaches().collect::<Vec<_>>(), ["OUT OF COMPLIANCE"]);
+    assert_eq!(classic("AUTHORIZED on Jul 20 10:00:00 2026 UTC").breaches().count(), 0);
+    assert_eq!(classic("Not Applicable"), Default::default());
+    let upgrade = |status: &str| {
+        let span = "LAST: Tue Jul 02 2024 13:13:37 UTC";
+        of(&format!("RP/0/RP0/CPU0:x#show license platform summary\nCollection: {span}\nSIA Status: {status}\n"))
+    };
+    let grace = upgrade("Out of Compliance(Remaining Grace Period: 69 days, 21 hours)");
+    assert_eq!(grace.breaches().collect::<Vec<_>>(), ["Out of Compliance"]);
+    let expired = upgrade("Out of Compliance(Grace Period Expired)");
+    assert_eq!(expired.breaches().collect::<Vec<_>>(), ["Out of Compliance(Grace Period Expired)"]);
+    assert_eq!(upgrade("In Compliance").breaches().count(), 0);
+}
+
+#[test]
 fn every_model_is_told() {
     for (name, model) in [
         ("ios-xe-all.txt", Model::Slp),

@@ -12,7 +12,8 @@ use crate::domain::instance::Udi;
 use crate::domain::policy::{ClassPolicy, Policy};
 use crate::domain::report::{EntitlementTag, ReportId};
 use crate::domain::state::{
-    DeviceState, License, ListedReport, Model, ReportState, Transport, TrustCode, UsageReporting,
+    Authorization, AuthorizationCode, Authorizations, DeviceState, License, ListedReport, Model, ReportState,
+    Transport, TrustCode, UsageReporting,
 };
 
 /// Reads `licensing/state` or `licensing/state/state-info`. `None` when it holds neither.
@@ -43,6 +44,7 @@ pub fn state(answer: &Value) -> Option<DeviceState> {
         licenses: list(node(info, "usage")).iter().map(license).collect(),
         rum_ids,
         agent_version: text(node(outer, "version")),
+        authorizations: node(info, "imported-authorizations").map(authorizations),
         ..DeviceState::default()
     })
 }
@@ -100,6 +102,31 @@ fn trust_code(value: &Value) -> TrustCode {
     }
 }
 
+/// Codes and what they allow (published model; no answer that has any was seen).
+fn authorizations(value: &Value) -> Authorizations {
+    let codes = |chassis: &Value| {
+        let udi = node(chassis, "udi").and_then(read_udi).or_else(|| key_udi(node(chassis, "key_udi")?.as_str()?));
+        let installed = list(node(chassis, "installed-list")).iter().filter_map(move |code| {
+            let status = word(node(code, "install-type"), "license-auth-type-")?;
+            let installed = stamp(node(code, "install-time"));
+            Some(AuthorizationCode { role: None, udi: udi.clone(), status, installed })
+        });
+        installed.collect::<Vec<_>>()
+    };
+    let allowed = |value: &Value| Authorization {
+        name: text(node(value, "license-name")).or_else(|| text(node(value, "short-name"))),
+        entitlement_tag: text(node(value, "entitlement-tag")).map(EntitlementTag::from),
+        description: text(node(value, "description")),
+        count: number(node(value, "total-count")),
+        enforcement: word(node(value, "license-enforcement-type"), "license-enforcement-type-"),
+        license_type: None,
+    };
+    Authorizations {
+        codes: list(node(value, "overall-status")).iter().flat_map(codes).collect(),
+        allowed: list(node(value, "authorization-list")).iter().map(allowed).collect(),
+    }
+}
+
 /// `PID:C9300-24UX,SN:FCW0000A001`, the list key of the model.
 fn key_udi(key: &str) -> Option<Udi> {
     let (pid, sn) = key.strip_prefix("PID:")?.split_once(",SN:")?;
@@ -144,6 +171,10 @@ mod tests {
                 "count": 2, "enforcement-mode": "enforcement-invalid-tag"}],
             "policy": {"policy-type": "policy-type-custom", "policy-name": "Custom Policy", "ack-required": true,
                 "policy-subscription": {"reporting-first-time": 90, "reporting-ongoing": 60, "reporting-macd": 30}},
+            "imported-authorizations": {
+                "overall-status": [{"key_udi": "PID:C9300-24UX,SN:FOC0000A001",
+                    "installed-list": [{"install-type": "license-auth-type-slac"}]}],
+                "authorization-list": [{"entitlement-tag": "regid.h", "license-name": "hseck9", "total-count": 1}]},
             "trust-code": [{"key_udi": "PID:C9300-24UX,SN:FOC0000A001", "is-installed": true,
                 "time-installed": "2026-01-14T11:37:52+02:00"}],
             "rum-reports-closed-keys": [
@@ -171,6 +202,8 @@ mod tests {
         let expected =
             [(1_700_000_000, Some(ReportState::Acknowledged)), (9_223_372_036_854_775_809, Some(ReportState::Closed))];
         assert_eq!(ids, expected);
+        let printed = state.authorizations.unwrap();
+        assert_eq!((printed.codes[0].status.as_str(), printed.allowed[0].name.as_deref()), ("slac", Some("hseck9")));
         assert_eq!(state.licenses[0].count, Some(2));
         assert_eq!(state.agent_version.as_deref(), Some("5.3.16_rel/55"));
     }

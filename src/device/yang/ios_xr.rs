@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{deep, flag, list, node, number, read_udi, text, word};
 use crate::domain::report::EntitlementTag;
-use crate::domain::state::{DeviceState, License, Model, Transport};
+use crate::domain::state::{Compliance, DeviceState, License, Model, Transport};
 
 /// Reads the `<data>` of one `<get>` over both models. `None` when the licensing agent's is not in it.
 pub fn state(data: &Value) -> Option<DeviceState> {
@@ -32,6 +32,7 @@ pub fn state(data: &Value) -> Option<DeviceState> {
         uuid: text(udi.and_then(|udi| node(udi, "uuid"))),
         licenses,
         agent_version: text(node(state, "version")),
+        compliance: compliance(data, info),
         ..DeviceState::default()
     })
 }
@@ -44,6 +45,22 @@ fn model(state: &Value, registration: Option<&Value>) -> Model {
         (_, Some(false)) => Model::Disabled,
         (Some(_), _) => Model::ClassicSmartLicensing,
         (None, _) => Model::Unknown,
+    }
+}
+
+/// The words of the enumerations are not in the published trees: they are kept as they come, and that `out-of-compliance`
+/// is among them is inferred from the command line's.
+fn compliance(data: &Value, info: &Value) -> Compliance {
+    let platform = |container: &str, leaf: &str| {
+        let status = deep(data, &["plat-smart-license", "summary", container])?;
+        let state = text(node(status, leaf))?;
+        let expired = flag(node(status, "grace-period-expired")) == Some(true);
+        Some(if expired { format!("{state}(Grace Period Expired)") } else { state })
+    };
+    Compliance {
+        authorization: word(deep(info, &["authorization", "authorization-state"]), "authorization-state-"),
+        upgrade_right: platform("sia-status", "sia-state")
+            .or_else(|| platform("upgrade-license-status", "upgrade-license-state")),
     }
 }
 
@@ -93,7 +110,8 @@ mod tests {
                 "udi": {"pid": "8201-SYS", "sn": "FOC0000X001", "uuid": "u"},
                 "usage": {"entitlement-tag": "regid.x", "license-name": "ADV", "count": "4", "enforce-mode": "in-use"},
             }}}},
-            "plat-smart-license": {"summary": {"license": [
+            "plat-smart-license": {"summary": {"sia-status": {"sia-state": "out-of-compliance",
+                "grace-period-expired": "true"}, "license": [
                 {"entitlement": "ADV", "count": {"last": "4"}}, {"entitlement": "ESS", "count": {"last": "0"}},
             ]}},
         });
@@ -108,6 +126,8 @@ mod tests {
         let names: Vec<_> = state.licenses.iter().map(|license| (license.name.as_deref(), license.count)).collect();
         assert_eq!(names, [(Some("ADV"), Some(4)), (Some("ESS"), Some(0))]);
         assert_eq!(state.licenses[0].status.as_deref(), Some("in-use"));
+        let breaches: Vec<_> = state.compliance.breaches().collect();
+        assert_eq!(breaches, ["out-of-compliance(Grace Period Expired)"]);
         assert_eq!((state.policy, state.usage_reporting), (None, UsageReporting::default()));
     }
 

@@ -10,6 +10,7 @@
 //! Nothing here fails or panics: what is missing is `None`, what could not be read is told in the problems. Every
 //! text takes time in proportion to its length.
 
+mod authorization;
 mod chassis;
 mod complaint;
 mod deadline;

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use jiff::tz::TimeZone;
 
+use super::authorization::Codes;
 use super::chassis::{Chassis, os_of_pid};
 use super::complaint::{self, ComplaintKind};
 use super::lines::{self, Item, Line, Session, Subject};
 use super::model::{Signs, model};
-use super::platform::PlatformText;
+use super::platform::{Platform, PlatformText};
 use super::reports::Reports;
 use super::section::{self, Section};
 use super::stamp::stamp;
@@ -19,7 +20,7 @@ use super::whole::Marks;
 use super::{Kind, Reading, Refused};
 use crate::domain::instance::Udi;
 use crate::domain::problem::{Problems, excerpt};
-use crate::domain::state::{DeviceState, Model};
+use crate::domain::state::{Compliance, DeviceState, Model};
 
 /// Lists longer than this are no device's.
 const MOST_ENTRIES: usize = 200_000;
@@ -53,6 +54,7 @@ struct Reader<'z> {
     asked: usize,
     status: Status,
     usage: Usage,
+    codes: Codes,
     reports: Reports,
     files: Files,
     platform: PlatformText,
@@ -121,6 +123,10 @@ impl Reader<'_> {
             self.open(heading, section, line);
             return;
         }
+        if self.codes.take(self.section, line, self.zone) {
+            self.weak += 1;
+            return;
+        }
         match self.status.take(self.section, line, self.zone) {
             Ok(true) => {
                 self.weak += 1;
@@ -150,6 +156,7 @@ impl Reader<'_> {
         self.section = section;
         self.marks.heading(heading, section);
         self.usage.open(section);
+        self.codes.open(section);
         if let Err(not_a_time) = self.status.open(section, line, self.zone) {
             self.no_time(line, &not_a_time);
         }
@@ -205,6 +212,10 @@ impl Reader<'_> {
         };
         let model = model(&self.status, &signs);
         let os = self.os(&session);
+        let compliance = Compliance {
+            authorization: self.status.compliance(),
+            upgrade_right: self.platform.platform.as_ref().and_then(Platform::compliance),
+        };
         let Status {
             account,
             transport,
@@ -253,6 +264,8 @@ impl Reader<'_> {
             reports: summary,
             rum_ids,
             agent_version,
+            authorizations: self.codes.finish(),
+            compliance,
         };
         let clock = self.clock.or(self.status.clock).or(session.clock);
         Reading {

@@ -24,6 +24,8 @@ pub(super) enum Section {
     Codes,
     /// What codes allow (SLAC).
     Allowed,
+    /// What keys of before SLP allow: names alone.
+    ExportKeys,
     /// What codes set aside (SLR).
     Reservations,
     Summary,
@@ -52,7 +54,7 @@ const HEADINGS: &[(&str, Section)] = &[
     ("smart licensing tech support info", Section::Other),
     ("license conversion", Section::Other),
     ("smart license conversion", Section::Other),
-    ("export authorization key", Section::Other),
+    ("export authorization key", Section::ExportKeys),
     ("utility", Section::Other),
     ("data privacy", Section::Other),
     ("miscellaneous", Section::Other),

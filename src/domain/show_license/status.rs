@@ -83,6 +83,7 @@ impl Status {
             | Section::Registration
             | Section::Authorization
             | Section::Allowed
+            | Section::ExportKeys
             | Section::Reservations
             | Section::Other => {}
         }
@@ -131,6 +132,7 @@ impl Status {
             | Section::Registration
             | Section::Authorization
             | Section::Allowed
+            | Section::ExportKeys
             | Section::Reservations
             | Section::Other => return Ok(false),
         }
@@ -310,6 +312,14 @@ impl Status {
             }
         }
         any
+    }
+
+    /// The word on compliance of classic Smart Licensing, without its date.
+    pub(super) fn compliance(&self) -> Option<String> {
+        let printed = self.authorization.as_deref()?;
+        let words = printed.split(" on ").next().unwrap_or(printed).trim();
+        // Under SLP there is none.
+        (!words.eq_ignore_ascii_case("not applicable")).then(|| words.to_owned())
     }
 
     /// Closes the policy: its classes, and whose it is.

@@ -76,6 +76,7 @@ impl Usage {
             | Section::Members
             | Section::Codes
             | Section::Allowed
+            | Section::ExportKeys
             | Section::Summary
             | Section::Other => (is_handle(line) && self.in_use(line)).then_some(Section::Licences),
         }
@@ -239,7 +240,7 @@ fn is_table_head(text: &str) -> bool {
 }
 
 /// `dna-advantage (C9300-24 DNA Advantage):` or `(LAN_ENTERPRISE_SERVICES_PKG):`.
-fn heading(text: &str) -> Option<(Option<&str>, &str)> {
+pub(super) fn heading(text: &str) -> Option<(Option<&str>, &str)> {
     let inner = text.strip_suffix("):")?;
     let (name, tag) = inner.split_at_checked(opening(inner)?)?;
     let tag = tag.get(1..)?.trim();
@@ -286,6 +287,6 @@ fn row(text: &str) -> Option<License> {
 }
 
 /// A tag that was cut to the width of its column is none.
-fn whole_tag(tag: &str) -> Option<EntitlementTag> {
+pub(super) fn whole_tag(tag: &str) -> Option<EntitlementTag> {
     (!tag.is_empty() && !tag.ends_with("..")).then(|| EntitlementTag(tag.into()))
 }

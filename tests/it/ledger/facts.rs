@@ -12,8 +12,8 @@ use slp_collector::domain::policy::{ClassPolicy, LicenceClass, Policy, PolicyGro
 use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
 use slp_collector::domain::settings::{Access, FileWay, Task};
 use slp_collector::domain::state::{
-    DeviceState, License, ListedReport, Model, ReportState, ReportSummary, Reservation, Stamp, Transport, TrustCode,
-    UsageReporting,
+    Authorization, AuthorizationCode, Authorizations, Compliance, DeviceState, License, ListedReport, Model,
+    ReportState, ReportSummary, Reservation, Stamp, Transport, TrustCode, UsageReporting,
 };
 use slp_collector::domain::violation::{Evidence, Finding, Kind, Severity, Subject};
 
@@ -138,6 +138,21 @@ fn state() -> DeviceState {
             end: None,
         }],
         agent_version: Some("5.8.6_rel/126".to_owned()),
+        authorizations: Some(Authorizations {
+            codes: vec![AuthorizationCode {
+                role: Some(Role::Active),
+                udi: Some(active()),
+                status: "SMART AUTHORIZATION INSTALLED".to_owned(),
+                installed: Some(Stamp::utc(time("2026-01-01T00:00:00Z"))),
+            }],
+            allowed: vec![Authorization {
+                name: Some("hseck9".to_owned()),
+                count: Some(1),
+                enforcement: Some("EXPORT RESTRICTED".to_owned()),
+                ..Authorization::default()
+            }],
+        }),
+        compliance: Compliance { upgrade_right: Some("In Compliance".to_owned()), ..Compliance::default() },
     }
 }
 
