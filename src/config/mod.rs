@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::domain::instance::Site;
+use crate::domain::violation;
 use crate::secret::Credential;
 
 mod commands;
@@ -21,6 +22,7 @@ mod raw;
 mod read;
 mod rows;
 mod settings;
+mod violations;
 
 pub use commands::Commands;
 pub use device::{Address, Device};
@@ -44,6 +46,8 @@ pub struct Config {
     pub deadline: Deadline,
     pub exchange: Exchange,
     pub delivery: Delivery,
+    /// Which kinds are looked for, and how severe they are.
+    pub violations: violation::Rules,
     pub log: Log,
     pub credentials: BTreeMap<String, Credential>,
     /// Command lines of the operator's own.

@@ -11,6 +11,7 @@ use super::fleet::{Answer, AnswerStatus, Fleet, Instance};
 use super::instance::{Account, DeviceName, Site};
 use super::pacing::{Circuit, CircuitRule, Pacing};
 use super::settings::{Mode, Reporter};
+use super::violation;
 use super::window::Windows;
 
 /// What the inventory says of one device, as far as decisions need it.
@@ -32,6 +33,8 @@ pub struct Watched {
     pub jitter: f64,
     /// When the plan may write to it.
     pub windows: Windows,
+    /// The operator's words.
+    pub tags: Vec<String>,
 }
 
 /// The numbers that decisions rest on.
@@ -49,6 +52,7 @@ pub struct Settings {
     /// Doubled by each try in a row that did not reach a device: so long it is left alone.
     pub back_off: SignedDuration,
     pub circuit: CircuitRule,
+    pub violations: violation::Rules,
 }
 
 /// A scheduled pass over the fleet that is due or under way.
@@ -280,6 +284,7 @@ mod tests {
             offset: SignedDuration::from_mins(minutes),
             jitter: 0.0,
             windows: Windows::default(),
+            tags: Vec::new(),
         }
     }
 
@@ -298,6 +303,7 @@ mod tests {
             credential_hold_after: 3,
             back_off: SignedDuration::from_mins(15),
             circuit: CircuitRule { after: 2, pause: SignedDuration::from_mins(5) },
+            violations: violation::Rules::default(),
         }
     }
 

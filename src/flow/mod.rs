@@ -249,6 +249,7 @@ fn watched(config: &Config) -> Vec<Watched> {
             offset: signed(schedule::offset(&device.name.0, config.poll.spread)),
             jitter: schedule::offset(&device.name.0, Duration::from_secs(1)).as_secs_f64(),
             windows: device.windows.clone(),
+            tags: device.tags.clone(),
         })
         .collect();
     watched.sort_by(|a, b| a.name.cmp(&b.name));
@@ -271,6 +272,7 @@ fn settings(config: &Config) -> Settings {
         credential_hold_after: config.collector.credential_hold_after as usize,
         back_off: signed(config.poll.back_off),
         circuit: CircuitRule { after: config.poll.circuit_after, pause: signed(config.poll.circuit_pause) },
+        violations: config.violations.clone(),
     }
 }
 
