@@ -33,9 +33,7 @@ fn days(value: &DeValue<'_>) -> Result<SignedDuration, String> {
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
-    Kind::of_word(name).map_err(|_| {
-        format!("{:?} is no kind; {}", raw::printable(name), rather(name, Kind::WORDS))
-    })
+    Kind::of_word(name).map_err(|_| format!("{:?} is no kind; {}", raw::printable(name), rather(name, Kind::WORDS)))
 }
 
 /// A list of kinds; an empty one switches everything on again.

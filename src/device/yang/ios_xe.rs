@@ -12,7 +12,8 @@ use crate::domain::instance::Udi;
 use crate::domain::policy::{ClassPolicy, Policy};
 use crate::domain::report::{EntitlementTag, ReportId};
 use crate::domain::state::{
-    Authorization, AuthorizationCode, Authorizations, DeviceState, License, ListedReport, Model, ReportState, Transport, TrustCode, UsageReporting,
+    Authorization, AuthorizationCode, Authorizations, DeviceState, License, ListedReport, Model, ReportState,
+    Transport, TrustCode, UsageReporting,
 };
 
 /// Reads `licensing/state` or `licensing/state/state-info`. `None` when it holds neither.

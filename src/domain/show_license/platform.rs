@@ -130,7 +130,8 @@ impl Platform {
     /// The right to upgrade, without the days that remain of its grace period.
     pub(super) fn compliance(&self) -> Option<String> {
         let printed = self.upgrade_status.as_deref()?;
-        let remaining = printed.find('(').filter(|at| printed.get(*at..).is_some_and(|rest| rest.contains("Remaining")));
+        let remaining =
+            printed.find('(').filter(|at| printed.get(*at..).is_some_and(|rest| rest.contains("Remaining")));
         Some(printed.get(..remaining.unwrap_or(printed.len())).unwrap_or(printed).trim().to_owned())
     }
 

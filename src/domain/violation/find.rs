@@ -15,13 +15,13 @@ mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub(in crate::domain) use obligation::kinds as obligation_kinds;
+pub(in crate::domain) use obligation::{by_deadline, kinds as obligation_kinds};
 
 use self::collecting::Exchange;
 use self::index::Index;
 use super::rules::SiteRules;
-use crate::domain::event::Fact;
 use super::{Evidence, Finding, Kind, Severity, Subject};
+use crate::domain::event::Fact;
 use crate::domain::fleet::{Device, Fleet, Instance};
 use crate::domain::instance::Site;
 use crate::domain::plan::{Settings, Watched};

@@ -68,9 +68,12 @@ fn ack_missing(scan: &mut Scan<'_>, about: &About<'_>, exchange: &Exchange<'_>) 
     scan.tell(about, Kind::AckMissing, || {
         let inside = || instance.waiting().filter(|owed| owed.bundle.as_deref() == Some(bundle));
         let reports = counted(inside().count());
-        Told::new(format!("{reports} left in bundle {bundle} on {}, and no answer for this instance came since", day(at)))
-            .with([Evidence::Bundle(bundle.to_owned())])
-            .with(inside().take(EVIDENCE).map(|owed| Evidence::Report(owed.report_id)))
+        Told::new(format!(
+            "{reports} left in bundle {bundle} on {}, and no answer for this instance came since",
+            day(at)
+        ))
+        .with([Evidence::Bundle(bundle.to_owned())])
+        .with(inside().take(EVIDENCE).map(|owed| Evidence::Report(owed.report_id)))
     });
 }
 

@@ -59,7 +59,8 @@ fn clock_skew(scan: &mut Scan<'_>, about: &About<'_>) {
 /// installed and what it allows is not listed, it may allow this.
 fn authorization_missing(scan: &mut Scan<'_>, about: &About<'_>, state: &DeviceState) {
     let Some(printed) = &state.authorizations else { return };
-    let lacking = || state.licenses.iter().filter(|license| needs_code(license) && !is_allowed(license, printed, state));
+    let lacking =
+        || state.licenses.iter().filter(|license| needs_code(license) && !is_allowed(license, printed, state));
     if lacking().next().is_none() {
         return;
     }
@@ -153,8 +154,10 @@ fn cslu_unresolvable(scan: &mut Scan<'_>, about: &About<'_>, state: &DeviceState
             Some(url) => format!("the address is the default '{url}'"),
         };
         let printed = transport.url.as_ref().map_or_else(String::new, |url| format!(", Cslu address: {url}"));
-        Told::new(format!("its transport is 'cslu', {address}, and it never reported by itself; on the device: `{fix}`"))
-            .with([Evidence::Printed(format!("Type: cslu{printed}"))])
+        Told::new(format!(
+            "its transport is 'cslu', {address}, and it never reported by itself; on the device: `{fix}`"
+        ))
+        .with([Evidence::Printed(format!("Type: cslu{printed}"))])
     });
 }
 

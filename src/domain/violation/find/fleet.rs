@@ -45,7 +45,8 @@ fn orphaned(about: &About<'_>) -> Told {
         Some(name) => format!("it was '{name}' and is not in the inventory any more"),
         None => "it never was a device of the inventory".to_owned(),
     };
-    Told::new(format!("{known}; {owed}")).with([Evidence::Event { at: instance.first_seen, what: "first seen".to_owned() }])
+    Told::new(format!("{known}; {owed}"))
+        .with([Evidence::Event { at: instance.first_seen, what: "first seen".to_owned() }])
 }
 
 fn account_mismatch(scan: &mut Scan<'_>, about: &About<'_>) {
@@ -132,9 +133,9 @@ fn digest(policy: &Policy) -> u64 {
     let mut own = Fnv::default();
     (&policy.name, policy.ack_required).hash(&mut own);
     for class in LicenceClass::ALL {
-        let days = policy.class(class).map(|days| {
-            (days.first_report_days, days.reporting_frequency_days, days.report_on_change_days)
-        });
+        let days = policy
+            .class(class)
+            .map(|days| (days.first_report_days, days.reporting_frequency_days, days.report_on_change_days));
         days.hash(&mut own);
     }
     own.finish()

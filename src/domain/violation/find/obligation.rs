@@ -49,8 +49,16 @@ pub(super) fn find(scan: &mut Scan<'_>, about: &About<'_>) {
     }
 }
 
-/// The kinds that an instance breaks by its deadline alone, of those that are on at its site. `tags` are the
-/// inventory's.
+/// The kinds that follow from a deadline and the hour alone.
+const BY_DEADLINE: [Kind; 4] =
+    [Kind::AckOverdue, Kind::FirstReportOverdue, Kind::ChangeUnreported, Kind::ServiceAtRisk];
+
+/// Is it one of those that [`kinds`] tells?
+pub(in crate::domain) fn by_deadline(kind: Kind) -> bool {
+    BY_DEADLINE.contains(&kind)
+}
+
+/// The kinds that an instance breaks by its deadline, of those that are on at its site.
 pub(in crate::domain) fn kinds(
     instance: &Instance,
     device: Option<&super::Watched>,
@@ -81,7 +89,8 @@ fn overdue(instance: &Instance, standing: &Standing<'_>) -> Option<Kind> {
         | ObligationState::Unknown => return None,
     }
     // What a device calls its last ACK may have been the installation of its policy.
-    let first = last_ack(instance).is_none() && instance.acknowledged.is_empty() || standing.basis == Basis::FirstReport;
+    let first =
+        last_ack(instance).is_none() && instance.acknowledged.is_empty() || standing.basis == Basis::FirstReport;
     Some(if first { Kind::FirstReportOverdue } else { Kind::AckOverdue })
 }
 
@@ -185,7 +194,8 @@ mod tests {
         for named in ["17.3.2", "17.03.03", "17.3.4a", "17.03.04a", "17.6.1a", "17.06.01a", "17.4.1", "17.05.01b"] {
             assert!(stops_services(named), "{named}");
         }
-        for other in ["17.3.4", "17.3.5", "17.6.1", "17.6.2", "17.9.4", "16.12.4", "17.3.2a", "17", "", "x.y", "18.4.1"] {
+        for other in ["17.3.4", "17.3.5", "17.6.1", "17.6.2", "17.9.4", "16.12.4", "17.3.2a", "17", "", "x.y", "18.4.1"]
+        {
             assert!(!stops_services(other), "{other}");
         }
     }
