@@ -10,8 +10,6 @@ mod fleet;
 mod index;
 mod news;
 mod obligation;
-#[cfg(test)]
-mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -153,3 +151,6 @@ impl About<'_> {
 fn day(at: Timestamp) -> impl std::fmt::Display {
     at.strftime("%Y-%m-%d")
 }
+
+#[cfg(test)]
+mod tests;
