@@ -244,8 +244,8 @@ fn lives(kind: Kind) -> (Change, Change, &'static str) {
             "the device has 3 to report, 0 of them are here, and the last one was collected on 2026-05-01",
         ),
         Kind::Unreachable => (
-            |world| drop(world.fleet.contacts.insert("edge-0".into(), world.now)),
-            |world| drop(world.fleet.contacts.insert("edge-0".into(), at("2026-05-01"))),
+            |world| world.fleet.contacts.extend([("edge-0".into(), world.now)]),
+            |world| world.fleet.contacts.extend([("edge-0".into(), at("2026-05-01"))]),
             "it last answered as it should on 2026-05-01",
         ),
         Kind::NotSlp => (
