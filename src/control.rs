@@ -7,6 +7,7 @@
 mod question;
 pub mod reports;
 mod socket;
+mod violations;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::domain::instance::{DeviceName, Site};
 use crate::domain::plan::{self, PollTask};
 use crate::domain::problem::with_causes;
 use crate::domain::settings::{Mode, Reporter, Trust};
-use crate::domain::status::{self, Row};
+use crate::domain::status::{self, Open, Row};
 use crate::flow::deliver;
 use crate::flow::homeward::{self, TakenAs};
 use crate::flow::outward;
@@ -36,6 +37,7 @@ use crate::flow::{Error, House, by_turns};
 pub use question::{AnswerLine, Answered, CredentialLine, DeviceSheet, Reply, Request, StatusQuery, TrustLine};
 pub use reports::{ReportBytes, ReportLife, ReportLine};
 pub use socket::{call, serve};
+pub use violations::{ViolationLine, ViolationQuery};
 
 /// Where the parts of an answer go while they come.
 pub type Tell = mpsc::UnboundedSender<Reply>;
@@ -129,6 +131,17 @@ pub async fn execute_asking(
             deliver_waiting(house, &[object], tell).await?;
             Ok(Answered::Answers(answers(house)))
         }
+        Request::Violations(query) => {
+            aside(house, move |house| Ok(violations::list(house, &query))).await.map(Answered::Violations)
+        }
+        Request::Violation { id } => {
+            let line = aside(house, move |house| violations::show(house, &id)).await?;
+            Ok(Answered::Violations(vec![line]))
+        }
+        Request::AcknowledgeViolation { id, note, until } => {
+            let line = aside(house, move |house| violations::acknowledge(house, &id, note, until)).await?;
+            Ok(Answered::Violations(vec![line]))
+        }
     }
 }
 
@@ -221,7 +234,7 @@ fn sheet(house: &House, name: &DeviceName) -> Result<DeviceSheet, Error> {
     let instance = fleet.of_device(name);
     let watched = house.watched(name);
     Ok(DeviceSheet {
-        row: status::row(&fleet, instance, watched, &house.settings, now, now),
+        row: status::row(&fleet, &Open::of(&fleet, now), instance, watched, &house.settings, now, now),
         address: device.authority(),
         credential: device.credential.clone(),
         trust: device.trust.to_string(),

@@ -17,6 +17,7 @@ mod rehearse;
 mod report;
 mod run;
 mod status;
+mod violation;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -148,6 +149,9 @@ enum Verb {
     /// Offline exchange, homeward: ACKs, policies, authorization codes.
     #[command(subcommand)]
     Ack(ack::Verb),
+    /// What breaks policy, what it rests on, and that a person knows of it.
+    #[command(subcommand)]
+    Violation(violation::Verb),
     /// The memory: check it, rebuild its register.
     #[command(subcommand)]
     Ledger(ledger::Verb),
@@ -200,6 +204,7 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, Stop> {
         Verb::Report(verb) => report::run(verb, config()?, out),
         Verb::Bundle(verb) => bundle::run(verb, &args.config, out),
         Verb::Ack(verb) => ack::run(verb, config()?, out),
+        Verb::Violation(verb) => violation::run(verb, config()?, out),
         Verb::Ledger(verb) => ledger::run(&verb, &config()?, out),
         Verb::Completions { shell } => {
             // The generator panics where it cannot write, so it writes to memory.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::domain::instance::Site;
+use crate::domain::violation;
 use crate::secret::Credential;
 
 mod alerts;
@@ -23,6 +24,7 @@ mod read;
 mod rows;
 mod settings;
 pub mod sinks;
+mod violations;
 
 pub use alerts::Alerts;
 pub use commands::Commands;
@@ -49,6 +51,8 @@ pub struct Config {
     pub exchange: Exchange,
     pub delivery: Delivery,
     pub alerts: Alerts,
+    /// Which kinds are looked for, and how severe they are.
+    pub violations: violation::Rules,
     pub log: Log,
     pub credentials: BTreeMap<String, Credential>,
     /// Command lines of the operator's own.

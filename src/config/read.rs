@@ -8,11 +8,12 @@ use toml::de::{DeTable, DeValue};
 use super::place::Place;
 use super::raw::{self, Document, Section, duration_in, path_in, size, whole, word};
 use super::settings::{Collector, Deadline, Delivery, Exchange, Log, Poll};
-use super::{Config, alerts, commands, credential, duration, sinks};
+use super::{Config, alerts, commands, credential, duration, sinks, violations};
 use crate::domain::event::ImportForm;
 use crate::domain::instance::Site;
 use crate::domain::policy::{ClassPolicy, Policy};
 use crate::domain::settings::{Os, Word};
+use crate::domain::violation;
 
 /// Reads the whole file; the inventory comes after it.
 pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) -> Config {
@@ -25,6 +26,8 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
     let exchange = exchange(root.section("exchange"), folder, &collector.state_dir);
     let delivery = delivery(root.section("delivery"));
     let alerts = alerts::read(root.section("alerts"));
+    let mut violations = violation::Rules::default();
+    violations::read(root.section("violations"), &mut violations.everywhere);
     let log = log(root.section("log"));
     let credentials = credential::read(&mut root, folder);
     let commands = commands::read(&mut root);
@@ -44,6 +47,11 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         site.read(&mut section, folder, &credentials, &commands);
         section.read("exchange_lead", &mut site.exchange_lead, duration_in("0s", "365d"));
         section.read("site_concurrency", &mut site.site_concurrency, places);
+        let mut own = violations.everywhere.clone();
+        violations::read(section.section("violations"), &mut own);
+        if own != violations.everywhere {
+            violations.sites.insert(Site(name.clone()), own);
+        }
         section.finish(&[]);
         sites.insert(Site(name), site);
     }
@@ -60,6 +68,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         exchange,
         delivery,
         alerts,
+        violations,
         log,
         credentials,
         commands,

@@ -70,6 +70,8 @@ fn shipped_file_has_every_key() {
         "deadline.default_policy.nx-os.export",
         "exchange",
         "delivery",
+        "violations",
+        "violations.severity",
         "log",
         "defaults",
         "sites.x",
@@ -204,6 +206,28 @@ fn what_is_derived_follows_what_it_is_derived_from() {
         panic!("not a command")
     };
     assert!(words[0].ends_with("/bin/ask") && Path::new(&words[0]).is_absolute());
+}
+
+#[test]
+fn a_sites_word_on_violations_is_laid_over_that_of_everybody() {
+    use crate::domain::violation::{Kind, Severity};
+
+    let toml = "[violations]\noff = [\"not-slp\", \"orphaned\"]\nack_missing_after = \"21d\"\n\
+                [violations.severity]\nclock-skew = \"info\"\nreport-gap = \"critical\"\n\
+                [sites.far.violations]\noff = [\"clock-skew\"]\nexpected_policy = \"Field\"\n\
+                [sites.far.violations.severity]\nreport-gap = \"info\"\n[sites.near]\nmode = \"collect\"\n";
+    let rules = load(toml, SHIPPED_DEVICES).unwrap().violations;
+    let (far, near) = (rules.of(&Site("far".to_owned())), rules.of(&Site("near".to_owned())));
+    assert_eq!(near, &rules.everywhere);
+    assert!(!near.is_on(Kind::NotSlp) && !near.is_on(Kind::Orphaned) && near.is_on(Kind::ClockSkew));
+    assert!(far.is_on(Kind::NotSlp) && !far.is_on(Kind::ClockSkew));
+    let severity = |kind: Kind| (near.severity(kind, kind.severity()), far.severity(kind, kind.severity()));
+    assert_eq!(severity(Kind::ClockSkew), (Severity::Info, Severity::Info));
+    assert_eq!(severity(Kind::ReportGap), (Severity::Critical, Severity::Info));
+    assert_eq!(severity(Kind::AckOverdue), (Severity::Critical, Severity::Critical));
+    assert_eq!((near.ack_missing_after, far.ack_missing_after), (far.ack_missing_after, near.ack_missing_after));
+    assert_eq!(far.ack_missing_after.as_hours(), 21 * 24);
+    assert_eq!(far.expected_policy.as_deref(), Some("Field"));
 }
 
 #[test]

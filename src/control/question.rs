@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::reports::{ReportBytes, ReportLife, ReportLine};
+use super::violations::{ViolationLine, ViolationQuery};
 use crate::domain::bundle::Selection;
 use crate::domain::deadline::ObligationState;
 use crate::domain::digest::Sha256;
@@ -14,6 +15,7 @@ use crate::domain::fleet::{Answer, Bundle, Credential, Instance};
 use crate::domain::instance::{DeviceName, Site};
 use crate::domain::report::ReportId;
 use crate::domain::status::Row;
+use crate::domain::violation::ViolationId;
 use crate::flow::deliver::Delivered;
 use crate::flow::homeward::Taken;
 use crate::flow::outward::Made;
@@ -98,6 +100,15 @@ pub enum Request {
         device: DeviceName,
         note: String,
     },
+    Violations(ViolationQuery),
+    Violation {
+        id: ViolationId,
+    },
+    AcknowledgeViolation {
+        id: ViolationId,
+        note: String,
+        until: Option<Timestamp>,
+    },
 }
 
 impl Request {
@@ -113,7 +124,8 @@ impl Request {
             | Request::CreateBundle { .. }
             | Request::HandOver { .. }
             | Request::ImportAnswers { .. }
-            | Request::AssignAnswer { .. } => true,
+            | Request::AssignAnswer { .. }
+            | Request::AcknowledgeViolation { .. } => true,
             Request::Status(_)
             | Request::Devices
             | Request::Device { .. }
@@ -123,7 +135,9 @@ impl Request {
             | Request::ReportBytes { .. }
             | Request::Bundles
             | Request::Bundle { .. }
-            | Request::Answers => false,
+            | Request::Answers
+            | Request::Violations(_)
+            | Request::Violation { .. } => false,
         }
     }
 }
@@ -177,6 +191,8 @@ pub enum Answered {
     Made(Made),
     Bundles(BTreeMap<String, Bundle>),
     Answers(Vec<AnswerLine>),
+    /// A list, or the one asked for.
+    Violations(Vec<ViolationLine>),
 }
 
 /// All that is known of one device.

@@ -340,6 +340,20 @@ fn changed<'a>(instance: &'a Instance, classes: Classes, rules: &'a Rules) -> Op
     Some(Deadline { due: after(change, days)?, basis, reason, period: Some(days) })
 }
 
+/// The oldest change of use that no ACK covers, and until when it must be reported.
+pub(super) struct ChangeDue {
+    pub change: Timestamp,
+    pub days: i64,
+    pub due: Timestamp,
+}
+
+/// `None` where reports tell no change, or the policy has no number for one.
+pub(super) fn change_due(instance: &Instance, rules: &Rules) -> Option<ChangeDue> {
+    let Deadline { due, reason, .. } = changed(instance, Classes::of(instance.state.as_ref()), rules)?;
+    let Reason::Change { change, days, .. } = reason else { return None };
+    Some(ChangeDue { change, days, due })
+}
+
 fn last_ack(instance: &Instance) -> Option<Timestamp> {
     instance.state.as_ref()?.usage_reporting.last_ack.as_ref()?.utc
 }

@@ -108,7 +108,7 @@ pub struct DeviceIdentified {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StateRead {
     pub udi: Udi,
-    /// Without `rum_ids`: those are in [`ReportStates`].
+    /// Of `rum_ids` only those deleted on the device that never came here; the others are in [`ReportStates`].
     pub state: Box<DeviceState>,
 }
 

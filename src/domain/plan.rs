@@ -12,6 +12,7 @@ use super::fleet::{Answer, AnswerStatus, Fleet, Instance};
 use super::instance::{Account, DeviceName, Site};
 use super::pacing::{Circuit, CircuitRule, Pacing};
 use super::settings::{Mode, Reporter};
+use super::violation;
 use super::window::Windows;
 
 /// What the inventory says of one device, as far as decisions need it.
@@ -33,6 +34,8 @@ pub struct Watched {
     pub jitter: f64,
     /// When the plan may write to it.
     pub windows: Windows,
+    /// The operator's words.
+    pub tags: Vec<String>,
 }
 
 /// The numbers that decisions rest on.
@@ -51,6 +54,7 @@ pub struct Settings {
     pub back_off: SignedDuration,
     pub circuit: CircuitRule,
     pub alerts: alert::Rules,
+    pub violations: violation::Rules,
 }
 
 /// A scheduled pass over the fleet that is due or under way.
@@ -282,6 +286,7 @@ pub(super) mod tests {
             offset: SignedDuration::from_mins(minutes),
             jitter: 0.0,
             windows: Windows::default(),
+            tags: Vec::new(),
         }
     }
 
@@ -301,6 +306,7 @@ pub(super) mod tests {
             back_off: SignedDuration::from_mins(15),
             circuit: CircuitRule { after: 2, pause: SignedDuration::from_mins(5) },
             alerts: alert::tests::rules(),
+            violations: violation::Rules::default(),
         }
     }
 

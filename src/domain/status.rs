@@ -1,17 +1,18 @@
 //! The deadline register: one row an instance, soonest deadline first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::bundle;
-use super::deadline::{self, Basis, Contact, ObligationState};
+use super::deadline::{self, Basis, Contact, ObligationState, Standing};
 use super::fleet::{Fleet, Instance};
-use super::instance::{DeviceName, Site};
+use super::instance::{DeviceName, Site, Udi};
 use super::plan::{self, Settings, Watched};
 use super::settings::{Mode, Reporter};
 use super::state::Model;
+use super::violation::{Kind, Stage, Subject, find};
 
 /// An instance as the register shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +63,7 @@ pub struct Row {
 
 /// The whole register at the instant `at`; `now` is the present, against which contact is judged.
 pub fn rows(fleet: &Fleet, watched: &[Watched], settings: &Settings, at: Timestamp, now: Timestamp) -> Vec<Row> {
+    let open = Open::of(fleet, at);
     let mut shown = BTreeSet::new();
     let mut rows: Vec<Row> = Vec::with_capacity(watched.len());
     for device in watched {
@@ -69,17 +71,63 @@ pub fn rows(fleet: &Fleet, watched: &[Watched], settings: &Settings, at: Timesta
         if let Some(instance) = instance {
             shown.insert(&instance.udi);
         }
-        rows.push(row(fleet, instance, Some(device), settings, at, now));
+        rows.push(row(fleet, &open, instance, Some(device), settings, at, now));
     }
     let gone = fleet.instances.values().filter(|instance| !shown.contains(&instance.udi));
-    rows.extend(gone.map(|instance| row(fleet, Some(instance), None, settings, at, now)));
+    rows.extend(gone.map(|instance| row(fleet, &open, Some(instance), None, settings, at, now)));
     rows.sort_by(|a, b| (a.due.is_none(), a.due, &a.device).cmp(&(b.due.is_none(), b.due, &b.device)));
     rows
+}
+
+/// The violations that are not resolved, by whom they are about.
+#[derive(Debug, Default)]
+pub struct Open<'a> {
+    instances: HashMap<&'a Udi, Vec<Kind>>,
+    devices: HashMap<&'a DeviceName, Vec<Kind>>,
+}
+
+impl<'a> Open<'a> {
+    /// Those on record at `at`; an acknowledged one is still there.
+    pub fn of(fleet: &'a Fleet, at: Timestamp) -> Self {
+        let mut open = Open::default();
+        for violation in fleet.violations.values().filter(|violation| violation.stage(at) != Stage::Resolved) {
+            let kind = violation.found.kind;
+            match &violation.found.subject {
+                Subject::Instance(udi) => open.instances.entry(udi).or_default().push(kind),
+                Subject::Device(name) => open.devices.entry(name).or_default().push(kind),
+                Subject::OnPrem(_) => {}
+            }
+        }
+        open
+    }
+
+    /// The words of a row. What follows from the deadline is judged at the row's own instant, whoever looked last;
+    /// everything else is as it is on record.
+    fn violations(
+        &self,
+        name: Option<&DeviceName>,
+        standing: Option<(&Instance, &Standing<'_>)>,
+        device: Option<&Watched>,
+        settings: &Settings,
+        at: Timestamp,
+    ) -> Vec<String> {
+        let of_instance = standing.and_then(|(instance, _)| self.instances.get(&instance.udi));
+        let of_device = name.and_then(|name| self.devices.get(name));
+        let recorded = of_instance.into_iter().chain(of_device).flatten().copied();
+        let recorded = recorded.filter(|kind| !find::by_deadline(*kind));
+        let judged = standing.into_iter();
+        let judged =
+            judged.flat_map(|(instance, standing)| find::obligation_kinds(instance, device, standing, settings, at));
+        let mut kinds: Vec<Kind> = judged.chain(recorded).collect();
+        kinds.sort();
+        kinds.into_iter().map(|kind| kind.to_string()).collect()
+    }
 }
 
 /// One row; at least one of `instance` and `device` is there.
 pub fn row(
     fleet: &Fleet,
+    open: &Open<'_>,
     instance: Option<&Instance>,
     device: Option<&Watched>,
     settings: &Settings,
@@ -98,6 +146,7 @@ pub fn row(
     let trouble = if device.is_none() { Some(gone()) } else { trouble };
     let account = bundle::account(device, instance);
     let last_ack = state.and_then(|state| state.usage_reporting.last_ack.as_ref()).and_then(|stamp| stamp.utc);
+    let violations = open.violations(name, instance.zip(standing.as_ref()), device, settings, at);
     let obligation = standing.as_ref().map_or(ObligationState::Unknown, |standing| standing.state);
     Row {
         device: name.cloned(),
@@ -130,17 +179,7 @@ pub fn row(
         last_contact,
         last_collected: instance.and_then(|instance| instance.last_collected),
         reports_waiting: instance.map_or(0, |instance| instance.waiting().count()),
-        violations: match obligation {
-            ObligationState::Overdue if last_ack.is_some() => vec!["ack-overdue".to_owned()],
-            ObligationState::Overdue => vec!["first-report-overdue".to_owned()],
-            ObligationState::NotSlp
-            | ObligationState::DueSoon
-            | ObligationState::NeverReported
-            | ObligationState::Ok
-            | ObligationState::NotRequired
-            | ObligationState::NothingToReport
-            | ObligationState::Unknown => Vec::new(),
-        },
+        violations,
         trouble,
         clock_skew_seconds: instance.and_then(|instance| instance.clock_skew_seconds),
     }

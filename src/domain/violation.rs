@@ -1,9 +1,10 @@
 //! What breaks policy: the kinds, what each means and what mends it, and the life of one violation.
 //!
-//! A violation is named by its kind and its subject, so that the same one found again is the same one.
-//! Looking for them and comparing with what is on record is apart from this.
+//! A violation is named by its kind and its subject, so that the same one found again is the same one. [`find`] looks
+//! for them, [`news`] compares what was found with what is on record.
 
 pub mod find;
+mod rules;
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +12,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::find::{find, news};
+pub use self::rules::{Rules, SiteRules};
 use super::digest::Sha256;
 use super::instance::{DeviceName, Site, Udi};
 use super::report::ReportId;

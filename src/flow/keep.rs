@@ -25,6 +25,8 @@ pub(super) struct Seen {
     pub(super) state: DeviceState,
     /// Its reports: ids of every list, states where one told them.
     pub(super) listed: BTreeMap<ReportId, Option<ReportState>>,
+    /// Reports of licences that it lists as deleted. Telemetry comes and goes as it likes.
+    pub(super) deleted: BTreeSet<ReportId>,
     /// So far its clock is ahead of ours, where that is certain.
     pub(super) clock_skew_seconds: Option<i64>,
 }
@@ -39,6 +41,12 @@ pub(super) fn merge(listed: Vec<ListedReport>, keys: &[ListedReport]) -> BTreeMa
     merged
 }
 
+/// Those of a list that the device deleted and that count licences.
+pub(super) fn deleted<'a>(listed: impl IntoIterator<Item = &'a ListedReport>) -> BTreeSet<ReportId> {
+    let deleted = listed.into_iter().filter(|report| report.state == Some(ReportState::Deleted));
+    deleted.filter(|report| report.feature.as_deref() != Some("TELEMETRY")).map(|report| report.report_id).collect()
+}
+
 /// Keeps identity, state and report states, as far as they are news.
 pub(super) async fn keep_state(house: &House, device: &Device, seen: &Seen) -> Result<(), Error> {
     let mut facts = Vec::new();
@@ -48,7 +56,7 @@ pub(super) async fn keep_state(house: &House, device: &Device, seen: &Seen) -> R
             Some(identity) => {
                 facts.extend(identified(&fleet, device, identity, seen.clock_skew_seconds));
                 let instance = fleet.resolve(&identity.udi);
-                facts.extend(state(instance, &identity.udi, &seen.state));
+                facts.extend(state(instance, &identity.udi, seen));
                 instance
             }
             // Nothing tells who it is today: its list is still a list of the one known here.
@@ -64,10 +72,27 @@ pub(super) async fn keep_state(house: &House, device: &Device, seen: &Seen) -> R
 }
 
 /// The state of an instance, where it is news.
-pub(super) fn state(instance: Option<&Instance>, udi: &Udi, state: &DeviceState) -> Option<Fact> {
-    let state = DeviceState { rum_ids: Vec::new(), ..state.clone() };
+pub(super) fn state(instance: Option<&Instance>, udi: &Udi, seen: &Seen) -> Option<Fact> {
+    let state = DeviceState { rum_ids: lost(instance, seen), ..seen.state.clone() };
     (instance.and_then(|instance| instance.state.as_ref()) != Some(&state))
         .then(|| Fact::StateRead(StateRead { udi: udi.clone(), state: Box::new(state) }))
+}
+
+/// Reports that were deleted on the device and never came here. They stay in the state when the device forgets them
+/// too. Only those newer than the first one here: others may have been settled before us.
+fn lost(instance: Option<&Instance>, seen: &Seen) -> Vec<ListedReport> {
+    const MOST: usize = 32;
+    let Some(instance) = instance else { return Vec::new() };
+    let oldest = |udi| instance.collected.of(udi)?.ranges().first().map(|(first, _)| *first);
+    let Some(first) = instance.chassis().filter_map(oldest).min() else { return Vec::new() };
+    let known = instance.state.iter().flat_map(|state| &state.rum_ids).map(|listed| listed.report_id);
+    let deleted = seen.deleted.iter().copied().filter(|id| id.0 > first);
+    let lost: BTreeSet<ReportId> = known.chain(deleted).filter(|id| !instance.has_seen(*id)).collect();
+    let listed = |report_id| {
+        let state = Some(ReportState::Deleted);
+        ListedReport { report_id, state, feature: None, start: None, end: None }
+    };
+    lost.into_iter().rev().take(MOST).map(listed).collect()
 }
 
 fn identified(fleet: &Fleet, device: &Device, identity: &Identity, clock_skew_seconds: Option<i64>) -> Option<Fact> {
@@ -192,14 +217,15 @@ pub(super) async fn keep_reports(
             identity.members = newest.facts.members.clone();
         }
     }
-    let identity = &*identity;
+    let seen = &*seen;
+    let Some(identity) = &seen.identity else { return Ok(()) };
     let (mut about, mut reports, mut after) = (Vec::new(), Vec::new(), Vec::new());
     {
         let fleet = house.ledger.fleet();
         about.extend(identified(&fleet, device, identity, None));
         let known = fleet.resolve(&identity.udi);
         if known.is_none() {
-            about.extend(state(known, &identity.udi, &seen.state));
+            about.extend(state(known, &identity.udi, seen));
         }
         // Only what was there before we came can have been settled by somebody else.
         let first_contact = known.is_none_or(|known| known.collected.is_empty());

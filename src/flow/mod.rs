@@ -254,6 +254,7 @@ pub fn watched(config: &Config) -> Vec<Watched> {
             offset: signed(schedule::offset(&device.name.0, config.poll.spread)),
             jitter: schedule::offset(&device.name.0, Duration::from_secs(1)).as_secs_f64(),
             windows: device.windows.clone(),
+            tags: device.tags.clone(),
         })
         .collect();
     watched.sort_by(|a, b| a.name.cmp(&b.name));
@@ -278,6 +279,7 @@ pub fn settings(config: &Config) -> Settings {
         back_off: signed(config.poll.back_off),
         circuit: CircuitRule { after: config.poll.circuit_after, pause: signed(config.poll.circuit_pause) },
         alerts: alert_rules(config),
+        violations: config.violations.clone(),
     }
 }
 

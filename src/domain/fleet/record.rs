@@ -231,6 +231,16 @@ impl Instance {
         self.owed.iter().filter(|owed| !owed.presumed_acknowledged).filter(counts)
     }
 
+    /// Is the report of that number here, or known to be acknowledged, whichever chassis signed it?
+    pub fn has_seen(&self, id: ReportId) -> bool {
+        self.chassis().any(|udi| self.collected.contains(udi, id) || self.acknowledged.contains(udi, id))
+    }
+
+    /// Its own UDI and those of the other members.
+    pub fn chassis(&self) -> impl Iterator<Item = &Udi> {
+        std::iter::once(&self.udi).chain(self.members.iter().map(|member| &member.udi))
+    }
+
     /// The kept report of that chassis and number, while it is owed.
     pub fn owed(&self, udi: &Udi, id: ReportId) -> Option<&OwedReport> {
         self.owed.iter().find(|owed| owed.report_id == id && owed.udi == *udi)
