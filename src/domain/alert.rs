@@ -297,8 +297,8 @@ fn title(topic: Topic, count: usize, site: &Site) -> String {
     let at = if site.0.is_empty() { String::new() } else { format!(" at {site}") };
     let some = |one: &str, many: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {many}") };
     match topic {
-        Topic::Reminder => format!("{} due{at}", some("acknowledgement is", "acknowledgements are")),
-        Topic::Overdue => format!("{} overdue{at}", some("acknowledgement is", "acknowledgements are")),
+        Topic::Reminder => format!("{} due{at}", some("obligation is", "obligations are")),
+        Topic::Overdue => format!("{} overdue{at}", some("obligation is", "obligations are")),
         Topic::Met => format!("{} met{at}", some("obligation is", "obligations are")),
         Topic::Violation => format!("{} found{at}", some("violation was", "violations were")),
         Topic::Resolved => format!("{} resolved{at}", some("violation is", "violations are")),

@@ -16,8 +16,8 @@ use world::World;
 
 use crate::support::{data, golden};
 
-/// Runs one script; returns the transcript.
-fn run(file: &Path, script: &str) -> String {
+/// Runs one script; returns the transcript, else what was expected and where.
+fn run(file: &Path, script: &str) -> Result<String, String> {
     let mut world = World::new();
     let mut transcript = String::new();
     for (number, line) in (1..).zip(script.lines()) {
@@ -28,10 +28,10 @@ fn run(file: &Path, script: &str) -> String {
         writeln!(transcript, "> {words}").expect("memory");
         match world.obey(&split(words)) {
             Ok(lines) => lines.iter().for_each(|line| writeln!(transcript, "    {line}").expect("memory")),
-            Err(wrong) => panic!("{}:{number}: {words}: {wrong}\n\nso far:\n{transcript}", file.display()),
+            Err(wrong) => return Err(format!("{}:{number}: {words}: {wrong}\nso far:\n{transcript}", file.display())),
         }
     }
-    transcript
+    Ok(transcript)
 }
 
 /// Words, where double quotes hold some together.
@@ -61,11 +61,16 @@ fn scripts() -> Vec<PathBuf> {
 fn every_script_runs_as_its_transcript_says() {
     let scripts = scripts();
     assert!(scripts.len() >= 30, "only {} scripts", scripts.len());
+    let mut failed = Vec::new();
     for file in scripts {
         let script = fs::read_to_string(&file).expect("a script");
         let name = file.file_stem().expect("a name").display().to_string();
-        golden(&format!("scenarios/{name}.transcript"), &run(&file, &script));
+        match run(&file, &script) {
+            Ok(transcript) => golden(&format!("scenarios/{name}.transcript"), &transcript),
+            Err(wrong) => failed.push(wrong),
+        }
     }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 #[test]

@@ -98,9 +98,10 @@ impl Device {
                 let code = TrustCode { role: None, udi: Some(self.udi().clone()), installed, expires: None };
                 self.state.trust_codes = if value == "yes" { vec![code] } else { Vec::new() };
             }
-            "purged" => {
-                let purged = value.parse().map_err(|e| format!("{e}"))?;
-                self.state.reports = Some(ReportSummary { purged: Some(purged), ..ReportSummary::default() });
+            "purged" | "available" => {
+                let count = Some(value.parse().map_err(|e| format!("{e}"))?);
+                let summary = self.state.reports.get_or_insert_default();
+                *(if key == "purged" { &mut summary.purged } else { &mut summary.available }) = count;
             }
             "model" => {
                 self.state.model = serde_json::from_value(value.into()).map_err(|e| e.to_string())?;

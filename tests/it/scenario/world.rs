@@ -1,6 +1,6 @@
 //! The fleet of a script: its devices, its inventory and configuration, and what is on record of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 
 use jiff::{SignedDuration, Timestamp};
@@ -66,7 +66,7 @@ impl World {
                 self.enter();
             }
             ["device", name, fields @ ..] => {
-                let mut row = BTreeMap::from([("address".to_owned(), "192.0.2.1".to_owned())]);
+                let mut row = BTreeMap::from([("address".to_owned(), (*name).to_owned())]);
                 row.extend([("mode".to_owned(), "deliver".to_owned())]);
                 for field in fields {
                     let (key, value) = field.split_once('=').ok_or("write KEY=VALUE")?;
@@ -202,7 +202,15 @@ impl World {
             let fields = COLUMNS.map(|column| row.get(column).map_or("", String::as_str));
             csv.push_str(&format!("{name},{}\n", fields.join(",")));
         }
-        (self.watched, self.settings) = entered(&self.folder, &self.toml, &csv);
+        let mut toml = self.toml.clone();
+        let sites: BTreeSet<&String> = self.rows.values().filter_map(|row| row.get("site")).collect();
+        for site in sites {
+            let table = format!("[sites.{site}]");
+            if !toml.contains(&table) {
+                toml.push_str(&format!("{table}\n"));
+            }
+        }
+        (self.watched, self.settings) = entered(&self.folder, &toml, &csv);
     }
 
     /// Every device of the inventory is asked; `fetch`: for its reports too.
