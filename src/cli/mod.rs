@@ -10,12 +10,14 @@ mod credential;
 mod device;
 pub mod inspect;
 mod ledger;
+mod on_prem;
 pub mod output;
 mod poll;
 mod probe;
 mod rehearse;
 mod report;
 mod run;
+mod silence;
 mod status;
 
 use std::io::Write;
@@ -148,6 +150,12 @@ enum Verb {
     /// Offline exchange, homeward: ACKs, policies, authorization codes.
     #[command(subcommand)]
     Ack(ack::Verb),
+    /// License On-Prem's own synchronisation with Cisco: a duty in the same register.
+    #[command(subcommand)]
+    OnPrem(on_prem::Verb),
+    /// No messages about something, for a time.
+    #[command(subcommand)]
+    Silence(silence::Verb),
     /// The memory: check it, rebuild its register.
     #[command(subcommand)]
     Ledger(ledger::Verb),
@@ -199,6 +207,8 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, Stop> {
         Verb::Report(verb) => report::run(verb, config()?, out),
         Verb::Bundle(verb) => bundle::run(verb, &args.config, out),
         Verb::Ack(verb) => ack::run(verb, config()?, out),
+        Verb::OnPrem(verb) => on_prem::run(verb, config()?, out),
+        Verb::Silence(verb) => silence::run(verb, config()?, out),
         Verb::Ledger(verb) => ledger::run(&verb, &config()?, out),
         Verb::Completions { shell } => {
             // The generator panics where it cannot write, so it writes to memory.

@@ -5,7 +5,7 @@ use std::io::Write;
 use jiff::{SignedDuration, Timestamp};
 
 use super::ask::{ask, part};
-use super::output::{self, Column, minute, or_dash, word};
+use super::output::{self, Column, minute, word};
 use super::{Exit, Listing, Stop};
 use crate::config::Config;
 use crate::control::{Answered, Request, StatusQuery};
@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// nothing is done, earlier how it stood.
     #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     at: Option<Timestamp>,
+    /// Also what is retired or replaced, after the rest.
+    #[arg(long)]
+    retired: bool,
     #[command(flatten)]
     listing: Listing,
 }
@@ -38,7 +41,13 @@ pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exi
             || config.inventory.iter().any(|device| device.site.0 == *site)
     };
     let unknown = args.site.clone().filter(|site| !known(site));
-    let query = StatusQuery { at: args.at, site: args.site.map(Site), state: args.state, due_within: args.due_within };
+    let query = StatusQuery {
+        at: args.at,
+        site: args.site.map(Site),
+        state: args.state,
+        due_within: args.due_within,
+        retired: args.retired,
+    };
     let rows = part!(ask(config, Request::Status(query), &mut |_| {})?, Answered::Rows(rows) => rows);
     if let Some(site) = unknown.filter(|_| rows.is_empty()) {
         return Err(Stop::usage(format!("no site '{site}' in the configuration, and nothing is known of one")));
@@ -49,7 +58,7 @@ pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exi
 
 /// The columns of the register; the device list shows the same.
 pub(super) const COLUMNS: &[Column<Row>] = &[
-    ("device", |row| or_dash(row.device.as_ref())),
+    ("device", Row::name),
     ("site", |row| row.site.to_string()),
     ("state", |row| row.state.to_string()),
     ("contact", |row| row.contact.to_string()),

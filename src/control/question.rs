@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::life::SilenceLine;
 use super::reports::{ReportBytes, ReportLife, ReportLine};
 use crate::domain::bundle::Selection;
 use crate::domain::deadline::ObligationState;
 use crate::domain::digest::Sha256;
+use crate::domain::event::Covers;
 use crate::domain::fleet::{Answer, Bundle, Credential, Instance};
 use crate::domain::instance::{DeviceName, Site};
 use crate::domain::report::ReportId;
@@ -98,6 +100,36 @@ pub enum Request {
         device: DeviceName,
         note: String,
     },
+    /// End the obligation of a device or instance, by its name or UDI.
+    Retire {
+        whom: String,
+        note: String,
+    },
+    /// Another chassis stands in for one that is gone.
+    Replace {
+        old: String,
+        new: String,
+        note: Option<String>,
+    },
+    OnPrem,
+    OnPremSynced {
+        name: String,
+        at: Option<Timestamp>,
+        note: Option<String>,
+    },
+    Silences {
+        /// Also those that are over.
+        all: bool,
+    },
+    AddSilence {
+        covers: Covers,
+        from: Option<Timestamp>,
+        until: Timestamp,
+        note: String,
+    },
+    EndSilence {
+        id: String,
+    },
 }
 
 impl Request {
@@ -113,7 +145,12 @@ impl Request {
             | Request::CreateBundle { .. }
             | Request::HandOver { .. }
             | Request::ImportAnswers { .. }
-            | Request::AssignAnswer { .. } => true,
+            | Request::AssignAnswer { .. }
+            | Request::Retire { .. }
+            | Request::Replace { .. }
+            | Request::OnPremSynced { .. }
+            | Request::AddSilence { .. }
+            | Request::EndSilence { .. } => true,
             Request::Status(_)
             | Request::Devices
             | Request::Device { .. }
@@ -123,7 +160,9 @@ impl Request {
             | Request::ReportBytes { .. }
             | Request::Bundles
             | Request::Bundle { .. }
-            | Request::Answers => false,
+            | Request::Answers
+            | Request::OnPrem
+            | Request::Silences { .. } => false,
         }
     }
 }
@@ -135,6 +174,9 @@ pub struct StatusQuery {
     pub site: Option<Site>,
     pub state: Option<ObligationState>,
     pub due_within: Option<SignedDuration>,
+    /// Also what is retired.
+    #[serde(default)]
+    pub retired: bool,
 }
 
 /// One part of an answer.
@@ -177,6 +219,7 @@ pub enum Answered {
     Made(Made),
     Bundles(BTreeMap<String, Bundle>),
     Answers(Vec<AnswerLine>),
+    Silences(Vec<SilenceLine>),
 }
 
 /// All that is known of one device.

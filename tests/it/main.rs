@@ -13,6 +13,7 @@ mod kill;
 mod lab_ssh;
 mod lab_texts;
 mod ledger;
+mod life;
 mod netconf;
 mod nxapi;
 mod probe;
