@@ -238,3 +238,43 @@ fn unknown(fleet: &Fleet, device: Option<&Watched>) -> String {
         None => "the device was never reached".to_owned(),
     }
 }
+
+#[cfg(test)]
+pub(in crate::domain) mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-03-01T00:00:00Z";
+
+    /// The row of an invented device with this deadline, as of [`NOW`].
+    pub(in crate::domain) fn row(device: &str, site: &str, due: &str, lead_days: i64) -> Row {
+        let (due, now): (Timestamp, Timestamp) = (due.parse().unwrap(), NOW.parse().unwrap());
+        let server = OnPrem { synced: due, note: None, told: now };
+        let state = if due < now { ObligationState::Overdue } else { ObligationState::Ok };
+        Row {
+            device: Some(device.into()),
+            on_prem: None,
+            instance: Some(InstanceRef { pid: "C9300-24T".to_owned(), sn: format!("FOC-{device}"), uuid: None }),
+            site: Site(site.to_owned()),
+            reporter: Some(Reporter::Collector),
+            mode: Some(Mode::Deliver),
+            contact: Contact::Ok,
+            state,
+            due: Some(due),
+            leave_by: Some(due - SignedDuration::from_hours(24 * lead_days)),
+            days_left: Some(tenth(due.duration_since(now).as_secs_f64() / 86_400.0)),
+            basis: Basis::DeviceStated,
+            reason: "stated by the device".to_owned(),
+            ..super::on_prem("", &server, now)
+        }
+    }
+
+    #[test]
+    fn a_row_is_called_by_device_else_instance_else_server() {
+        let mut row = row("edge-1", "a", "2026-06-01T00:00:00Z", 10);
+        assert_eq!(row.name(), "edge-1");
+        row.device = None;
+        assert_eq!(row.name(), "PID:C9300-24T,SN:FOC-edge-1");
+        let server = OnPrem { synced: NOW.parse().unwrap(), note: None, told: NOW.parse().unwrap() };
+        assert_eq!(super::on_prem("ssm-1", &server, NOW.parse().unwrap()).name(), "On-Prem ssm-1");
+    }
+}
