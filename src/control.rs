@@ -6,6 +6,7 @@
 
 mod life;
 mod question;
+mod reckoning;
 pub mod reports;
 mod socket;
 
@@ -143,6 +144,16 @@ pub async fn execute_asking(
         Request::Silences { all } => Ok(life::silences(house, all)),
         Request::AddSilence { covers, from, until, note } => life::silence(house, covers, from, until, note).await,
         Request::EndSilence { id } => life::end_silence(house, &id).await,
+        Request::Monitor(thresholds) => {
+            aside(house, move |house| Ok(reckoning::monitor(house, thresholds))).await.map(Answered::Health)
+        }
+        Request::Forecast { days } => {
+            aside(house, move |house| Ok(reckoning::forecast(house, days))).await.map(Answered::Weeks)
+        }
+        Request::Evidence { from, to, account } => {
+            let evidence = aside(house, move |house| reckoning::evidence(house, from, to, account)).await?;
+            Ok(Answered::Evidence(Box::new(evidence)))
+        }
     }
 }
 

@@ -5,10 +5,11 @@ use std::io::Write;
 use jiff::{SignedDuration, Timestamp};
 
 use super::ask::{ask, part};
-use super::output::{self, Column, minute, word};
-use super::{Exit, Listing, Stop};
+use super::output::{self, Column, Format, minute, word};
+use super::{Exit, Stop};
 use crate::config::Config;
 use crate::control::{Answered, Request, StatusQuery};
+use crate::domain::calendar;
 use crate::domain::deadline::ObligationState;
 use crate::domain::instance::Site;
 use crate::domain::status::Row;
@@ -31,8 +32,19 @@ pub(super) struct Args {
     /// Also what is retired or replaced, after the rest.
     #[arg(long)]
     retired: bool,
-    #[command(flatten)]
-    listing: Listing,
+    /// How to print: columns for a person, one JSON document, one JSON object a line, CSV with a header, or a calendar.
+    #[arg(long, value_enum, default_value_t = Form::Table)]
+    format: Form,
+}
+
+/// The forms of the register: those of every list, and a calendar (RFC 5545).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    Table,
+    Json,
+    Ndjson,
+    Csv,
+    Ics,
 }
 
 pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
@@ -52,7 +64,14 @@ pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exi
     if let Some(site) = unknown.filter(|_| rows.is_empty()) {
         return Err(Stop::usage(format!("no site '{site}' in the configuration, and nothing is known of one")));
     }
-    output::list(out, args.listing.format, &rows, COLUMNS)?;
+    let list = |format: Format, out: &mut dyn Write| output::list(out, format, &rows, COLUMNS);
+    match args.format {
+        Form::Table => list(Format::Table, out)?,
+        Form::Json => list(Format::Json, out)?,
+        Form::Ndjson => list(Format::Ndjson, out)?,
+        Form::Csv => list(Format::Csv, out)?,
+        Form::Ics => out.write_all(calendar::calendar(&rows, Timestamp::now()).as_bytes())?,
+    }
     Ok(Exit::Done)
 }
 

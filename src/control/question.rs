@@ -12,8 +12,11 @@ use crate::domain::bundle::Selection;
 use crate::domain::deadline::ObligationState;
 use crate::domain::digest::Sha256;
 use crate::domain::event::Covers;
+use crate::domain::evidence::Evidence;
 use crate::domain::fleet::{Answer, Bundle, Credential, Instance};
+use crate::domain::forecast::Week;
 use crate::domain::instance::{DeviceName, Site};
+use crate::domain::monitor::{Health, Thresholds};
 use crate::domain::report::ReportId;
 use crate::domain::status::Row;
 use crate::flow::deliver::Delivered;
@@ -130,6 +133,15 @@ pub enum Request {
     EndSilence {
         id: String,
     },
+    Monitor(Thresholds),
+    Forecast {
+        days: u16,
+    },
+    Evidence {
+        from: Timestamp,
+        to: Timestamp,
+        account: Option<String>,
+    },
 }
 
 impl Request {
@@ -162,7 +174,10 @@ impl Request {
             | Request::Bundle { .. }
             | Request::Answers
             | Request::OnPrem
-            | Request::Silences { .. } => false,
+            | Request::Silences { .. }
+            | Request::Monitor(_)
+            | Request::Forecast { .. }
+            | Request::Evidence { .. } => false,
         }
     }
 }
@@ -220,6 +235,9 @@ pub enum Answered {
     Bundles(BTreeMap<String, Bundle>),
     Answers(Vec<AnswerLine>),
     Silences(Vec<SilenceLine>),
+    Health(Health),
+    Weeks(Vec<Week>),
+    Evidence(Box<Evidence>),
 }
 
 /// All that is known of one device.

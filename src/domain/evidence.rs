@@ -133,8 +133,8 @@ pub struct Reckoner<'a> {
 }
 
 impl<'a> Reckoner<'a> {
-    /// Begins with the fold at `base`, an instant before the period. `incomplete`: there may be earlier obligations that
-    /// ended before it.
+    /// Begins with the fold at `base`, an instant before the period. `incomplete`: there may be obligations of the period
+    /// that ended before it. `watched` is in the order of names.
     pub fn new(
         fleet: Fleet,
         base: Timestamp,
@@ -263,7 +263,8 @@ impl<'a> Reckoner<'a> {
             Subject::OnPrem(_) => None,
         };
         let name = instance.and_then(|instance| instance.device.as_ref());
-        let device = name.and_then(|name| self.watched.iter().find(|device| device.name == *name));
+        let at = |name: &DeviceName| self.watched.binary_search_by(|device| device.name.cmp(name)).ok();
+        let device = name.and_then(at).and_then(|at| self.watched.get(at));
         (bundle::account(device, instance), instance.map(|instance| instance.site.clone()).unwrap_or_default())
     }
 
@@ -296,9 +297,8 @@ impl<'a> Reckoner<'a> {
             moves: open.moves,
             reports: {
                 // What the ACK settled that began this obligation was of the one before; it is confirmed a read-back later.
-                let before = |custody: &Custody| {
-                    custody.confirmed.is_some_and(|at| at.duration_since(open.since) <= READ_BACK)
-                };
+                let before =
+                    |custody: &Custody| custody.confirmed.is_some_and(|at| at.duration_since(open.since) <= READ_BACK);
                 let chains = open.reports.iter().filter_map(|report| self.chains.of_report(&self.fleet, report));
                 chains.filter(|custody| !before(custody)).collect()
             },
@@ -326,7 +326,8 @@ impl<'a> Reckoner<'a> {
         Some(match fact {
             Fact::ViolationAcknowledged(fact) => {
                 let found = self.fleet.violations.get(&fact.id).map(|violation| &violation.found);
-                let named = |id| found.map_or_else(|| format!("{id}"), |found| format!("{} {}", found.kind, found.subject));
+                let named =
+                    |id| found.map_or_else(|| format!("{id}"), |found| format!("{} {}", found.kind, found.subject));
                 let note = format!("{} (until {})", fact.note, fact.until);
                 ("violation acknowledged", found.map(|found| found.subject.clone()), named(&fact.id), note)
             }

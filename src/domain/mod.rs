@@ -6,6 +6,7 @@
 
 pub mod ack;
 pub mod bundle;
+pub mod calendar;
 pub mod deadline;
 pub mod digest;
 pub mod event;

@@ -179,7 +179,9 @@ mod tests {
         let all = health(&rows, &Fleet::default());
         assert_eq!((all.overdue, all.critical, all.warning), (1, 2, 1));
         let line = all.to_string();
-        assert!(line.starts_with("SLP CRITICAL - 1 overdue, 2 to leave within 7d, 1 to leave within 30d, first late ("));
+        assert!(
+            line.starts_with("SLP CRITICAL - 1 overdue, 2 to leave within 7d, 1 to leave within 30d, first late (")
+        );
         assert_eq!(health(&rows[3..], &Fleet::default()).verdict(), Verdict::Warning);
         let fine = health(&rows[4..], &Fleet::default());
         assert_eq!(

@@ -18,7 +18,9 @@ pub enum NotEnded {
     Already(Udi),
     #[error("nobody knows which instance '{0}' is: it was never reached, or another chassis has its name")]
     NeverReached(String),
-    #[error("'{old}' and '{new}' are the same instance, {udi}; where a new chassis has the old name, name the old one by its UDI")]
+    #[error(
+        "'{old}' and '{new}' are the same instance, {udi}; where a new chassis has the old name, name the old one by its UDI"
+    )]
     Same { old: String, new: String, udi: Udi },
     #[error("{0} is retired, so it cannot stand in for another")]
     NewRetired(Udi),

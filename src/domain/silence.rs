@@ -66,7 +66,9 @@ pub fn silenced<'a>(
 pub enum NotSilenced {
     #[error("a silence that ends at {until} would be over before it begins")]
     Over { until: Timestamp },
-    #[error("a silence lasts at most {LONGEST_DAYS} days, so that a forgotten one ends by itself; this one would last {days}")]
+    #[error(
+        "a silence lasts at most {LONGEST_DAYS} days, so that a forgotten one ends by itself; this one would last {days}"
+    )]
     TooLong { days: i64 },
     #[error("a silence needs a note that says why")]
     NoNote,

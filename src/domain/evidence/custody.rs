@@ -151,14 +151,7 @@ impl Chains {
     }
 
     /// `to`: the ids that the answer tells and the bundle that it answers.
-    fn answered(
-        &mut self,
-        fleet: &Fleet,
-        udi: &Udi,
-        object: Sha256,
-        to: (&[ReportId], Option<&str>),
-        at: Timestamp,
-    ) {
+    fn answered(&mut self, fleet: &Fleet, udi: &Udi, object: Sha256, to: (&[ReportId], Option<&str>), at: Timestamp) {
         let Some(instance) = fleet.resolve(udi) else { return };
         // Where the answer's ids cannot be read, it is for what the bundle held.
         let meant = |custody: &Custody| match to {

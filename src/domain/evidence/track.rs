@@ -42,12 +42,25 @@ pub(super) struct Closed {
 /// How a deadline ended. `known`: when the journal learned of it.
 #[derive(Debug)]
 pub(super) enum Ending {
-    Met { at: Timestamp, how: &'static str, known: Timestamp },
-    Retired { at: Timestamp, why: String },
+    Met {
+        at: Timestamp,
+        how: &'static str,
+        known: Timestamp,
+    },
+    Retired {
+        at: Timestamp,
+        why: String,
+    },
     /// It was asked for no longer, before it was past.
-    NotRequired { at: Timestamp, why: String },
+    NotRequired {
+        at: Timestamp,
+        why: String,
+    },
     /// It was past when another took its place without an ACK.
-    Superseded { known: Timestamp, why: String },
+    Superseded {
+        known: Timestamp,
+        why: String,
+    },
     /// Nothing came until the end of the period.
     Nothing,
 }

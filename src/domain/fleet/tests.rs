@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::domain::event::{
     AnswerQuarantined, BundleHandedOver, BundleUpload, BundledReport, ContactLost, CredentialRefused,
-    CredentialReleased, DeviceIdentified, DeviceReplaced, DeviceRetired, DeviceWritten, Source, TrustPinned, TrustRefused,
+    CredentialReleased, DeviceIdentified, DeviceReplaced, DeviceRetired, DeviceWritten, Source, TrustPinned,
+    TrustRefused,
 };
 use crate::domain::instance::{Member, Role, Site};
 use crate::domain::report::{Measurement, ReportFacts, ReportId, ReportType};
