@@ -18,6 +18,7 @@ mod netconf;
 mod nxapi;
 mod probe;
 mod reading;
+mod reckoning;
 mod recordings;
 mod rehearse;
 mod restconf;
