@@ -4,7 +4,9 @@
 //! command line calls it directly when no daemon runs, and over the Unix socket when one does.
 //! On the socket a question and each part of the answer are one line of JSON.
 
+mod life;
 mod question;
+mod reckoning;
 pub mod reports;
 mod socket;
 mod violations;
@@ -12,6 +14,7 @@ mod violations;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -34,6 +37,7 @@ use crate::flow::record;
 use crate::flow::rehearse::{self, Asking, Leave};
 use crate::flow::{Error, House, by_turns};
 
+pub use life::SilenceLine;
 pub use question::{AnswerLine, Answered, CredentialLine, DeviceSheet, Reply, Request, StatusQuery, TrustLine};
 pub use reports::{ReportBytes, ReportLife, ReportLine};
 pub use socket::{call, serve};
@@ -61,7 +65,11 @@ pub async fn execute_asking(
     match request {
         Request::Poll { devices, ask } => poll_many(house, devices, ask, tell).await,
         Request::Status(query) => aside(house, move |house| rows(house, &query)).await.map(Answered::Rows),
-        Request::Devices => aside(house, |house| rows(house, &StatusQuery::default())).await.map(Answered::Rows),
+        Request::Devices => {
+            let mut rows = aside(house, |house| rows(house, &StatusQuery::default())).await?;
+            rows.retain(|row| row.on_prem.is_none());
+            Ok(Answered::Rows(rows))
+        }
         Request::Device { name } => sheet(house, &name).map(|sheet| Answered::Device(Box::new(sheet))),
         Request::Probe { name } => {
             let probed = Box::pin(probe::probe(house, known(house, &name)?)).await?;
@@ -142,6 +150,23 @@ pub async fn execute_asking(
             let line = aside(house, move |house| violations::acknowledge(house, &id, note, until)).await?;
             Ok(Answered::Violations(vec![line]))
         }
+        Request::Retire { whom, note } => life::retire(house, &whom, note).await,
+        Request::Replace { old, new, note } => life::replace(house, &old, &new, note).await,
+        Request::OnPrem => Ok(life::on_prem(house)),
+        Request::OnPremSynced { name, at, note } => life::synced(house, &name, at, note).await,
+        Request::Silences { all } => Ok(life::silences(house, all)),
+        Request::AddSilence { covers, from, until, note } => life::silence(house, covers, from, until, note).await,
+        Request::EndSilence { id } => life::end_silence(house, &id).await,
+        Request::Monitor(thresholds) => {
+            aside(house, move |house| Ok(reckoning::monitor(house, thresholds))).await.map(Answered::Health)
+        }
+        Request::Forecast { days } => {
+            aside(house, move |house| Ok(reckoning::forecast(house, days))).await.map(Answered::Weeks)
+        }
+        Request::Evidence { from, to, account } => {
+            let evidence = aside(house, move |house| reckoning::evidence(house, from, to, account)).await?;
+            Ok(Answered::Evidence(Box::new(evidence)))
+        }
     }
 }
 
@@ -210,9 +235,9 @@ fn rows(house: &House, query: &StatusQuery) -> Result<Vec<Row>, Error> {
             .values()
             .filter_map(|instance| Some((instance.device.clone()?, instance.state_read.max(instance.last_collected)?)));
         fleet.contacts = seen.collect();
-        status::rows(&fleet, &house.watched, &house.settings, at, at)
+        registered(house, &fleet, query.retired, at, at)
     } else {
-        status::rows(&house.ledger.fleet(), &house.watched, &house.settings, at, now)
+        registered(house, &house.ledger.fleet(), query.retired, at, now)
     };
     let within = query.due_within.and_then(|within| at.checked_add(within).ok());
     rows.retain(|row| {
@@ -221,6 +246,14 @@ fn rows(house: &House, query: &StatusQuery) -> Result<Vec<Row>, Error> {
             && within.is_none_or(|within| row.due.is_some_and(|due| due <= within))
     });
     Ok(rows)
+}
+
+fn registered(house: &House, fleet: &Fleet, retired: bool, at: Timestamp, now: Timestamp) -> Vec<Row> {
+    let mut rows = status::rows(fleet, &house.watched, &house.settings, at, now);
+    if retired {
+        rows.extend(status::retired(fleet, &house.watched, &house.settings, at, now));
+    }
+    rows
 }
 
 fn known<'h>(house: &'h House, name: &DeviceName) -> Result<&'h Device, Error> {

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::control::{Answered, DeviceSheet, Request, TrustLine};
 use crate::domain::digest::Sha256;
 use crate::domain::instance::{DeviceName, Site};
+use crate::domain::status::Row;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
@@ -72,6 +73,29 @@ pub(super) enum Verb {
         #[arg(long)]
         accept: bool,
     },
+    /// A device is gone for good: its obligation ends, its evidence stays.
+    ///
+    /// It must be off the inventory first. What it owed still goes into bundles. One that is seen again by a poll is
+    /// no longer retired.
+    Retire {
+        /// Its name or its UDI (PID:…,SN:…), as `status` shows.
+        whom: String,
+        /// Why.
+        #[arg(long)]
+        note: String,
+    },
+    /// Another chassis stands in for one that is gone (RMA): the old one's obligation ends.
+    ///
+    /// The old one must be off the inventory first, unless the new one took its name.
+    Replace {
+        /// The old one's name or UDI (PID:…,SN:…).
+        old: String,
+        /// The new one's.
+        new: String,
+        /// For the record, such as the RMA's number.
+        #[arg(long)]
+        note: Option<String>,
+    },
 }
 
 pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
@@ -114,6 +138,8 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
                 Some(failure) => Err(Stop::failed(format!("the session failed: {failure}"))),
             }
         }
+        Verb::Retire { whom, note } => ended(Request::Retire { whom, note }, config, out),
+        Verb::Replace { old, new, note } => ended(Request::Replace { old, new, note }, config, out),
         Verb::Trust { names, site, accept } => {
             let devices: Vec<DeviceName> = names.into_iter().map(DeviceName).collect();
             let site = site.map(Site);
@@ -141,8 +167,8 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
     }
 }
 
-const LIST: &[Column<crate::domain::status::Row>] = &[
-    ("device", |row| or_dash(row.device.as_ref())),
+const LIST: &[Column<Row>] = &[
+    ("device", Row::name),
     ("site", |row| row.site.to_string()),
     ("instance", |row| row.instance.as_ref().map_or("-".to_owned(), |udi| format!("{} {}", udi.pid, udi.sn))),
     ("os", |row| or_dash(row.os.as_ref())),
@@ -152,6 +178,25 @@ const LIST: &[Column<crate::domain::status::Row>] = &[
     ("contact", |row| row.contact.to_string()),
     ("last contact", |row| minute(row.last_contact)),
     ("trouble", |row| row.trouble.clone().unwrap_or_default()),
+];
+
+/// Asks for the end of an obligation and prints what became of it.
+fn ended(request: Request, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
+    let rows = part!(ask(config, request, &mut |_| {})?, Answered::Rows(rows) => rows);
+    if rows.is_empty() {
+        writeln!(out, "noted; it was never reached, so nothing was owed")?;
+    } else {
+        output::list(out, output::Format::Table, &rows, ENDED)?;
+    }
+    Ok(Exit::Done)
+}
+
+const ENDED: &[Column<Row>] = &[
+    ("device", Row::name),
+    ("instance", |row| row.instance.as_ref().map_or_else(String::new, |own| format!("{} {}", own.pid, own.sn))),
+    ("state", |row| row.state.to_string()),
+    ("waiting", |row| row.reports_waiting.to_string()),
+    ("reason", |row| row.reason.clone()),
 ];
 
 const TRUST: &[Column<TrustLine>] = &[

@@ -8,14 +8,19 @@ mod bundle;
 pub mod check_config;
 mod credential;
 mod device;
+pub mod evidence;
+mod forecast;
 pub mod inspect;
 mod ledger;
+mod monitor;
+mod on_prem;
 pub mod output;
 mod poll;
 mod probe;
 mod rehearse;
 mod report;
 mod run;
+mod silence;
 mod status;
 mod violation;
 
@@ -38,6 +43,8 @@ pub enum Exit {
     NotVerified,
     Usage,
     LedgerHeld,
+    /// The one verb with codes of its own: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    Monitor(u8),
 }
 
 impl Exit {
@@ -49,6 +56,7 @@ impl Exit {
             Exit::NotVerified => 3,
             Exit::Usage => 64,
             Exit::LedgerHeld => 75,
+            Exit::Monitor(code) => code,
         }
     }
 
@@ -90,7 +98,7 @@ impl From<std::io::Error> for Stop {
 }
 
 const AFTER: &str = "Exit codes: 0 done; 1 failed; 2 partly done, what worked is kept; 3 something did not verify; \
-64 wrong usage or configuration; 75 another process holds the ledger.";
+64 wrong usage or configuration; 75 another process holds the ledger. `monitor` has its own.";
 
 const FIRST_STEPS: &str = "First steps:
   slp-collector check-config           is everything written as it should be?
@@ -152,6 +160,18 @@ enum Verb {
     /// What breaks policy, what it rests on, and that a person knows of it.
     #[command(subcommand)]
     Violation(violation::Verb),
+    /// What falls due in the weeks to come, and when an exchange would serve best.
+    Forecast(forecast::Args),
+    /// One line and an exit code for Nagios-like monitoring: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    Monitor(monitor::Args),
+    /// The period report: what was due, met, late, missed, and the way of every report.
+    Evidence(evidence::Args),
+    /// License On-Prem's own synchronisation with Cisco: a duty in the same register.
+    #[command(subcommand)]
+    OnPrem(on_prem::Verb),
+    /// No messages about something, for a time.
+    #[command(subcommand)]
+    Silence(silence::Verb),
     /// The memory: check it, rebuild its register.
     #[command(subcommand)]
     Ledger(ledger::Verb),
@@ -205,6 +225,11 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, Stop> {
         Verb::Bundle(verb) => bundle::run(verb, &args.config, out),
         Verb::Ack(verb) => ack::run(verb, config()?, out),
         Verb::Violation(verb) => violation::run(verb, config()?, out),
+        Verb::Forecast(verb) => forecast::run(verb, config()?, out),
+        Verb::Monitor(verb) => monitor::run(verb, &args.config, out),
+        Verb::Evidence(verb) => evidence::run(verb, config()?, out),
+        Verb::OnPrem(verb) => on_prem::run(verb, config()?, out),
+        Verb::Silence(verb) => silence::run(verb, config()?, out),
         Verb::Ledger(verb) => ledger::run(&verb, &config()?, out),
         Verb::Completions { shell } => {
             // The generator panics where it cannot write, so it writes to memory.

@@ -5,10 +5,11 @@ use std::io::Write;
 use jiff::{SignedDuration, Timestamp};
 
 use super::ask::{ask, part};
-use super::output::{self, Column, minute, or_dash, word};
-use super::{Exit, Listing, Stop};
+use super::output::{self, Column, Format, minute, word};
+use super::{Exit, Stop};
 use crate::config::Config;
 use crate::control::{Answered, Request, StatusQuery};
+use crate::domain::calendar;
 use crate::domain::deadline::ObligationState;
 use crate::domain::instance::Site;
 use crate::domain::status::Row;
@@ -28,8 +29,22 @@ pub(super) struct Args {
     /// nothing is done, earlier how it stood.
     #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     at: Option<Timestamp>,
-    #[command(flatten)]
-    listing: Listing,
+    /// Also what is retired or replaced, after the rest.
+    #[arg(long)]
+    retired: bool,
+    /// How to print: columns for a person, one JSON document, one JSON object a line, CSV with a header, or a calendar.
+    #[arg(long, value_enum, default_value_t = Form::Table)]
+    format: Form,
+}
+
+/// The forms of the register: those of every list, and a calendar (RFC 5545).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    Table,
+    Json,
+    Ndjson,
+    Csv,
+    Ics,
 }
 
 pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
@@ -38,18 +53,31 @@ pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exi
             || config.inventory.iter().any(|device| device.site.0 == *site)
     };
     let unknown = args.site.clone().filter(|site| !known(site));
-    let query = StatusQuery { at: args.at, site: args.site.map(Site), state: args.state, due_within: args.due_within };
+    let query = StatusQuery {
+        at: args.at,
+        site: args.site.map(Site),
+        state: args.state,
+        due_within: args.due_within,
+        retired: args.retired,
+    };
     let rows = part!(ask(config, Request::Status(query), &mut |_| {})?, Answered::Rows(rows) => rows);
     if let Some(site) = unknown.filter(|_| rows.is_empty()) {
         return Err(Stop::usage(format!("no site '{site}' in the configuration, and nothing is known of one")));
     }
-    output::list(out, args.listing.format, &rows, COLUMNS)?;
+    let list = |format: Format, out: &mut dyn Write| output::list(out, format, &rows, COLUMNS);
+    match args.format {
+        Form::Table => list(Format::Table, out)?,
+        Form::Json => list(Format::Json, out)?,
+        Form::Ndjson => list(Format::Ndjson, out)?,
+        Form::Csv => list(Format::Csv, out)?,
+        Form::Ics => out.write_all(calendar::calendar(&rows, Timestamp::now()).as_bytes())?,
+    }
     Ok(Exit::Done)
 }
 
 /// The columns of the register; the device list shows the same.
 pub(super) const COLUMNS: &[Column<Row>] = &[
-    ("device", |row| or_dash(row.device.as_ref())),
+    ("device", Row::name),
     ("site", |row| row.site.to_string()),
     ("state", |row| row.state.to_string()),
     ("contact", |row| row.contact.to_string()),

@@ -6,13 +6,18 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::life::SilenceLine;
 use super::reports::{ReportBytes, ReportLife, ReportLine};
 use super::violations::{ViolationLine, ViolationQuery};
 use crate::domain::bundle::Selection;
 use crate::domain::deadline::ObligationState;
 use crate::domain::digest::Sha256;
+use crate::domain::event::Covers;
+use crate::domain::evidence::Evidence;
 use crate::domain::fleet::{Answer, Bundle, Credential, Instance};
+use crate::domain::forecast::Week;
 use crate::domain::instance::{DeviceName, Site};
+use crate::domain::monitor::{Health, Thresholds};
 use crate::domain::report::ReportId;
 use crate::domain::status::Row;
 use crate::domain::violation::ViolationId;
@@ -109,6 +114,45 @@ pub enum Request {
         note: String,
         until: Option<Timestamp>,
     },
+    /// End the obligation of a device or instance, by its name or UDI.
+    Retire {
+        whom: String,
+        note: String,
+    },
+    /// Another chassis stands in for one that is gone.
+    Replace {
+        old: String,
+        new: String,
+        note: Option<String>,
+    },
+    OnPrem,
+    OnPremSynced {
+        name: String,
+        at: Option<Timestamp>,
+        note: Option<String>,
+    },
+    Silences {
+        /// Also those that are over.
+        all: bool,
+    },
+    AddSilence {
+        covers: Covers,
+        from: Option<Timestamp>,
+        until: Timestamp,
+        note: String,
+    },
+    EndSilence {
+        id: String,
+    },
+    Monitor(Thresholds),
+    Forecast {
+        days: u16,
+    },
+    Evidence {
+        from: Timestamp,
+        to: Timestamp,
+        account: Option<String>,
+    },
 }
 
 impl Request {
@@ -125,7 +169,12 @@ impl Request {
             | Request::HandOver { .. }
             | Request::ImportAnswers { .. }
             | Request::AssignAnswer { .. }
-            | Request::AcknowledgeViolation { .. } => true,
+            | Request::AcknowledgeViolation { .. }
+            | Request::Retire { .. }
+            | Request::Replace { .. }
+            | Request::OnPremSynced { .. }
+            | Request::AddSilence { .. }
+            | Request::EndSilence { .. } => true,
             Request::Status(_)
             | Request::Devices
             | Request::Device { .. }
@@ -137,7 +186,12 @@ impl Request {
             | Request::Bundle { .. }
             | Request::Answers
             | Request::Violations(_)
-            | Request::Violation { .. } => false,
+            | Request::Violation { .. }
+            | Request::OnPrem
+            | Request::Silences { .. }
+            | Request::Monitor(_)
+            | Request::Forecast { .. }
+            | Request::Evidence { .. } => false,
         }
     }
 }
@@ -149,6 +203,9 @@ pub struct StatusQuery {
     pub site: Option<Site>,
     pub state: Option<ObligationState>,
     pub due_within: Option<SignedDuration>,
+    /// Also what is retired.
+    #[serde(default)]
+    pub retired: bool,
 }
 
 /// One part of an answer.
@@ -193,6 +250,10 @@ pub enum Answered {
     Answers(Vec<AnswerLine>),
     /// A list, or the one asked for.
     Violations(Vec<ViolationLine>),
+    Silences(Vec<SilenceLine>),
+    Health(Health),
+    Weeks(Vec<Week>),
+    Evidence(Box<Evidence>),
 }
 
 /// All that is known of one device.

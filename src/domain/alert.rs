@@ -13,11 +13,13 @@ use jiff::{SignedDuration, Timestamp};
 use super::bundle;
 use super::deadline::{self, ObligationState, Standing};
 use super::digest::Sha256;
-use super::event::{Covers, MessageMade};
+use super::event::MessageMade;
 use super::fleet::{Fleet, Instance, Told};
 use super::instance::{Account, DeviceName, Site};
 use super::message::{Line, Message, Topic};
+use super::on_prem;
 use super::plan::{Settings, Watched};
+use super::silence;
 use super::violation::{Kind, Severity, Stage, Subject, Violation};
 use super::window::Windows;
 pub use digest::digest;
@@ -37,8 +39,6 @@ pub struct Rules {
 
 /// One message carries so many lines; what is more comes in further ones.
 const MOST_LINES: usize = 5000;
-/// License On-Prem must synchronise within so many days.
-const ON_PREM_DAYS: i64 = 90;
 /// A deadline that moved by less is the same one.
 const SAME: SignedDuration = SignedDuration::from_hours(24);
 
@@ -145,15 +145,16 @@ fn met(fleet: &Fleet, watched: &[Watched], settings: &Settings, now: Timestamp) 
 fn on_prem(fleet: &Fleet, rules: &Rules, now: Timestamp) -> Vec<Item> {
     let mut items = Vec::new();
     for (name, server) in &fleet.on_prem {
-        let Ok(due) = server.synced.checked_add(SignedDuration::from_hours(ON_PREM_DAYS * 24)) else { continue };
+        let standing = on_prem::standing(server, now);
+        let Some(due) = standing.due else { continue };
         let subject = Subject::OnPrem(name.clone());
         let last = fleet.told.get(&subject);
-        let daily = !acknowledged(fleet, &subject, now);
-        let since = rules.ladder.passed_of(&[due], due, Some(ON_PREM_DAYS), daily, now);
-        let overdue = now > due;
-        let (topic, severity, told) = match (since, last.and_then(|told| told.due)) {
+        let passed = rules.ladder.passed(&standing, !acknowledged(fleet, &subject, now), now);
+        let (topic, severity, told) = match (passed, last.and_then(|told| told.due)) {
             (Some(since), _) if is_told(last, due, since) => continue,
-            (Some(_), _) if overdue => (Topic::Overdue, Severity::Critical, Some(due)),
+            (Some(_), _) if standing.state == ObligationState::Overdue => {
+                (Topic::Overdue, Severity::Critical, Some(due))
+            }
             (Some(_), _) => (Topic::Reminder, Severity::Warning, Some(due)),
             (None, Some(_)) => (Topic::Met, Severity::Info, None),
             (None, None) => continue,
@@ -164,15 +165,15 @@ fn on_prem(fleet: &Fleet, rules: &Rules, now: Timestamp) -> Vec<Item> {
             udi: None,
             site: Site::default(),
             account: Account::default(),
-            state: Some(if overdue { ObligationState::Overdue } else { ObligationState::DueSoon }),
+            state: Some(standing.state),
             due: Some(due),
-            leave_by: None,
+            leave_by: standing.leave_by,
             violation: None,
             kind: None,
-            what: format!("last synchronised with Cisco {}; must again within {ON_PREM_DAYS} days", day(server.synced)),
+            what: standing.reason.to_string(),
             remedy: told.map(|_| Kind::OnPremSyncOverdue.remedy().to_owned()),
         };
-        let (site, since) = (Site::default(), since.unwrap_or(now));
+        let (site, since) = (Site::default(), passed.unwrap_or(now));
         items.push(Item { site, severity, topic, since, line, told: Some((subject, told)) });
     }
     items
@@ -223,16 +224,9 @@ fn of_a_deadline(kind: Kind) -> bool {
 /// Does a silence or a maintenance window cover it?
 fn hushed(fleet: &Fleet, rules: &Rules, item: &Item, now: Timestamp) -> bool {
     let maintenance = rules.maintenance.get(&item.site).or_else(|| rules.maintenance.get(&Site::default()));
-    let silences = fleet.silences.values().filter(|silence| silence.from <= now && now < silence.until);
+    let (device, kind) = (item.line.device.as_ref(), item.line.kind);
     maintenance.is_some_and(|windows| !windows.is_empty() && windows.contains(now))
-        || silences.map(|silence| &silence.covers).any(|covers| covers_item(covers, item))
-}
-
-fn covers_item(covers: &Covers, item: &Item) -> bool {
-    covers.site.as_ref().is_none_or(|site| *site == item.site)
-        && covers.device.as_ref().is_none_or(|device| item.line.device.as_ref() == Some(device))
-        && covers.kind.is_none_or(|kind| item.line.kind == Some(kind))
-        && covers.severity.is_none_or(|severity| item.severity <= severity)
+        || silence::silenced(fleet, &item.site, device, kind, item.severity, now).is_some()
 }
 
 /// One message a site, severity and topic, once what is new has waited for company.

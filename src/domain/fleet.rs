@@ -6,6 +6,7 @@
 
 mod ids;
 mod key;
+mod life;
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +22,8 @@ pub use record::{
 
 use super::digest::Sha256;
 use super::event::{
-    AnswerDelivered, AnswerReceived, BundleMade, DeviceIdentified, DeviceReplaced, DeviceRetired, Event, Fact,
-    MessageMade, Outcome, ReportCollected, ReportReread, ReportStates, SilenceSet, StateRead, Write,
+    AnswerDelivered, AnswerReceived, BundleMade, Event, Fact, MessageMade, Outcome, ReportCollected, ReportReread,
+    ReportStates, SilenceSet, StateRead, Write,
 };
 use super::instance::{DeviceName, Udi};
 use super::message::Outgoing;
@@ -58,8 +59,13 @@ impl Fleet {
         self.instances.get(self.primary(udi)).map(Box::as_ref)
     }
 
-    /// The instance behind a device of the inventory.
+    /// The instance behind a device of the inventory: the one that it told to be, while no other name has told so since.
     pub fn of_device(&self, device: &DeviceName) -> Option<&Instance> {
+        self.told_by(device).filter(|instance| instance.device.as_ref() == Some(device))
+    }
+
+    /// The instance that a device last told to be, whoever else tells so too.
+    pub fn told_by(&self, device: &DeviceName) -> Option<&Instance> {
         self.resolve(self.devices.get(device)?.instance.as_ref()?)
     }
 
@@ -271,49 +277,6 @@ impl Fleet {
         for id in fact.message.lines.iter().filter_map(|line| line.violation.as_ref()) {
             touched.extend(self.violation(id, |violation| violation.told = Some(at)));
         }
-        touched
-    }
-
-    fn retired(&mut self, at: Timestamp, fact: &DeviceRetired) -> Vec<RecordKey> {
-        let Some(udi) = &fact.udi else { return Vec::new() };
-        let primary = self.primary(udi).clone();
-        let Some(instance) = self.instances.get_mut(&primary) else { return Vec::new() };
-        instance.retired = Some(Retirement { at, note: Some(fact.note.clone()), replaced_by: None });
-        vec![RecordKey::Instance(primary)]
-    }
-
-    fn replaced(&mut self, at: Timestamp, fact: &DeviceReplaced) -> Vec<RecordKey> {
-        let primary = self.primary(&fact.old).clone();
-        let Some(instance) = self.instances.get_mut(&primary) else { return Vec::new() };
-        let replaced_by = Some(fact.new.clone());
-        instance.retired = Some(Retirement { at, note: fact.note.clone(), replaced_by });
-        vec![RecordKey::Instance(primary)]
-    }
-
-    fn identified(&mut self, at: Timestamp, fact: &DeviceIdentified) -> Vec<RecordKey> {
-        // A pair is known by any of its chassis, so that a switch-over makes no new obligation.
-        let known = std::iter::once(&fact.udi)
-            .chain(fact.members.iter().map(|member| &member.udi))
-            .map(|udi| self.primary(udi))
-            .find(|primary| self.instances.contains_key(*primary))
-            .cloned()
-            .unwrap_or_else(|| fact.udi.clone());
-        let mut touched = self.device(&fact.device, |device| device.instance = Some(known.clone()));
-        let chassis = std::iter::once(&fact.udi).chain(fact.members.iter().map(|member| &member.udi));
-        for udi in chassis.filter(|udi| **udi != known) {
-            self.aliases.insert(udi.clone(), known.clone());
-            touched.push(RecordKey::Alias(udi.clone()));
-        }
-        let instance = self.instance_mut(&known, at);
-        instance.device = Some(fact.device.clone());
-        instance.site = fact.site.clone();
-        instance.uuid = fact.uuid.clone();
-        instance.members = fact.members.clone();
-        instance.os = Some(fact.os.clone());
-        instance.software = fact.software.clone();
-        instance.hostname = fact.hostname.clone();
-        instance.clock_skew_seconds = fact.clock_skew_seconds;
-        touched.push(RecordKey::Instance(known));
         touched
     }
 

@@ -1,6 +1,7 @@
 //! Who: product instances by their UDI, devices by the name the operator gave them.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,25 @@ impl Udi {
 impl fmt::Display for Udi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PID:{},SN:{}", self.pid, self.sn)
+    }
+}
+
+/// The text is no UDI.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a UDI such as PID:C9300-24T,SN:FOC0000T001, got {0:?}")]
+pub struct NotAUdi(String);
+
+impl FromStr for Udi {
+    type Err = NotAUdi;
+
+    /// Reads the form that Cisco and `Display` write; a blank after the comma is fine.
+    fn from_str(text: &str) -> Result<Self, NotAUdi> {
+        let parts = text.trim().strip_prefix("PID:").and_then(|rest| rest.split_once(','));
+        let read = parts.and_then(|(pid, rest)| Some((pid.trim(), rest.trim().strip_prefix("SN:")?.trim())));
+        match read {
+            Some((pid, sn)) if !pid.is_empty() && !sn.is_empty() => Ok(Udi::new(pid, sn)),
+            _ => Err(NotAUdi(text.chars().take(80).collect())),
+        }
     }
 }
 

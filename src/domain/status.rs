@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::bundle;
 use super::deadline::{self, Basis, Contact, ObligationState, Standing};
-use super::fleet::{Fleet, Instance};
+use super::fleet::{Fleet, Instance, OnPrem};
 use super::instance::{DeviceName, Site, Udi};
+use super::on_prem;
 use super::plan::{self, Settings, Watched};
 use super::settings::{Mode, Reporter};
 use super::state::Model;
@@ -26,6 +27,9 @@ pub struct InstanceRef {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     pub device: Option<DeviceName>,
+    /// The License On-Prem server whose own duty this row is; all that is about devices is `null` then.
+    #[serde(default)]
+    pub on_prem: Option<String>,
     /// `null` until the device was reached for the first time.
     pub instance: Option<InstanceRef>,
     pub os: Option<String>,
@@ -59,9 +63,22 @@ pub struct Row {
     /// So far the device's clock is ahead of ours; negative when it is behind.
     #[serde(default)]
     pub clock_skew_seconds: Option<i64>,
+    /// When its obligation ended by a person's word.
+    #[serde(default)]
+    pub retired: Option<Timestamp>,
 }
 
-/// The whole register at the instant `at`; `now` is the present, against which contact is judged.
+impl Row {
+    /// What a person calls it: the device's name, else its UDI, or the On-Prem server's name.
+    pub fn name(&self) -> String {
+        let instance = || self.instance.as_ref().map(|own| Udi::new(&own.pid, &own.sn).to_string());
+        let on_prem = || self.on_prem.as_ref().map(|name| Subject::OnPrem(name.clone()).to_string());
+        self.device.as_ref().map(ToString::to_string).or_else(instance).or_else(on_prem).unwrap_or_default()
+    }
+}
+
+/// The whole register at the instant `at`; `now` is the present, against which contact is judged. Without what is
+/// retired, unless the inventory lists it.
 pub fn rows(fleet: &Fleet, watched: &[Watched], settings: &Settings, at: Timestamp, now: Timestamp) -> Vec<Row> {
     let open = Open::of(fleet, at);
     let mut shown = BTreeSet::new();
@@ -73,8 +90,9 @@ pub fn rows(fleet: &Fleet, watched: &[Watched], settings: &Settings, at: Timesta
         }
         rows.push(row(fleet, &open, instance, Some(device), settings, at, now));
     }
-    let gone = fleet.instances.values().filter(|instance| !shown.contains(&instance.udi));
+    let gone = fleet.instances.values().filter(|one| one.retired.is_none() && !shown.contains(&one.udi));
     rows.extend(gone.map(|instance| row(fleet, &open, Some(instance), None, settings, at, now)));
+    rows.extend(fleet.on_prem.iter().map(|(name, server)| on_prem(name, server, at)));
     rows.sort_by(|a, b| (a.due.is_none(), a.due, &a.device).cmp(&(b.due.is_none(), b.due, &b.device)));
     rows
 }
@@ -124,6 +142,61 @@ impl<'a> Open<'a> {
     }
 }
 
+/// What is retired and no longer in the inventory, the latest first.
+pub fn retired(fleet: &Fleet, watched: &[Watched], settings: &Settings, at: Timestamp, now: Timestamp) -> Vec<Row> {
+    let listed: BTreeSet<_> = watched.iter().filter_map(|device| Some(&fleet.of_device(&device.name)?.udi)).collect();
+    let ended = fleet.instances.values().filter(|one| one.retired.is_some() && !listed.contains(&one.udi));
+    let open = Open::of(fleet, at);
+    let mut rows: Vec<Row> = ended.map(|instance| row(fleet, &open, Some(instance), None, settings, at, now)).collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.retired));
+    rows
+}
+
+/// The row of a License On-Prem server.
+pub fn on_prem(name: &str, server: &OnPrem, at: Timestamp) -> Row {
+    let standing = on_prem::standing(server, at);
+    Row {
+        device: None,
+        on_prem: Some(name.to_owned()),
+        instance: None,
+        os: None,
+        software: None,
+        site: Site::default(),
+        smart_account: None,
+        virtual_account: None,
+        model: Model::Unknown,
+        transport: None,
+        reporter: None,
+        mode: None,
+        state: standing.state,
+        contact: Contact::Never,
+        due: standing.due,
+        leave_by: standing.leave_by,
+        days_left: standing.days_left.map(tenth),
+        basis: standing.basis,
+        reason: standing.reason.to_string(),
+        policy: None,
+        last_ack: None,
+        last_contact: None,
+        last_collected: None,
+        reports_waiting: 0,
+        violations: if standing.state == ObligationState::Overdue {
+            vec![Kind::OnPremSyncOverdue.to_string()]
+        } else {
+            Vec::new()
+        },
+        trouble: None,
+        computed: None,
+        agrees: None,
+        clock_skew_seconds: None,
+        retired: None,
+    }
+}
+
+fn tenth(days: f64) -> f64 {
+    (days * 10.0).round() / 10.0
+}
+
 /// One row; at least one of `instance` and `device` is there.
 pub fn row(
     fleet: &Fleet,
@@ -142,14 +215,14 @@ pub fn row(
     let standing = instance.map(|instance| deadline::standing(instance, lead, &settings.rules, at));
     let trouble = known.and_then(|known| known.trouble.as_ref()).map(|trouble| trouble.cause.clone());
     let trouble = trouble.or_else(|| device.and_then(|device| plan::hold(fleet, device, settings)));
-    let gone = || "no longer in the inventory; what is owed stays owed".to_owned();
-    let trouble = if device.is_none() { Some(gone()) } else { trouble };
+    let trouble = if device.is_none() { instance.and_then(gone) } else { trouble };
     let account = bundle::account(device, instance);
     let last_ack = state.and_then(|state| state.usage_reporting.last_ack.as_ref()).and_then(|stamp| stamp.utc);
     let violations = open.violations(name, instance.zip(standing.as_ref()), device, settings, at);
     let obligation = standing.as_ref().map_or(ObligationState::Unknown, |standing| standing.state);
     Row {
         device: name.cloned(),
+        on_prem: None,
         instance: instance.map(|instance| InstanceRef {
             pid: instance.udi.pid.to_string(),
             sn: instance.udi.sn.to_string(),
@@ -168,12 +241,11 @@ pub fn row(
         contact: deadline::contact(last_contact, settings.stale_after, now),
         due: standing.as_ref().and_then(|standing| standing.due),
         leave_by: standing.as_ref().and_then(|standing| standing.leave_by),
-        days_left: standing.as_ref().and_then(|standing| standing.days_left).map(|days| (days * 10.0).round() / 10.0),
+        days_left: standing.as_ref().and_then(|standing| standing.days_left).map(tenth),
         basis: standing.as_ref().map_or(Basis::Unknown, |standing| standing.basis),
         computed: standing.as_ref().and_then(|standing| standing.computed),
         agrees: standing.as_ref().and_then(|standing| standing.agrees),
-        reason: standing
-            .map_or_else(|| "the device was never reached".to_owned(), |standing| standing.reason.to_string()),
+        reason: standing.map_or_else(|| unknown(fleet, device), |standing| standing.reason.to_string()),
         policy: state.and_then(|state| state.policy.as_ref()).and_then(|policy| policy.name.clone()),
         last_ack,
         last_contact,
@@ -182,5 +254,66 @@ pub fn row(
         violations,
         trouble,
         clock_skew_seconds: instance.and_then(|instance| instance.clock_skew_seconds),
+        retired: instance.and_then(|instance| instance.retired.as_ref()).map(|retired| retired.at),
+    }
+}
+
+/// What an instance that the inventory does not list is.
+fn gone(instance: &Instance) -> Option<String> {
+    if instance.retired.is_some() {
+        return None;
+    }
+    let lost = match instance.device {
+        Some(_) => "no longer in the inventory",
+        None => "no device of the inventory is it, or another chassis has its name now",
+    };
+    Some(format!("{lost}; what is owed stays owed"))
+}
+
+/// Why nothing is known of a device of the inventory.
+fn unknown(fleet: &Fleet, device: Option<&Watched>) -> String {
+    match device.and_then(|device| fleet.told_by(&device.name)).and_then(|instance| instance.device.as_ref()) {
+        Some(other) => format!("it is the product instance that is listed as '{other}'"),
+        None => "the device was never reached".to_owned(),
+    }
+}
+
+#[cfg(test)]
+pub(in crate::domain) mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-03-01T00:00:00Z";
+
+    /// The row of an invented device with this deadline, as of [`NOW`].
+    pub(in crate::domain) fn row(device: &str, site: &str, due: &str, lead_days: i64) -> Row {
+        let (due, now): (Timestamp, Timestamp) = (due.parse().unwrap(), NOW.parse().unwrap());
+        let server = OnPrem { synced: due, note: None, told: now };
+        let state = if due < now { ObligationState::Overdue } else { ObligationState::Ok };
+        Row {
+            device: Some(device.into()),
+            on_prem: None,
+            instance: Some(InstanceRef { pid: "C9300-24T".to_owned(), sn: format!("FOC-{device}"), uuid: None }),
+            site: Site(site.to_owned()),
+            reporter: Some(Reporter::Collector),
+            mode: Some(Mode::Deliver),
+            contact: Contact::Ok,
+            state,
+            due: Some(due),
+            leave_by: Some(due - SignedDuration::from_hours(24 * lead_days)),
+            days_left: Some(tenth(due.duration_since(now).as_secs_f64() / 86_400.0)),
+            basis: Basis::DeviceStated,
+            reason: "stated by the device".to_owned(),
+            ..super::on_prem("", &server, now)
+        }
+    }
+
+    #[test]
+    fn a_row_is_called_by_device_else_instance_else_server() {
+        let mut row = row("edge-1", "a", "2026-06-01T00:00:00Z", 10);
+        assert_eq!(row.name(), "edge-1");
+        row.device = None;
+        assert_eq!(row.name(), "PID:C9300-24T,SN:FOC-edge-1");
+        let server = OnPrem { synced: NOW.parse().unwrap(), note: None, told: NOW.parse().unwrap() };
+        assert_eq!(super::on_prem("ssm-1", &server, NOW.parse().unwrap()).name(), "On-Prem ssm-1");
     }
 }

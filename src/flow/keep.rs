@@ -110,6 +110,7 @@ fn identified(fleet: &Fleet, device: &Device, identity: &Identity, clock_skew_se
         .or(known_skew);
     let same = known.is_some_and(|known| {
         known.device.as_ref() == Some(&device.name)
+            && known.retired.is_none()
             && known.site == device.site
             && known.uuid == identity.uuid
             && known.members == members

@@ -42,34 +42,22 @@ impl Ladder {
         due.checked_sub(SignedDuration::from_secs(days * DAY)).unwrap_or(Timestamp::MIN)
     }
 
-    /// When the last rung of a standing was passed; `None` where none is.
+    /// When the last rung of a standing was passed, none of them longer than a third of the period, or the deadline
+    /// itself; `None` where nothing is. `daily`: also every day after the deadline.
     pub fn passed(&self, standing: &Standing<'_>, daily: bool, now: Timestamp) -> Option<Timestamp> {
         let due = standing.due?;
-        let targets = [standing.leave_by.unwrap_or(due), due];
-        self.passed_of(&targets, due, standing.period, daily, now)
-    }
-
-    /// The last rung before these instants, or past the deadline; never one longer than a third of the period in days.
-    /// `daily`: also every day after the deadline.
-    pub fn passed_of(
-        &self,
-        targets: &[Timestamp],
-        due: Timestamp,
-        period: Option<i64>,
-        daily: bool,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
         if now > due {
             // Not the deadline itself: somebody may have been told at that very instant that it is near.
             let past = due.saturating_add(SignedDuration::from_secs(1)).unwrap_or(due);
             return Some(if daily { self.daily.before(now).max(past) } else { past });
         }
-        let third = period.map_or(i64::MAX, |days| days / 3);
+        let targets = [standing.leave_by.unwrap_or(due), due];
+        let third = standing.period.map_or(i64::MAX, |days| days / 3);
         let rungs = self.rungs.iter().map(|days| i64::from(*days)).filter(|days| *days <= third);
-        let passed = rungs.flat_map(|days| targets.iter().map(move |target| (*target, days)));
+        let passed = rungs.flat_map(|days| targets.map(|target| (target, days)));
         let passed = passed.filter_map(|(target, days)| target.checked_sub(SignedDuration::from_secs(days * DAY)).ok());
         // Only those near enough to matter are set to their hour.
-        let told = passed.filter(|at| *at <= now.saturating_add(SignedDuration::from_secs(DAY)).unwrap_or(now));
-        told.map(|at| self.daily.before(at)).filter(|at| *at <= now).max()
+        let tomorrow = now.saturating_add(SignedDuration::from_secs(DAY)).unwrap_or(now);
+        passed.filter(|at| *at <= tomorrow).map(|at| self.daily.before(at)).filter(|at| *at <= now).max()
     }
 }

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::domain::event::{
-    DeviceIdentified, DeviceRetired, Event, Fact, MessageSettled, OnPremSynced, SilenceSet, StateRead,
+    Covers, DeviceIdentified, DeviceRetired, Event, Fact, MessageSettled, OnPremSynced, SilenceSet, StateRead,
     ViolationAcknowledged, ViolationResolved,
 };
 use crate::domain::instance::Udi;

@@ -52,6 +52,11 @@ pub enum Reason<'a> {
         policy: &'a Policy,
         classes: Classes,
     },
+    /// License On-Prem's own duty.
+    Synchronised {
+        on: Timestamp,
+        days: i64,
+    },
     NeverUsed,
     NoNumber,
     Unknown,
@@ -96,6 +101,9 @@ impl fmt::Display for Reason<'_> {
             Reason::Change { change, days, policy, classes } => {
                 let (change, named) = (day(*change), Named(policy));
                 write!(f, "use changed {change} + {days} days for a change by {named}, {classes}")
+            }
+            Reason::Synchronised { on, days } => {
+                write!(f, "License On-Prem synchronised with Cisco on {} + {days} days", day(*on))
             }
             Reason::NeverUsed => f.write_str("no licence was ever seen in use, so no report is owed"),
             Reason::NoNumber => f.write_str("every number of the policy that applies is 0"),

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::domain::event::{
     AnswerQuarantined, BundleHandedOver, BundleUpload, BundledReport, ContactLost, CredentialRefused,
-    CredentialReleased, DeviceWritten, Source, TrustPinned, TrustRefused,
+    CredentialReleased, DeviceIdentified, DeviceReplaced, DeviceRetired, DeviceWritten, Source, TrustPinned,
+    TrustRefused,
 };
 use crate::domain::instance::{Member, Role, Site};
 use crate::domain::report::{Measurement, ReportFacts, ReportId, ReportType};
@@ -163,6 +164,73 @@ fn the_same_serial_at_another_name_is_a_move() {
     assert_eq!(fleet.instances.len(), 1);
     let moved = fleet.of_device(&"core-9".into()).unwrap();
     assert_eq!((moved.device.clone(), moved.owed.len()), (Some("core-9".into()), 1));
+    assert_eq!(fleet.of_device(&"core-1".into()), None, "listed once");
+    assert_eq!(fleet.told_by(&"core-1".into()).unwrap().udi, moved.udi);
+}
+
+#[test]
+fn another_serial_at_the_same_name_leaves_the_old_one_in_the_register_without_a_name() {
+    let facts =
+        vec![identified("core-1", "FOC0001", &[]), collected("FOC0001", 10), identified("core-1", "FOC0002", &[])];
+    let fleet = fold(facts.clone());
+    assert_eq!(fleet.of_device(&"core-1".into()).unwrap().udi, udi("FOC0002"));
+    let old = fleet.resolve(&udi("FOC0001")).unwrap();
+    assert_eq!((&old.device, old.owed.len(), &old.retired), (&None, 1, &None));
+    // It comes back under another name, then under its own, and each time it has just that one.
+    let moved = fold([facts.clone(), vec![identified("lab-1", "FOC0001", &[])]].concat());
+    assert_eq!(moved.of_device(&"lab-1".into()).unwrap().owed.len(), 1);
+    let back = fold([facts, vec![identified("core-1", "FOC0001", &[])]].concat());
+    assert_eq!(back.of_device(&"core-1".into()).unwrap().udi, udi("FOC0001"));
+    assert_eq!(back.resolve(&udi("FOC0002")).unwrap().device, None);
+}
+
+#[test]
+fn a_chassis_that_left_its_stack_is_an_instance_of_its_own() {
+    let fleet = fold([
+        identified("core-1", "FOC0001", &["FOC0002"]),
+        identified("core-1", "FOC0001", &[]),
+        identified("edge-7", "FOC0002", &[]),
+    ]);
+    assert_eq!(fleet.of_device(&"core-1".into()).unwrap().udi, udi("FOC0001"));
+    assert_eq!(fleet.of_device(&"edge-7".into()).unwrap().udi, udi("FOC0002"));
+    assert_eq!(fleet.resolve(&udi("FOC0002")).unwrap().udi, udi("FOC0002"));
+}
+
+#[test]
+fn two_swapped_names_are_two_moves() {
+    let fleet = fold([
+        identified("core-1", "FOC0001", &[]),
+        identified("core-2", "FOC0002", &[]),
+        identified("core-1", "FOC0002", &[]),
+        identified("core-2", "FOC0001", &[]),
+    ]);
+    for (name, sn) in [("core-1", "FOC0002"), ("core-2", "FOC0001")] {
+        assert_eq!(fleet.of_device(&name.into()).unwrap().udi, udi(sn));
+    }
+}
+
+#[test]
+fn what_is_retired_or_replaced_keeps_what_it_owes_and_comes_back_when_it_is_seen() {
+    let retired = Fact::DeviceRetired(DeviceRetired {
+        device: Some("core-1".into()),
+        udi: Some(udi("FOC0001")),
+        note: "scrapped".to_owned(),
+    });
+    let seen = vec![identified("core-1", "FOC0001", &["FOC0003"]), collected("FOC0001", 10)];
+    let fleet = fold([seen.clone(), vec![retired]].concat());
+    let old = fleet.resolve(&udi("FOC0001")).unwrap();
+    assert_eq!(old.retired.as_ref().unwrap().note.as_deref(), Some("scrapped"));
+    assert_eq!(old.owed.len(), 1);
+
+    // Named by another chassis of the pair.
+    let replaced = Fact::DeviceReplaced(DeviceReplaced { old: udi("FOC0003"), new: udi("FOC0002"), note: None });
+    let mut facts = [seen, vec![identified("core-2", "FOC0002", &[]), replaced]].concat();
+    let fleet = fold(facts.clone());
+    assert_eq!(fleet.resolve(&udi("FOC0001")).unwrap().retired.as_ref().unwrap().replaced_by, Some(udi("FOC0002")));
+    facts.push(identified("core-7", "FOC0001", &["FOC0003"]));
+    let fleet = fold(facts);
+    let back = fleet.of_device(&"core-7".into()).unwrap();
+    assert_eq!((&back.retired, back.owed.len()), (&None, 1));
 }
 
 #[test]
