@@ -14,6 +14,7 @@ mod lab_ssh;
 mod lab_texts;
 mod ledger;
 mod netconf;
+mod notify;
 mod nxapi;
 mod probe;
 mod reading;
