@@ -45,7 +45,7 @@ class Keep:
 def check(server, session, envelope, mechanism, data):
     good = data.password == b"hunter2"
     say(tried=data.login.decode(), good=good)
-    return AuthResult(success=good, auth_data=data if good else None)
+    return AuthResult(success=good, handled=False, auth_data=data if good else None)
 
 
 def protocol():
