@@ -77,10 +77,18 @@ fn shipped_file_has_every_key() {
         "sites.x",
         "credentials.x",
         "commands.x",
+        "sinks.webhook",
+        "sinks.alertmanager",
+        "sinks.mail",
+        "sinks.syslog",
+        "sinks.command",
     ];
     let unknown = |table: &&str| match *table {
         "" => "zzzzzzzzzz = 1\n".to_owned(),
-        table => format!("[{table}]\nzzzzzzzzzz = 1\n"),
+        table => match table.strip_prefix("sinks.") {
+            Some(kind) => format!("[{table}]\ntype = {kind:?}\nzzzzzzzzzz = 1\n"),
+            None => format!("[{table}]\nzzzzzzzzzz = 1\n"),
+        },
     };
     let text: String = tables.iter().map(unknown).collect();
     let told = load(&text, SHIPPED_DEVICES).unwrap_err();

@@ -2,12 +2,13 @@
 
 use std::sync::LazyLock;
 
-/// As the kernel has it, where that is a name in plain letters.
+/// As the kernel has it, which a hardened unit hides, or as it is set, where that is a name in plain letters.
 static NAME: LazyLock<Option<String>> = LazyLock::new(|| {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    let name = name.trim();
     let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
-    (!name.is_empty() && name.len() <= 253 && name.bytes().all(good)).then(|| name.to_owned())
+    ["/proc/sys/kernel/hostname", "/etc/hostname"].into_iter().find_map(|file| {
+        let name = std::fs::read_to_string(file).ok()?.trim().to_owned();
+        (!name.is_empty() && name.len() <= 253 && name.bytes().all(good)).then_some(name)
+    })
 });
 
 /// The host's name; `None` where it has none that may be sent.

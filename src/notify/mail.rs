@@ -59,8 +59,16 @@ impl Mail {
     }
 
     fn failed(&self, error: &lettre::transport::smtp::Error, remedy: &'static str, secret: Option<&Secret>) -> Error {
-        let said = printable(&excerpt(&error.to_string()));
-        let said = secret.map_or_else(|| said.clone(), |secret| said.replace(secret.expose(), "<secret>"));
+        let mut said = error.to_string();
+        // Somebody may repeat what he was sent, as it was sent.
+        if let (Some(secret), Some(login)) = (secret, &self.settings.login) {
+            let plain = format!("\0{}\0{}", login.username, secret.expose());
+            for sent in [plain.as_str(), secret.expose()] {
+                said = said.replace(&data_encoding::BASE64.encode(sent.as_bytes()), "<secret>");
+            }
+            said = said.replace(secret.expose(), "<secret>");
+        }
+        let said = printable(&excerpt(&said));
         let place = self.place.clone();
         if error.is_transient() {
             Error::Busy { place, answer: said }

@@ -95,3 +95,72 @@ fn table(text: &mut String, lines: &[Line]) {
         text.push('\n');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::instance::{Account, Site};
+    use crate::domain::message::Topic;
+    use crate::domain::violation::Severity;
+
+    fn line(name: &str, what: &str) -> Line {
+        Line {
+            name: name.to_owned(),
+            device: None,
+            udi: None,
+            site: Site::default(),
+            account: Account::default(),
+            state: None,
+            due: Some("2026-11-20T08:00:00Z".parse().unwrap()),
+            leave_by: None,
+            violation: None,
+            kind: None,
+            what: what.to_owned(),
+            remedy: Some("look".to_owned()),
+        }
+    }
+
+    fn message(lines: Vec<Line>) -> Message {
+        Message {
+            id: "m-0123456789".to_owned(),
+            at: "2026-11-21T08:00:00Z".parse().unwrap(),
+            topic: Topic::Overdue,
+            severity: Severity::Critical,
+            site: None,
+            title: "two are\noverdue".to_owned(),
+            text: "first\n\u{1b}second".to_owned(),
+            lines,
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned_and_only_those_that_say_something() {
+        let told = write(&message(vec![line("a", "late"), line("edge-01\r\n", "late \u{202e}too")]), 10);
+        let expected = "\
+two are\\noverdue
+
+first
+\\u{1b}second
+
+NAME         DUE                WHAT
+a            2026-11-20 08:00Z  late
+edge-01\\r\\n  2026-11-20 08:00Z  late \\u{202e}too
+
+What can be done:
+  look
+
+overdue m-0123456789, 2026-11-21 08:00Z
+";
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn thousands_of_lines_are_written_or_counted() {
+        let many = message((0..5000).map(|n| line(&format!("edge-{n}"), &"long ".repeat(1000))).collect());
+        let all = write(&many, usize::MAX);
+        assert!(all.contains("edge-4999") && !all.contains("more:") && all.len() < 2_000_000, "{}", all.len());
+        let some = write(&many, 3);
+        assert!(some.contains("edge-2 ") && some.contains("and 4997 more") && some.len() < 2000, "{some}");
+        assert!(write(&message(Vec::new()), 3).lines().count() == 6);
+    }
+}

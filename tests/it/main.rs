@@ -15,6 +15,7 @@ mod lab_texts;
 mod ledger;
 mod life;
 mod netconf;
+mod notify;
 mod nxapi;
 mod probe;
 mod reading;

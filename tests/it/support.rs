@@ -1,11 +1,16 @@
 //! What tests share: where recorded files are, which programs are there, golden files.
 
+pub mod receiver;
 pub mod site;
 pub mod sshd;
 pub mod witness;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use slp_collector::domain::digest::Sha256;
 
 /// The folder of recorded files that `SLP_CAPTURES` names. Without it the caller returns early.
 #[allow(clippy::print_stdout)]
@@ -52,4 +57,27 @@ pub fn golden(name: &str, got: &str) {
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(expected == got, "{name} differs from what is printed now (UPDATE_GOLDEN=1 accepts it):\n{got}");
+}
+
+/// A leaf certificate for `host` signed by an authority of its own: chain PEM, digest, key PEM, authority PEM.
+pub fn certificate(host: &str) -> (String, Sha256, String, String) {
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_certificate = authority.self_signed(&authority_key).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec![host.to_owned()]).unwrap();
+    let leaf = leaf.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap();
+    (leaf.pem(), Sha256::of(leaf.der()), key.serialize_pem(), authority_certificate.pem())
+}
+
+/// Python with the packages that `.ci/run` puts there.
+#[allow(clippy::print_stdout)]
+pub fn python() -> Option<OsString> {
+    let python = std::env::var_os("SLP_PYTHON");
+    if python.is_none() {
+        assert!(!required("python"), "SLP_REQUIRE asks for python, but SLP_PYTHON is not set");
+        println!("skipped: SLP_PYTHON is not set");
+    }
+    python
 }

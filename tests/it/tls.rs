@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::KeyPair;
 use slp_collector::device::budget::Budget;
 use slp_collector::device::smartlic::Smartlic;
 use slp_collector::device::{Error, Limits, Login, Proven, Refusal, Session, Span, Target};
@@ -30,7 +30,7 @@ impl Nginx {
     fn start(protocols: &str) -> Option<Nginx> {
         support::peer("nginx", &["-v"])?;
         let folder = tempfile::tempdir().unwrap();
-        let (chain, certificate, key, ca_pem) = certificate("127.0.0.1");
+        let (chain, certificate, key, ca_pem) = support::certificate("127.0.0.1");
         std::fs::write(folder.path().join("cert.pem"), chain).unwrap();
         std::fs::write(folder.path().join("key.pem"), key).unwrap();
         // The user is `admin`, the password `right`.
@@ -135,18 +135,6 @@ http {{
     )
 }
 
-/// A leaf certificate for `host` signed by an authority of its own: chain PEM, digest, key PEM, authority PEM.
-fn certificate(host: &str) -> (String, Sha256, String, String) {
-    let authority_key = KeyPair::generate().unwrap();
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority_certificate = authority.self_signed(&authority_key).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec![host.to_owned()]).unwrap();
-    let leaf = leaf.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap();
-    (leaf.pem(), Sha256::of(leaf.der()), key.serialize_pem(), authority_certificate.pem())
-}
-
 #[tokio::test]
 async fn a_pin_is_enough_and_any_other_certificate_is_told_before_the_password_is_sent() {
     for protocols in ["TLSv1.2", "TLSv1.3"] {
@@ -174,7 +162,7 @@ async fn an_authority_vouches_for_its_own_names_only() {
     let roots = |pem: &str| Trust::Ca(Roots::from_pem(pem.as_bytes()).unwrap());
     assert_eq!(nginx.session(roots(&nginx.ca_pem), "right").list().await.unwrap().len(), 1);
 
-    let (_, _, _, stranger) = certificate("127.0.0.1");
+    let (_, _, _, stranger) = support::certificate("127.0.0.1");
     let refused = nginx.session(roots(&stranger), "right").list().await;
     assert!(matches!(refused, Err(Error::Untrusted { .. })), "{refused:?}");
     let elsewhere = nginx.session_at("127.0.0.2", roots(&nginx.ca_pem), "right").list().await;
@@ -238,7 +226,7 @@ async fn a_connection_carries_at_most_25_requests() {
 /// Whoever copies a device's certificate but has not its key fails, pinned or learned.
 #[tokio::test]
 async fn a_certificate_without_its_key_proves_nothing() {
-    let (pem, digest, _, _) = certificate("127.0.0.1");
+    let (pem, digest, _, _) = support::certificate("127.0.0.1");
     for (version, trust) in [
         (&rustls::version::TLS12, Trust::Pin(digest)),
         (&rustls::version::TLS13, Trust::Pin(digest)),

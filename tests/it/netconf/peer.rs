@@ -1,7 +1,6 @@
 //! Peers that are not ours: `ncclient` against the lab's server, our client against PyPI's `netconf`; and our client
 //! against the lab over real SSH.
 
-use std::ffi::OsString;
 use std::process::Stdio;
 
 use lab::spec::{Faces, HostKey};
@@ -73,16 +72,6 @@ async fn a_port_without_netconf_says_so() {
     ssh.close().await;
 }
 
-/// Python with the packages that `.ci/run` puts there.
-fn python() -> Option<OsString> {
-    let python = std::env::var_os("SLP_PYTHON");
-    if python.is_none() {
-        assert!(!support::required("python"), "SLP_REQUIRE asks for python, but SLP_PYTHON is not set");
-        println!("skipped: SLP_PYTHON is not set");
-    }
-    python
-}
-
 /// `unshare` with what it takes to get a network of one's own, for root and for others.
 async fn apart() -> Option<Command> {
     for flags in [&["-n"][..], &["-r", "-n"]] {
@@ -99,7 +88,7 @@ async fn apart() -> Option<Command> {
 
 #[tokio::test]
 async fn ncclient_finds_its_way_in_the_labs_server() {
-    let Some(python) = python() else { return };
+    let Some(python) = support::python() else { return };
     for (base_1_1, host_key) in [(true, HostKey::Ed25519), (false, HostKey::Rsa)] {
         let mut spec = specs::switch("edge-001");
         spec.netconf = Knobs { base_1_1, chunk: 50, ..Knobs::default() };
@@ -124,7 +113,7 @@ async fn ncclient_finds_its_way_in_the_labs_server() {
 
 #[tokio::test]
 async fn our_client_finds_its_way_in_another_server() {
-    let Some(python) = python() else { return };
+    let Some(python) = support::python() else { return };
     // That server listens on every interface.
     let Some(mut server) = apart().await else { return };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
