@@ -141,7 +141,8 @@ impl Cli {
                 output: self.limits.body.min(LARGEST_OUTPUT),
                 ..limits
             };
-            let opening = Opening { address: ssh.address(), enable: self.enable.as_deref(), limits };
+            let (setup, enable) = (self.dialect.setup(), self.enable.as_deref());
+            let opening = Opening { address: ssh.address(), setup, enable, limits };
             let shell = Shell::open(channel, self.dialect.manner(), opening).await?;
             self.console = Console::Shell(Box::new(shell));
         }

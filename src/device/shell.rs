@@ -33,6 +33,8 @@ const RUN: &str = "run a command";
 pub struct Opening<'a> {
     /// `host:port`, for errors.
     pub address: &'a str,
+    /// What is said first.
+    pub setup: Setup<'a>,
     /// The password of `enable`, where the log-in alone gives too little.
     pub enable: Option<&'a str>,
     pub limits: ShellLimits,
@@ -41,8 +43,23 @@ pub struct Opening<'a> {
 impl std::fmt::Debug for Opening<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let enable = self.enable.map(|_| "<secret>");
-        f.debug_struct("Opening").field("address", &self.address).field("enable", &enable).finish()
+        f.debug_struct("Opening")
+            .field("address", &self.address)
+            .field("setup", &self.setup)
+            .field("enable", &enable)
+            .finish()
     }
+}
+
+/// The lines that a conversation begins with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Setup<'a> {
+    /// What leads from a prompt that ends in `>`, which can do too little, to one that ends in `#`. `None`: where the
+    /// system has no such thing.
+    pub enable: Option<&'a str>,
+    /// What makes a session quiet: for each need a ladder, of which the first that is taken is enough.
+    /// A need that no rung meets is lived with.
+    pub quieting: Vec<Vec<&'a str>>,
 }
 
 /// What a conversation may take.
@@ -164,12 +181,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         };
         let deadline = Instant::now() + opening.limits.login;
         shell.learn_prompt(deadline).await?;
-        if shell.prompt.ends_with('>') && manner.enable {
-            shell.enable(opening.enable, deadline).await?;
+        if let Some(line) = opening.setup.enable.filter(|_| shell.prompt.ends_with('>')) {
+            shell.enable(line, opening.enable, deadline).await?;
         }
-        for ladder in manner.quieting {
-            for command in *ladder {
-                match shell.run(*command).await {
+        for ladder in opening.setup.quieting {
+            for command in ladder {
+                match shell.run(command).await {
                     Ok(_) => break,
                     Err(Error::CommandRefused { .. }) => {}
                     Err(error) => return Err(error),
@@ -322,10 +339,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
     }
 
     /// From `>` to `#`. The password is sent once.
-    async fn enable(&mut self, password: Option<&str>, deadline: Instant) -> Result<(), Error> {
+    async fn enable(&mut self, line: &str, password: Option<&str>, deadline: Instant) -> Result<(), Error> {
         let privileged = self.prompt.replace('>', "#");
         self.reader.clear();
-        self.send(b"enable\n").await?;
+        self.send(&[line.as_bytes(), b"\n"].concat()).await?;
         let mut sent = false;
         loop {
             let tail = self.reader.tail();

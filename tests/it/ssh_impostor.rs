@@ -7,7 +7,7 @@ use std::time::Duration;
 use russh::keys::{Algorithm, PrivateKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, Response, Session};
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
-use slp_collector::device::shell::{Command, IOS_XE, Opening, Shell, ShellLimits};
+use slp_collector::device::shell::{Command, IOS_XE, Opening, Setup, Shell, ShellLimits};
 use slp_collector::device::ssh::{HostPin, HostTrust, Ssh, SshLimits, SshLogin, SshTarget};
 use slp_collector::device::{Error, Refusal};
 use slp_collector::domain::digest::Sha256;
@@ -274,7 +274,7 @@ async fn every_way_out_closes_channel_and_connection() {
     let mut impostor = Impostor::start(manners).await;
     for way in ["closed", "channel dropped", "all dropped", "cancelled"] {
         let ssh = Ssh::connect(&impostor.target("right")).await.unwrap();
-        let opening = Opening { address: ssh.address(), enable: None, limits: limits() };
+        let opening = Opening { address: ssh.address(), setup: Setup::default(), enable: None, limits: limits() };
         let mut shell = Shell::open(ssh.shell().await.unwrap(), &IOS_XE, opening).await.unwrap();
         let never = Command::new("show never").within(Duration::from_millis(50));
         let mut seen = vec![Seen::Nothing, Seen::Password("right".to_owned()), Seen::Shell, Seen::ChannelClosed];
@@ -372,14 +372,14 @@ async fn a_quiet_device_is_waited_for_and_a_dead_one_is_not() {
     let limits = SshLimits { silence: Duration::from_millis(300), ..SshLimits::default() };
     let target = SshTarget { authority, limits, ..impostor.target("right") };
     let ssh = Ssh::connect(&target).await.unwrap();
-    let opening = Opening { address: ssh.address(), enable: None, limits: self::limits() };
+    let opening = Opening { address: ssh.address(), setup: Setup::default(), enable: None, limits: self::limits() };
     let mut shell = Shell::open(ssh.shell().await.unwrap(), &IOS_XE, opening).await.unwrap();
     // The answers to keepalives are signs of life: three times the silence goes by.
     let never = Command::new("show never").within(Duration::from_millis(900));
     let error = shell.run(never).await.unwrap_err();
     assert!(matches!(&error, Error::Unreachable { cause, .. } if cause.contains("time for it is over")), "{error:?}");
     shell.close().await;
-    let opening = Opening { address: ssh.address(), enable: None, limits: self::limits() };
+    let opening = Opening { address: ssh.address(), setup: Setup::default(), enable: None, limits: self::limits() };
     let mut shell = Shell::open(ssh.shell().await.unwrap(), &IOS_XE, opening).await.unwrap();
     freeze.notify_one();
     let never = Command::new("show never").within(LIMIT);
@@ -394,6 +394,9 @@ fn secrets_are_not_printed() {
         password: Some("hunter2".to_owned()),
         private_key: Some("hunter3".to_owned()),
     };
-    let shown = format!("{login:?} {:?}", Opening { address: "a", enable: Some("hunter4"), limits: limits() });
+    let shown = format!(
+        "{login:?} {:?}",
+        Opening { address: "a", setup: Setup::default(), enable: Some("hunter4"), limits: limits() }
+    );
     assert!(shown.contains("admin") && shown.contains("<secret>") && !shown.contains("hunter"), "{shown}");
 }

@@ -178,7 +178,13 @@ async fn with_device<T>(
 ) -> (T, String) {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let acting = async {
-        let opening = Opening { address: "192.0.2.1:22", enable, limits };
+        let quieting = vec![
+            vec!["terminal length 0"],
+            vec!["terminal width 0", "terminal width 512"],
+            vec!["terminal no monitor"],
+        ];
+        let setup = Setup { enable: Some("enable"), quieting };
+        let opening = Opening { address: "192.0.2.1:22", setup, enable, limits };
         act(Shell::open(ours, manner, opening).await).await
     };
     let (outcome, got) = tokio::join!(acting, device(theirs, greeting, script));
@@ -236,6 +242,24 @@ async fn enable_sends_its_password_once() {
     let (error, _) =
         with_device(&IOS_XE, None, limits(), "r1>", &enabled[..2], async |shell| shell.err().unwrap()).await;
     assert!(matches!(error, Error::NoLogin { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_session_begins_with_the_lines_it_is_given() {
+    let script = [("\n", "\r\nr1>"), ("enable 7\n", "enable 7\r\n\r\nr1#"), ("no paging\n", "no paging\r\nr1#")];
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let setup = Setup { enable: Some("enable 7"), quieting: vec![vec!["no paging", "terminal length 0"]] };
+    let opening = Opening { address: "192.0.2.1:22", setup, enable: None, limits: limits() };
+    let acting = async { Shell::open(ours, &IOS_XE, opening).await.unwrap().prompt().to_owned() };
+    let (prompt, got) = tokio::join!(acting, device(theirs, "r1>", &script));
+    assert_eq!((prompt.as_str(), String::from_utf8_lossy(&got).as_ref()), ("r1#", "\nenable 7\nno paging\n"));
+    // Without such a line the prompt is enough as it is.
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let opening =
+        Opening { address: "192.0.2.1:22", setup: Setup::default(), enable: Some("secret"), limits: limits() };
+    let acting = async { Shell::open(ours, &IOS_XR, opening).await.unwrap().prompt().to_owned() };
+    let (prompt, got) = tokio::join!(acting, device(theirs, "r1>", &[("\n", "\r\nr1>")]));
+    assert_eq!((prompt.as_str(), got.as_slice()), ("r1>", b"\n".as_slice()));
 }
 
 #[tokio::test]
