@@ -171,11 +171,16 @@ impl Cli {
         Ok(self.version.clone().unwrap_or_default())
     }
 
-    /// The device's clock, as `show clock` prints it.
+    /// The device's clock, as `show clock` prints it; by NX-API its answer's date, where that tells more.
     pub async fn clock(&mut self) -> Result<Option<Stamp>, Error> {
         let text = self.climb(Task::Clock, &[]).await?;
         // The reader knows a clock by the command before it.
-        Ok(show_license::read(&format!("device#show clock\n{text}"), self.zone.as_ref()).clock)
+        let printed = show_license::read(&format!("device#show clock\n{text}"), self.zone.as_ref()).clock;
+        let dated = match &self.console {
+            Console::NxApi(nxapi) => nxapi.clock(),
+            Console::Shell(_) | Console::Lost | Console::Played => None,
+        };
+        Ok([dated, printed].into_iter().flatten().max_by_key(|clock| clock.utc.is_some()))
     }
 
     /// Which ways files may go, asked for with the name of a file that is not there. Reads only, so that a file

@@ -90,7 +90,7 @@ pub(super) async fn state(http: &mut Http) -> Result<(Option<Identity>, DeviceSt
         os: "ios-xe",
         software,
         hostname,
-        clock: None,
+        clock: http.clock(),
     };
     Ok((Some(identity), state))
 }
