@@ -11,9 +11,12 @@ use slp_collector::device::shell::{Command, IOS_XE, Opening, Setup, Shell, Shell
 use slp_collector::device::ssh::{HostPin, HostTrust, Ssh, SshLimits, SshLogin, SshTarget};
 use slp_collector::device::{Error, Refusal};
 use slp_collector::domain::digest::Sha256;
+use slp_collector::domain::event::Blame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
+
+use crate::support::bare_ssh;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -249,6 +252,43 @@ async fn a_server_that_asks_for_more_gets_nothing() {
     let error = Ssh::connect(&impostor.target("right")).await.unwrap_err();
     assert!(matches!(&error, Error::NoLogin { cause, .. } if cause.contains("publickey")), "{error:?}");
     assert_eq!(impostor.connection().await, [Seen::Nothing]);
+}
+
+/// A person must set a new one: as little as a refused password is it tried again.
+#[tokio::test]
+async fn a_password_that_has_expired_is_refused() {
+    let limits = SshLimits { login: Duration::from_secs(3), ..SshLimits::default() };
+    let login = |password: &str| SshLogin {
+        username: "admin".to_owned(),
+        password: Some(password.to_owned()),
+        private_key: None,
+    };
+    for (answer, expired) in [(bare_ssh::change_request(), true), (Vec::new(), false)] {
+        let (authority, mut passwords) = bare_ssh::start(answer).await;
+        let target = SshTarget { authority, trust: HostTrust::Learn, login: login("old"), limits, legacy: false };
+        let error = Ssh::connect(&target).await.unwrap_err();
+        match expired {
+            true => {
+                assert_eq!(refusal(&error), &Refusal::Expired { method: "password" });
+                assert_eq!((error.blame(), error.is_transient()), (Blame::Refused, false));
+            }
+            // Whoever says nothing at all may be down.
+            false => assert!(matches!(error, Error::Unreachable { .. }), "{error:?}"),
+        }
+        assert_eq!(passwords.recv().await.as_deref(), Some("old"));
+        assert!(passwords.try_recv().is_err(), "sent once");
+    }
+
+    let again = vec![("New password: ", false), ("Retype new password: ", false)];
+    for new in [vec![again[0]], again] {
+        let prompts = vec![vec![("Password: ", false)], new];
+        let manners = Manners { methods: vec![MethodKind::KeyboardInteractive], prompts, hangs_up: false };
+        let mut impostor = Impostor::start(manners).await;
+        let error = Ssh::connect(&impostor.target("old")).await.unwrap_err();
+        assert_eq!(refusal(&error), &Refusal::Expired { method: "keyboard-interactive" });
+        let answered = Seen::Answered(vec!["old".to_owned()]);
+        assert_eq!(impostor.connection().await, [Seen::Nothing, Seen::Asked, answered]);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What tests share: where recorded files are, which programs are there, golden files.
 
+pub mod bare_ssh;
 pub mod site;
 pub mod sshd;
 pub mod witness;
