@@ -431,6 +431,16 @@ impl Session for Cli {
         }
     }
 
+    async fn discard<W: Witness>(&mut self, left: &Written, witness: &mut W) -> Result<(), Error> {
+        let blank = [Blank::File(&left.folder, &left.file)];
+        match self.climb(Task::Space, &blank).await {
+            Ok(listing) if flash::lists(&listing, &left.file) => self.delete(&left.folder, &left.file, witness).await,
+            // It says so in words of its own.
+            Ok(_) | Err(Error::CommandRefused { complaint: Complaint::Failed, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn reach(&self) -> Reach {
         Reach { fetching_closes: true, fetches_each: true, by_file: true }
     }
