@@ -50,11 +50,6 @@ impl Restconf {
         call(&mut self.http, &Rpc::import_file(path)?).await
     }
 
-    /// Copies a file: see [`Rpc::copy`].
-    pub async fn copy(&mut self, from: &str, to: &str) -> Result<(), Error> {
-        call(&mut self.http, &Rpc::copy(from, to)?).await
-    }
-
     /// Deletes one file of the device for good.
     pub async fn delete(&mut self, path: &str) -> Result<(), Error> {
         call(&mut self.http, &Rpc::delete(path)?).await
