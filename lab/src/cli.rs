@@ -11,7 +11,7 @@ mod ios_xr;
 mod licence;
 mod nx_os;
 mod rum;
-mod time;
+pub(crate) mod time;
 
 use std::sync::Arc;
 

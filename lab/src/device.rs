@@ -126,6 +126,11 @@ impl Device {
         self.now + self.offset
     }
 
+    /// Its own clock at true time `now`, in Unix seconds.
+    pub fn clock_at(&self, now: i64) -> i64 {
+        self.now.max(now) + self.offset
+    }
+
     fn pass(&mut self, now: i64) {
         self.now = self.now.max(now);
         if let Some(span) = self.spec.knobs.closes_itself_after {

@@ -71,7 +71,10 @@ fn ladder(task: Task, value: &toml::de::DeValue<'_>) -> Result<Vec<String>, Stri
     let lines = raw::list(value).map_err(|_| instead())?;
     let fits = |line: &String| {
         let known = blanks.iter().all(|blank| line.matches(blank).count() == 1);
-        known && line.matches(['{', '}']).count() == 2 * blanks.len() && !line.contains(char::is_control)
+        !line.trim().is_empty()
+            && known
+            && line.matches(['{', '}']).count() == 2 * blanks.len()
+            && !line.contains(char::is_control)
     };
     if lines.iter().all(fits) { Ok(lines) } else { Err(instead()) }
 }

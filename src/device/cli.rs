@@ -141,7 +141,8 @@ impl Cli {
                 output: self.limits.body.min(LARGEST_OUTPUT),
                 ..limits
             };
-            let opening = Opening { address: ssh.address(), enable: self.enable.as_deref(), limits };
+            let (setup, enable) = (self.dialect.setup(), self.enable.as_deref());
+            let opening = Opening { address: ssh.address(), setup, enable, limits };
             let shell = Shell::open(channel, self.dialect.manner(), opening).await?;
             self.console = Console::Shell(Box::new(shell));
         }
@@ -170,11 +171,16 @@ impl Cli {
         Ok(self.version.clone().unwrap_or_default())
     }
 
-    /// The device's clock, as `show clock` prints it.
+    /// The device's clock, as `show clock` prints it; by NX-API its answer's date, where that tells more.
     pub async fn clock(&mut self) -> Result<Option<Stamp>, Error> {
         let text = self.climb(Task::Clock, &[]).await?;
         // The reader knows a clock by the command before it.
-        Ok(show_license::read(&format!("device#show clock\n{text}"), self.zone.as_ref()).clock)
+        let printed = show_license::read(&format!("device#show clock\n{text}"), self.zone.as_ref()).clock;
+        let dated = match &self.console {
+            Console::NxApi(nxapi) => nxapi.clock(),
+            Console::Shell(_) | Console::Lost | Console::Played => None,
+        };
+        Ok([dated, printed].into_iter().flatten().max_by_key(|clock| clock.utc.is_some()))
     }
 
     /// Which ways files may go, asked for with the name of a file that is not there. Reads only, so that a file
@@ -422,6 +428,16 @@ impl Session for Cli {
             // The answer is on; that our file stayed is on record.
             (imported, Ok(()) | Err(Error::CommandRefused { .. } | Error::NoLeave { .. })) => imported,
             (imported, Err(error)) => Err(flash::graver(imported.err(), error)),
+        }
+    }
+
+    async fn discard<W: Witness>(&mut self, left: &Written, witness: &mut W) -> Result<(), Error> {
+        let blank = [Blank::File(&left.folder, &left.file)];
+        match self.climb(Task::Space, &blank).await {
+            Ok(listing) if flash::lists(&listing, &left.file) => self.delete(&left.folder, &left.file, witness).await,
+            // It says so in words of its own.
+            Ok(_) | Err(Error::CommandRefused { complaint: Complaint::Failed, .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::own_file::{Folder, OwnFile};
-use super::shell::Manner;
+use super::shell::{Manner, Setup};
 use crate::domain::report::ReportId;
 use crate::domain::settings::{Os, Task, Word};
 
@@ -63,6 +63,13 @@ impl Dialect {
         self.table.folders
     }
 
+    /// What a conversation on a terminal begins with. Of `enable` only the first line is said: after it a password may
+    /// be asked for, which is sent once.
+    pub fn setup(&self) -> Setup<'_> {
+        let quieting = [Task::Paging, Task::Width, Task::Monitor].map(|task| self.ladder(task, None));
+        Setup { enable: self.ladder(Task::Enable, None).first().copied(), quieting: quieting.to_vec() }
+    }
+
     /// The lines for a task in the order to try them: what worked before, the operator's, the table's.
     pub fn ladder<'d>(&'d self, task: Task, learned: Option<&'d str>) -> Vec<&'d str> {
         let own = self.own.get(&task).into_iter().flatten().map(String::as_str);
@@ -110,7 +117,8 @@ mod tests {
             let dialect = Dialect::of(*os, Overrides::new());
             for task in Task::ALL {
                 let ladder = dialect.ladder(*task, None);
-                assert!(!ladder.is_empty(), "{os} {task}");
+                let nothing_to_say = *task == Task::Enable && *os != Os::IosXe;
+                assert_eq!(ladder.is_empty(), nothing_to_say, "{os} {task}");
                 for line in ladder {
                     let blanks = task.blanks();
                     assert!(blanks.iter().all(|blank| line.contains(blank)), "{os} {task}: {line}");
@@ -128,6 +136,14 @@ mod tests {
         let learned = Some("license smart import {file}");
         assert_eq!(dialect.ladder(Task::Import, learned)[0], "license smart import {file}");
         assert_eq!(dialect.ladder(Task::Import, Some("reload {file}")).len(), 2, "a line nobody configured any more");
+        let own = Overrides::from([
+            (Task::Enable, vec!["enable 15".to_owned()]),
+            (Task::Width, vec!["terminal columns 0".to_owned()]),
+        ]);
+        let dialect = Dialect::of(Os::IosXe, own);
+        let setup = dialect.setup();
+        assert_eq!(setup.enable, Some("enable 15"));
+        assert_eq!(setup.quieting[1], ["terminal columns 0", "terminal width 0", "terminal width 512"]);
         let (folder, file) = (Folder::try_from("flash:").unwrap(), OwnFile::try_from("slpc-x.xml").unwrap());
         let blanks = [Blank::Report(ReportId(7)), Blank::File(&folder, &file)];
         assert_eq!(filled("a {id} b {file}", &blanks), "a 7 b flash:slpc-x.xml");

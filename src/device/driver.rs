@@ -52,14 +52,6 @@ pub struct Terms {
     pub tape: Tape,
 }
 
-/// One access that was tried.
-#[derive(Debug)]
-pub struct Attempt {
-    pub access: Access,
-    /// Why it is not taken; `None` for the one that is.
-    pub failure: Option<Error>,
-}
-
 /// A session by whichever access lets us in.
 pub enum Driver {
     Rest(Box<Rest>),
@@ -86,12 +78,6 @@ pub enum ByFile {
 impl Driver {
     /// Opens a session. With a set access nothing more is sent than that access needs.
     pub async fn open(terms: Terms) -> Result<Driver, Error> {
-        let mut tried = Vec::new();
-        Driver::open_telling(terms, &mut tried).await
-    }
-
-    /// As [`open`](Driver::open); each access that was tried is told.
-    pub async fn open_telling(terms: Terms, tried: &mut Vec<Attempt>) -> Result<Driver, Error> {
         let accesses = match terms.access {
             Access::Auto => ladder(&terms),
             Access::ByHand => {
@@ -101,21 +87,20 @@ impl Driver {
             set => vec![set],
         };
         let probing = terms.access == Access::Auto;
+        let mut failures = Vec::new();
         for access in &accesses {
             match enter(*access, &terms, probing).await {
                 Ok(mut driver) => {
                     if probing {
                         driver.remember(*access);
                     }
-                    tried.push(Attempt { access: *access, failure: None });
                     return Ok(driver);
                 }
                 Err(error) if !probing || ends_all(&error) => return Err(error),
-                Err(error) => tried.push(Attempt { access: *access, failure: Some(error) }),
+                Err(error) => failures.push((*access, error)),
             }
         }
-        let failures = tried.iter().filter_map(|attempt| Some((attempt.access, attempt.failure.as_ref()?)));
-        Err(none_works(&terms.address, failures))
+        Err(none_works(&terms.address, failures.iter().map(|(access, failure)| (*access, failure))))
     }
 
     /// What was agreed upon over SSH, where that is used.
@@ -380,6 +365,16 @@ impl Session for Driver {
         }
     }
 
+    async fn discard<W: Witness>(&mut self, left: &Written, witness: &mut W) -> Result<(), Error> {
+        match self {
+            Driver::Rest(rest) => match &mut rest.teller {
+                Some(other) => other.discard(left, witness).await,
+                None => rest.smartlic.discard(left, witness).await,
+            },
+            Driver::ByFile(session) => session.discard(left, witness).await,
+        }
+    }
+
     fn reach(&self) -> Reach {
         match self {
             Driver::Rest(rest) => rest.smartlic.reach(),
@@ -456,6 +451,13 @@ impl Session for ByFile {
         match self {
             ByFile::Cli(cli) => cli.import(file, form, witness).await,
             ByFile::Yang(models) => models.import(file, form, witness).await,
+        }
+    }
+
+    async fn discard<W: Witness>(&mut self, left: &Written, witness: &mut W) -> Result<(), Error> {
+        match self {
+            ByFile::Cli(cli) => cli.discard(left, witness).await,
+            ByFile::Yang(models) => models.discard(left, witness).await,
         }
     }
 

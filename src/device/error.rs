@@ -78,6 +78,8 @@ pub enum Refusal {
     Http(u16),
     /// One SSH method, and the methods that the device would still take.
     Ssh { method: &'static str, offered: Vec<String> },
+    /// The password was heard, and a new one asked for: it has expired, and a person must set another.
+    Expired { method: &'static str },
     /// The password of `enable`.
     Enable,
 }
@@ -88,6 +90,9 @@ impl fmt::Display for Refusal {
             Refusal::Http(status) => write!(f, "HTTP {status}"),
             Refusal::Ssh { method, offered } if offered.is_empty() => write!(f, "SSH {method}"),
             Refusal::Ssh { method, offered } => write!(f, "SSH {method}; it still offers {}", offered.join(", ")),
+            Refusal::Expired { method } => {
+                write!(f, "SSH {method}; it asks for a new password, so this one has expired")
+            }
             Refusal::Enable => f.write_str("enable password"),
         }
     }

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::{ACCEPT, AGE, CONTENT_TYPE, COOKIE, DATE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, VIA};
 use reqwest::{Client, Method, StatusCode};
 
 use super::budget::{Budget, Share};
 use super::tape::{Exchange, Over, Tape};
 use super::{Error, Refusal, Target};
 use crate::domain::digest::Sha256;
+use crate::domain::problem::{excerpt, printable};
+use crate::domain::state::Stamp;
 use crate::tls::{self, Shown, Trust};
 
 /// What an answer without an announced length may hold before it takes its share of the budget, in bytes. Many
@@ -41,6 +45,8 @@ pub(super) struct Http {
     /// The status that refused the login: nothing is sent any more.
     refused: Option<u16>,
     cookie: Option<Cookie>,
+    /// By the last answer.
+    clock: Option<Stamp>,
     tape: Tape,
 }
 
@@ -64,6 +70,7 @@ impl Http {
             proven: None,
             refused: None,
             cookie: None,
+            clock: None,
             tape: Tape::default(),
         }
     }
@@ -89,6 +96,11 @@ impl Http {
 
     pub(super) fn proven(&self) -> Option<Sha256> {
         self.proven
+    }
+
+    /// The device's clock to the second, as its last answer was dated: see [`clock`].
+    pub(super) fn clock(&self) -> Option<Stamp> {
+        self.clock.clone()
     }
 
     /// One request, noted on the tape or answered by it; see [`request`](Self::request).
@@ -155,6 +167,7 @@ impl Http {
         let mut answer = answer.map_err(|error| self.failed(step, &error, shown.fingerprint()))?;
         // An answer came over the connection, so the peer holds the certificate's key.
         self.proven = shown.fingerprint().or(self.proven);
+        self.clock = clock(answer.headers());
         let status = answer.status();
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
             self.refused = Some(status.as_u16());
@@ -254,6 +267,24 @@ impl Cookie {
     }
 }
 
+/// The `Date` of an answer (RFC 9110 §6.6.1): a web server puts its own clock there. That it is the clock which licensing
+/// goes by is inferred. Where the answer shows that it came through somebody else, the date may be theirs: then it is
+/// told and no instant is taken from it.
+fn clock(headers: &HeaderMap) -> Option<Stamp> {
+    let shown = |value: &HeaderValue| printable(&excerpt(&String::from_utf8_lossy(value.as_bytes())));
+    let date = headers.get(DATE)?;
+    let text = shown(date);
+    let between = [VIA, AGE, HeaderName::from_static("x-cache")];
+    if let Some((name, value)) = between.iter().find_map(|name| Some((name, headers.get(name)?))) {
+        return Some(Stamp {
+            text: format!("{text} (HTTP Date, perhaps of a proxy: {name}: {})", shown(value)),
+            utc: None,
+        });
+    }
+    let utc: Timestamp = rfc2822::DateTimeParser::new().parse_timestamp(date.as_bytes()).ok()?;
+    Some(Stamp { text: format!("{text} (HTTP Date)"), utc: Some(utc) })
+}
+
 /// The innermost cause, which says most; the outer ones name the URL again and again.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -261,4 +292,39 @@ fn innermost(error: &reqwest::Error) -> String {
         cause = next;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dated(headers: &[(&'static str, &'static str)]) -> Option<Stamp> {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        clock(&headers.iter().map(pair).collect())
+    }
+
+    #[test]
+    fn the_date_of_an_answer_is_a_clock() {
+        let date = ("date", "Sun, 22 Nov 2026 06:36:21 GMT");
+        let stamp = dated(&[date]).unwrap();
+        assert_eq!(stamp.utc, Some("2026-11-22T06:36:21Z".parse().unwrap()));
+        assert_eq!(stamp.text, "Sun, 22 Nov 2026 06:36:21 GMT (HTTP Date)");
+        for wrong in ["", "yesterday", "Sun, 22 Nov 2026 25:36:21 GMT", "1700000000", "Sun, 22 Nov 99999 06:36:21 GMT"]
+        {
+            assert_eq!(dated(&[("date", wrong)]), None, "{wrong}");
+        }
+        assert_eq!(dated(&[]), None);
+    }
+
+    #[test]
+    fn a_proxys_date_is_told_and_not_believed() {
+        let date = ("date", "Sun, 22 Nov 2026 06:36:21 GMT");
+        for (name, value) in [("via", "1.1 cache.example"), ("age", "12"), ("x-cache", "HIT")] {
+            let stamp = dated(&[date, (name, value)]).unwrap();
+            assert_eq!(stamp.utc, None);
+            assert_eq!(stamp.text, format!("{} (HTTP Date, perhaps of a proxy: {name}: {value})", date.1));
+        }
+    }
 }

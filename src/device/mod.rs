@@ -41,6 +41,7 @@ use crate::domain::report::read::{RawReport, ReportForm};
 use crate::domain::rum_file;
 use crate::domain::state::{DeviceState, ListedReport, Stamp};
 use crate::tls::Trust;
+use own_file::Written;
 
 pub use cli::{Cli, CliTerms};
 pub use dialect::{Dialect, Overrides};
@@ -202,6 +203,13 @@ pub trait Session: Send {
         &mut self,
         file: &[u8],
         form: &ImportForm,
+        witness: &mut W,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Deletes one file of ours that is on record, if the device does not show that it is gone.
+    fn discard<W: Witness>(
+        &mut self,
+        left: &Written,
         witness: &mut W,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 

@@ -37,7 +37,6 @@ pub struct Netconf<S> {
     writing: WriteHalf<S>,
     framing: Framing,
     capabilities: Capabilities,
-    session_id: Option<u32>,
     next_id: u64,
     limits: Limits,
     budget: Budget,
@@ -84,13 +83,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
         let received = incoming.message(step, LARGEST_HELLO, limits.read);
         let ((), received) = tokio::try_join!(sent, received)?;
         note(tape, "<hello/>", &received);
-        let hello = reply::hello(step, &received)?;
+        let capabilities = reply::hello(step, &received)?;
         drop(share);
-        let framing = match (hello.capabilities.has(BASE_1_1), hello.capabilities.has(BASE_1_0)) {
+        let framing = match (capabilities.has(BASE_1_1), capabilities.has(BASE_1_0)) {
             (true, _) => Framing::Chunked,
             (false, true) => Framing::EndOfMessage,
             (false, false) => {
-                let got = format!("{} capabilities without it", hello.capabilities.iter().count());
+                let got = format!("{} capabilities without it", capabilities.iter().count());
                 return Err(Error::Misbehaved { step, expected: "NETCONF base 1.0 or 1.1", got });
             }
         };
@@ -101,8 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
             incoming,
             writing,
             framing,
-            capabilities: hello.capabilities,
-            session_id: hello.session_id,
+            capabilities,
             next_id: 1,
             limits,
             budget,
@@ -114,11 +112,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Netconf<S> {
     /// What the device said it can do.
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
-    }
-
-    /// The device's number for this session.
-    pub fn session_id(&self) -> Option<u32> {
-        self.session_id
     }
 
     /// The framing that both sides agreed on.

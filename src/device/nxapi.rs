@@ -15,6 +15,7 @@ use super::http::{self, Body, Http};
 use super::tape::Tape;
 use super::{Complaint, Error, Target};
 use crate::domain::digest::Sha256;
+use crate::domain::state::Stamp;
 
 const PATH: &str = "/ins";
 /// Spares the device a login each request; documented to last 600 s. The login goes along for when it has ended.
@@ -107,6 +108,11 @@ impl NxApi {
     /// The certificate that the device showed, once it has answered with it.
     pub fn proven(&self) -> Option<Sha256> {
         self.http.proven()
+    }
+
+    /// The device's clock, as its last answer was dated.
+    pub(super) fn clock(&self) -> Option<Stamp> {
+        self.http.clock()
     }
 
     async fn post(&mut self, step: &'static str, kind: &'static str, bytes: Vec<u8>) -> Result<http::Answer, Error> {

@@ -140,6 +140,9 @@ async fn one(terms: &Terms, now: &impl Fn() -> Timestamp, tried: &mut Tried, pro
 
 async fn ask(session: &mut Driver, now: &impl Fn() -> Timestamp, probe: &mut Probe) -> Result<Told, Error> {
     let (identity, state) = session.state().await?;
+    if let (None, Some(device)) = (&probe.clock, identity.as_ref().and_then(|identity| identity.clock.clone())) {
+        probe.clock = Some(Reading { device, ours: now() });
+    }
     let listed = session.list().await?;
     let reports = listed.len().max(state.rum_ids.len());
     let told = Told { identifies: identity.is_some(), model: state.model, reports };
@@ -149,8 +152,10 @@ async fn ask(session: &mut Driver, now: &impl Fn() -> Timestamp, probe: &mut Pro
     if let Driver::ByFile(ByFile::Cli(cli)) = session {
         match cli.clock().await {
             Ok(clock) => {
-                let ours = now();
-                probe.clock = clock.map(|device| Reading { device, ours }).or(probe.clock.take());
+                let known = probe.clock.take();
+                let printed = clock.map(|device| Reading { device, ours: now() });
+                // What is printed counts, unless it is in a zone that is not known.
+                probe.clock = [known, printed].into_iter().flatten().max_by_key(|clock| clock.device.utc.is_some());
             }
             Err(Error::CommandRefused { .. }) => {}
             Err(error) => return Err(error),

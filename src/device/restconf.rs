@@ -50,11 +50,6 @@ impl Restconf {
         call(&mut self.http, &Rpc::import_file(path)?).await
     }
 
-    /// Copies a file: see [`Rpc::copy`].
-    pub async fn copy(&mut self, from: &str, to: &str) -> Result<(), Error> {
-        call(&mut self.http, &Rpc::copy(from, to)?).await
-    }
-
     /// Deletes one file of the device for good.
     pub async fn delete(&mut self, path: &str) -> Result<(), Error> {
         call(&mut self.http, &Rpc::delete(path)?).await
@@ -90,7 +85,7 @@ pub(super) async fn state(http: &mut Http) -> Result<(Option<Identity>, DeviceSt
         os: "ios-xe",
         software,
         hostname,
-        clock: None,
+        clock: http.clock(),
     };
     Ok((Some(identity), state))
 }

@@ -33,6 +33,8 @@ const RUN: &str = "run a command";
 pub struct Opening<'a> {
     /// `host:port`, for errors.
     pub address: &'a str,
+    /// What is said first.
+    pub setup: Setup<'a>,
     /// The password of `enable`, where the log-in alone gives too little.
     pub enable: Option<&'a str>,
     pub limits: ShellLimits,
@@ -41,8 +43,23 @@ pub struct Opening<'a> {
 impl std::fmt::Debug for Opening<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let enable = self.enable.map(|_| "<secret>");
-        f.debug_struct("Opening").field("address", &self.address).field("enable", &enable).finish()
+        f.debug_struct("Opening")
+            .field("address", &self.address)
+            .field("setup", &self.setup)
+            .field("enable", &enable)
+            .finish()
     }
+}
+
+/// The lines that a conversation begins with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Setup<'a> {
+    /// What leads from a prompt that ends in `>`, which can do too little, to one that ends in `#`. `None`: where the
+    /// system has no such thing.
+    pub enable: Option<&'a str>,
+    /// What makes a session quiet: for each need a ladder, of which the first that is taken is enough.
+    /// A need that no rung meets is lived with.
+    pub quieting: Vec<Vec<&'a str>>,
 }
 
 /// What a conversation may take.
@@ -75,31 +92,14 @@ impl Default for ShellLimits {
 /// One command line.
 #[derive(Clone, Debug)]
 pub struct Command<'a> {
-    text: Hidden<'a>,
-    shown: &'a str,
+    text: &'a str,
     limit: Option<Duration>,
     output: Option<u64>,
-    answers: Vec<(&'a str, &'a str)>,
-}
-
-#[derive(Clone)]
-struct Hidden<'a>(&'a str);
-
-impl std::fmt::Debug for Hidden<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("<command>")
-    }
 }
 
 impl<'a> Command<'a> {
     pub fn new(text: &'a str) -> Self {
-        Command { text: Hidden(text), shown: text, limit: None, output: None, answers: Vec::new() }
-    }
-
-    /// What errors show in its place, where it holds a secret.
-    pub fn shown_as(mut self, shown: &'a str) -> Self {
-        self.shown = shown;
-        self
+        Command { text, limit: None, output: None }
     }
 
     /// Its own time limit.
@@ -111,14 +111,6 @@ impl<'a> Command<'a> {
     /// Its own limit of output, in bytes.
     pub fn at_most(mut self, output: u64) -> Self {
         self.output = Some(output);
-        self
-    }
-
-    /// Answers the question in whose line `holds` stands, compared without case: `[confirm]` with an
-    /// empty answer, `Destination filename` with an empty one for what is proposed. Any other question
-    /// is an error. Each answer is given once.
-    pub fn answer(mut self, holds: &'a str, answer: &'a str) -> Self {
-        self.answers.push((holds, answer));
         self
     }
 }
@@ -164,12 +156,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         };
         let deadline = Instant::now() + opening.limits.login;
         shell.learn_prompt(deadline).await?;
-        if shell.prompt.ends_with('>') && manner.enable {
-            shell.enable(opening.enable, deadline).await?;
+        if let Some(line) = opening.setup.enable.filter(|_| shell.prompt.ends_with('>')) {
+            shell.enable(line, opening.enable, deadline).await?;
         }
-        for ladder in manner.quieting {
-            for command in *ladder {
-                match shell.run(*command).await {
+        for ladder in opening.setup.quieting {
+            for command in ladder {
+                match shell.run(command).await {
                     Ok(_) => break,
                     Err(Error::CommandRefused { .. }) => {}
                     Err(error) => return Err(error),
@@ -190,9 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         let raw = self.converse(&command).await?;
         let output = Output { text: clean::text(&raw), raw };
         match self.manner.complaint(&output.text) {
-            Some((complaint, said)) => {
-                Err(Error::CommandRefused { command: command.shown.to_owned(), said, complaint })
-            }
+            Some((complaint, said)) => Err(Error::CommandRefused { command: command.text.to_owned(), said, complaint }),
             None => Ok(output),
         }
     }
@@ -207,19 +197,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         self.lost
     }
 
-    /// The stream, for whoever must close it.
-    pub fn into_stream(self) -> S {
-        self.stream
-    }
-
     async fn converse(&mut self, command: &Command<'_>) -> Result<Vec<u8>, Error> {
-        let text = command.text.0;
+        let text = command.text;
         if self.lost {
-            let cause = format!("{:?} is not sent: it is not known where the conversation stands", command.shown);
+            let cause = format!("{text:?} is not sent: it is not known where the conversation stands");
             return Err(Error::Ours { step: RUN, cause });
         }
         if text.is_empty() || text.chars().any(char::is_control) {
-            let cause = format!("{:?} is not one command line", command.shown);
+            let cause = format!("{text:?} is not one command line");
             return Err(Error::Ours { step: RUN, cause });
         }
         // Until the prompt is back nobody knows.
@@ -228,28 +213,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         let deadline = Instant::now() + command.limit.unwrap_or(self.limits.command);
         let limit = command.output.unwrap_or(self.limits.output);
         self.send(&[text.as_bytes(), b"\n"].concat()).await?;
-        let mut answers = command.answers.clone();
         let prompt = self.prompt.clone();
         loop {
             let progress = self.reader.progress(text, &prompt);
             let patience = match progress {
                 Progress::Reading => None,
                 Progress::Prompt => Some(self.limits.settle),
-                Progress::PerhapsPrompt => Some(self.limits.doubt),
-                Progress::Question => {
-                    let tail = self.reader.tail().to_ascii_lowercase();
-                    match answers.iter().position(|(holds, _)| tail.contains(&holds.to_ascii_lowercase())) {
-                        Some(at) => {
-                            let (_, answer) = answers.remove(at);
-                            self.send(&[answer.as_bytes(), b"\n"].concat()).await?;
-                            self.more(deadline, None, command.shown).await?;
-                            continue;
-                        }
-                        None => Some(self.limits.doubt),
-                    }
-                }
+                // What asks has not done what it was told; nobody answers.
+                Progress::PerhapsPrompt | Progress::Question => Some(self.limits.doubt),
             };
-            let more = self.more(deadline, patience, command.shown).await?;
+            let more = self.more(deadline, patience, text).await?;
             if self.reader.held() as u64 > limit {
                 return Err(Error::TooLarge { step: RUN, limit });
             }
@@ -257,7 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
                 continue;
             }
             if progress == Progress::Question {
-                let (command, said) = (command.shown.to_owned(), self.reader.tail());
+                let (command, said) = (command.text.to_owned(), self.reader.tail());
                 return Err(Error::CommandRefused { command, said, complaint: Complaint::Failed });
             }
             break;
@@ -322,10 +295,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
     }
 
     /// From `>` to `#`. The password is sent once.
-    async fn enable(&mut self, password: Option<&str>, deadline: Instant) -> Result<(), Error> {
+    async fn enable(&mut self, line: &str, password: Option<&str>, deadline: Instant) -> Result<(), Error> {
         let privileged = self.prompt.replace('>', "#");
         self.reader.clear();
-        self.send(b"enable\n").await?;
+        self.send(&[line.as_bytes(), b"\n"].concat()).await?;
         let mut sent = false;
         loop {
             let tail = self.reader.tail();

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::budget::Budget;
 use super::http::{Answer, Body, Http};
+use super::own_file::Written;
 use super::tape::Tape;
 use super::{Error, Fetched, Identity, Learned, Proven, Reach, Session, Span, Target, Witness, restconf, witnessed};
 use crate::domain::event::{ImportForm, Write};
@@ -115,6 +116,11 @@ impl Session for Smartlic {
             },
         )
         .await
+    }
+
+    async fn discard<W: Witness>(&mut self, _: &Written, _: &mut W) -> Result<(), Error> {
+        let tried = "the licensing service reaches no files".to_owned();
+        Err(Error::NoWayForFiles { step: "delete our own file", tried })
     }
 
     fn reach(&self) -> Reach {

@@ -66,8 +66,8 @@ impl Ssh {
             .map_err(|_| unreachable(CONNECT, nothing_for(target.limits.connect)))?
             .map_err(|error| unreachable(CONNECT, error.to_string()))?;
         socket.set_nodelay(true).map_err(|error| unreachable(CONNECT, error.to_string()))?;
-        let (line, cut) = Line::new(socket);
         let notes = Notes::default();
+        let (line, cut) = Line::new(socket, notes.clone());
         let peer = Peer { trust: target.trust.clone(), notes: notes.clone() };
         let entering = async {
             let handle = client::connect_stream(Arc::new(configuration(target)), line, peer)
@@ -89,6 +89,7 @@ impl Ssh {
         // What is dropped at the time limit takes `cut` with it, and so the connection.
         match timeout(target.limits.login, entering).await {
             Ok(outcome) => outcome,
+            Err(_) if asked_for_another(&notes) => Err(expired("password")),
             Err(_) => Err(unreachable(LOGIN, format!("not logged in within {:?}", target.limits.login))),
         }
     }
@@ -198,6 +199,7 @@ impl Ssh {
                 ("public key", handle.authenticate_publickey(&login.username, key).await)
             }
             (None, Some(password)) if offers(MethodKind::Password) => {
+                notes.lock().since_password = Some(0);
                 ("password", handle.authenticate_password(&login.username, password).await)
             }
             (None, Some(password)) if offers(MethodKind::KeyboardInteractive) => {
@@ -246,6 +248,15 @@ async fn farewell(handle: Handle<Peer>, cut: oneshot::Sender<()>) {
 fn refused(method: &'static str, offered: &MethodSet) -> Error {
     let offered = offered.iter().map(String::from).collect();
     Error::LoginRefused { step: LOGIN, refusal: Refusal::Ssh { method, offered } }
+}
+
+fn expired(method: &'static str) -> Error {
+    Error::LoginRefused { step: LOGIN, refusal: Refusal::Expired { method } }
+}
+
+/// Did something come for the password that is no decision on it?
+fn asked_for_another(notes: &Notes) -> bool {
+    notes.lock().since_password.is_some_and(|bytes| bytes > 0)
 }
 
 fn names(methods: &MethodSet) -> String {
@@ -305,6 +316,10 @@ async fn answer_prompts(
         };
         let answers = match prompts.as_slice() {
             [] => Vec::new(),
+            // It took the password, and wants another in its place.
+            prompts if answered && prompts.iter().any(|prompt| prompt.prompt.to_lowercase().contains("new")) => {
+                return Err(expired("keyboard-interactive"));
+            }
             // Some devices answer a wrong password by asking for it again.
             [prompt] if !prompt.echo && answered => return Err(refused("keyboard-interactive", &MethodSet::empty())),
             [prompt] if !prompt.echo && is_for_the_password(&prompt.prompt) => {

@@ -291,6 +291,10 @@ impl Session for YangFiles {
         Err(refused.unwrap_or_else(|| state_only(IMPORT)))
     }
 
+    async fn discard<W: Witness>(&mut self, left: &Written, witness: &mut W) -> Result<(), Error> {
+        self.delete(&left.path(), witness).await
+    }
+
     fn reach(&self) -> Reach {
         Reach { fetching_closes: true, fetches_each: false, by_file: true }
     }

@@ -204,6 +204,12 @@ pub enum Task {
     Import,
     /// Deletes `{file}` without a question.
     Delete,
+    /// Raises a user that the login gives too little.
+    Enable,
+    /// Make a terminal fit to be read: no pager, no wrapping, no log lines in between.
+    Paging,
+    Width,
+    Monitor,
 }
 words!(Task {
     Version = "version",
@@ -223,6 +229,10 @@ words!(Task {
     Print = "print",
     Import = "import",
     Delete = "delete",
+    Enable = "enable",
+    Paging = "paging",
+    Width = "width",
+    Monitor = "monitor",
 });
 
 impl Task {
@@ -236,7 +246,11 @@ impl Task {
             | Task::Status
             | Task::Usage
             | Task::Udi
-            | Task::List => &[],
+            | Task::List
+            | Task::Enable
+            | Task::Paging
+            | Task::Width
+            | Task::Monitor => &[],
             Task::SaveAll
             | Task::SaveUnreported
             | Task::Space

@@ -86,7 +86,7 @@ impl House {
 }
 
 /// The files of ours on the device's record: each is one that this collector saved or copied there.
-fn written(known: &Known) -> Vec<Written> {
+pub(super) fn written(known: &Known) -> Vec<Written> {
     let mut files: Vec<Written> = Vec::new();
     for record in &known.writes {
         let Some((folder, file)) = Written::named(&record.detail) else { continue };

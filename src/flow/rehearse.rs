@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::deliver::{failed, talk};
+use super::entry::written;
 use super::keep::keep_state;
 use super::poll::{self, Polled, learn, look};
 use super::writing::Writings;
@@ -106,11 +107,13 @@ pub struct Asking {
     /// Is the answer to every further question known?
     settled: Option<Leave>,
     written: Vec<Written>,
+    /// Files of ours that earlier sessions left, and that stay.
+    found: Vec<String>,
 }
 
 impl Asking {
     pub fn new(device: DeviceName, ask: Ask, answers: mpsc::UnboundedReceiver<Leave>) -> Self {
-        Asking { device, ask, answers, settled: None, written: Vec::new() }
+        Asking { device, ask, answers, settled: None, written: Vec::new(), found: Vec::new() }
     }
 
     /// Waits for leave. Whoever is gone, or says nothing for minutes, gives none any more.
@@ -144,13 +147,23 @@ impl Asking {
         }
     }
 
-    /// Files of ours that were begun, and whose deletion did not come to a good end.
+    /// A file of ours that stays.
+    fn found(&mut self, path: String) {
+        if !self.found.contains(&path) {
+            self.found.push(path);
+        }
+    }
+
+    /// Files of ours that were begun, or found, and whose deletion did not come to a good end.
     fn left(&self) -> Vec<String> {
-        let mut left: Vec<String> = Vec::new();
+        let mut left: Vec<String> = self.found.clone();
         for written in &self.written {
             let Some(file) = own_file(&written.detail) else { continue };
             match (written.write, &written.failure) {
-                (Write::SaveUsage | Write::SaveReport | Write::CopyFile, _) => left.push(file.to_owned()),
+                (Write::SaveUsage | Write::SaveReport | Write::CopyFile, _) => {
+                    left.retain(|kept| kept != file);
+                    left.push(file.to_owned());
+                }
                 (Write::DeleteOwnFile, None) => left.retain(|kept| kept != file),
                 (Write::DeleteOwnFile | Write::ImportFile | Write::CloseReports | Write::FetchReports, _) => {}
             }
@@ -266,6 +279,9 @@ async fn steps_of(
     if trouble.is_ok() {
         trouble = Box::pin(deliveries(house, device, session, asking, told)).await?;
     }
+    if trouble.is_ok() && device.mode >= Mode::Collect {
+        trouble = Box::pin(leftovers(house, device, session, asking)).await?;
+    }
     let left = asking.left();
     match left.is_empty() {
         true => told(StepName::CleanUp, Ending::Done, "no file of ours is left".to_owned()),
@@ -275,6 +291,31 @@ async fn steps_of(
         learn(house, device, polled.software, session.learned()).await?;
     }
     Ok(trouble)
+}
+
+/// Each file of ours that is still there, by this rehearsal or by the record: its deletion is offered.
+async fn leftovers(
+    house: &House,
+    device: &Device,
+    session: &mut Driver,
+    asking: &mut Asking,
+) -> Result<Result<(), device::Error>, Error> {
+    let known = house.ledger.fleet().devices.get(&device.name).map(|known| (**known).clone()).unwrap_or_default();
+    for file in written(&known).into_iter().filter(|file| !file.deleted) {
+        let path = file.path();
+        let mut writings = Writings::asking(house, device, asking);
+        let ended = session.discard(&file, &mut writings).await;
+        match writings.settle(ended)? {
+            Ok(()) => {}
+            Err(device::Error::NoLeave { .. }) => asking.found(path),
+            Err(error @ device::Error::Unreachable { .. }) => {
+                asking.found(path);
+                return Ok(Err(error));
+            }
+            Err(_) => asking.found(path),
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Each answer that waits for this device.

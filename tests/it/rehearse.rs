@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lab::report::ReportState;
 use lab::spec::Faces;
-use lab::{Spec, specs};
+use lab::{Operation, Spec, specs};
 use nix::pty::openpty;
 use serde_json::{Value, json};
 use slp_collector::domain::instance::DeviceName;
@@ -172,6 +172,32 @@ fn a_file_whose_deletion_is_declined_is_named_and_its_reports_are_kept() {
     assert!(!left.is_empty() && left.len() == site.device("dev-1").state().files.len(), "{rehearsal}");
     let kept: Value = site.run(["report", "list", "--format", "json"]).exits(0).json();
     assert!(!kept.as_array().unwrap().is_empty());
+    assert_eq!(daemon.stop().0, Some(0));
+
+    // The next one offers it, though nothing else has to be written. A stranger's file with such a name is not ours.
+    let device = site.device("dev-1");
+    device.apply(Operation::WriteFile { name: "slpc-theirs.xml".to_owned(), bytes: b"x".to_vec() });
+    let next = rehearsed(&site, 0);
+    let deleted: Vec<_> = written(&next).into_iter().filter(|(write, _)| *write == "delete-own-file").collect();
+    assert_eq!(deleted.len(), left.len(), "{next}");
+    assert_eq!((endings(&next).last(), &next["left"]), (Some(&("clean-up", "done")), &json!([])));
+    assert_eq!(device.state().files, ["slpc-theirs.xml"]);
+}
+
+#[test]
+fn what_was_left_is_offered_once_more_at_the_end() {
+    let site = site(Faces::ssh_and_scp(), "deliver");
+    let daemon = Daemon::start(&site, None);
+    let mut deletions = 0;
+    let rehearsal = converse(&site, |write| {
+        deletions += u32::from(write == "delete-own-file");
+        Some(if write == "delete-own-file" && deletions == 1 { "no" } else { "yes" })
+    })
+    .unwrap();
+    assert_eq!(deletions, 2, "{rehearsal}");
+    assert_eq!((endings(&rehearsal).last(), &rehearsal["left"]), (Some(&("clean-up", "done")), &json!([])));
+    assert!(site.device("dev-1").state().files.is_empty());
+    assert_eq!(recorded(&site), sorted(&written(&rehearsal)));
     assert_eq!(daemon.stop().0, Some(0));
 }
 

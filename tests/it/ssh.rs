@@ -243,7 +243,8 @@ async fn played() -> Option<Sshd> {
 
 async fn shell(ssh: &Ssh) -> Shell<slp_collector::device::ssh::Channel> {
     let limits = ShellLimits { doubt: Duration::from_millis(200), ..ShellLimits::default() };
-    let opening = Opening { address: ssh.address(), enable: None, limits };
+    let dialect = Dialect::of(Os::IosXe, Overrides::new());
+    let opening = Opening { address: ssh.address(), setup: dialect.setup(), enable: None, limits };
     sendable(Shell::open(sendable(ssh.shell()).await.unwrap(), &IOS_XE, opening)).await.unwrap()
 }
 

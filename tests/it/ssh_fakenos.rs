@@ -6,9 +6,10 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use slp_collector::device::shell::{IOS_XE, IOS_XR, NX_OS, Opening, Shell, ShellLimits};
+use slp_collector::device::shell::{Opening, Shell, ShellLimits};
 use slp_collector::device::ssh::{HostTrust, Ssh, SshLimits, SshLogin, SshTarget};
-use slp_collector::device::{Complaint, Error, Refusal};
+use slp_collector::device::{Complaint, Dialect, Error, Overrides, Refusal};
+use slp_collector::domain::settings::Os;
 
 use crate::support;
 
@@ -93,13 +94,14 @@ fn three_ports() -> Option<u16> {
 #[tokio::test]
 async fn the_three_systems_answer() {
     let Some(peer) = FakeNos::start() else { return };
-    for (at, manner, sign) in
-        [(0, &IOS_XE, "Cisco IOS Software"), (1, &IOS_XR, "Cisco IOS XR Software"), (2, &NX_OS, "Nexus")]
+    for (at, os, sign) in
+        [(0, Os::IosXe, "Cisco IOS Software"), (1, Os::IosXr, "Cisco IOS XR Software"), (2, Os::NxOs, "Nexus")]
     {
         let ssh = Ssh::connect(&peer.target(at, "right")).await.unwrap();
         let limits = ShellLimits { doubt: Duration::from_millis(200), ..ShellLimits::default() };
-        let opening = Opening { address: ssh.address(), enable: None, limits };
-        let mut shell = Shell::open(ssh.shell().await.unwrap(), manner, opening).await.unwrap();
+        let dialect = Dialect::of(os, Overrides::new());
+        let opening = Opening { address: ssh.address(), setup: dialect.setup(), enable: None, limits };
+        let mut shell = Shell::open(ssh.shell().await.unwrap(), dialect.manner(), opening).await.unwrap();
         let text = shell.run("show version").await.unwrap().text;
         assert!(text.contains(sign), "{text}");
         assert!(!text.contains("show version") && !text.contains(shell.prompt()) && !text.contains('\r'), "{text}");
@@ -107,7 +109,7 @@ async fn the_three_systems_answer() {
             Err(Error::CommandRefused { complaint: Complaint::Unknown, .. }) => {}
             // Not what the real ones say.
             Ok(output) if output.text == "Unknown command\n" => {}
-            other => panic!("{}: {other:?}", manner.system),
+            other => panic!("{os}: {other:?}"),
         }
         shell.close().await;
         ssh.close().await;

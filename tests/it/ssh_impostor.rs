@@ -7,13 +7,16 @@ use std::time::Duration;
 use russh::keys::{Algorithm, PrivateKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, Response, Session};
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
-use slp_collector::device::shell::{Command, IOS_XE, Opening, Shell, ShellLimits};
+use slp_collector::device::shell::{Command, IOS_XE, Opening, Setup, Shell, ShellLimits};
 use slp_collector::device::ssh::{HostPin, HostTrust, Ssh, SshLimits, SshLogin, SshTarget};
 use slp_collector::device::{Error, Refusal};
 use slp_collector::domain::digest::Sha256;
+use slp_collector::domain::event::Blame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
+
+use crate::support::bare_ssh;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -251,6 +254,43 @@ async fn a_server_that_asks_for_more_gets_nothing() {
     assert_eq!(impostor.connection().await, [Seen::Nothing]);
 }
 
+/// A person must set a new one: as little as a refused password is it tried again.
+#[tokio::test]
+async fn a_password_that_has_expired_is_refused() {
+    let limits = SshLimits { login: Duration::from_secs(3), ..SshLimits::default() };
+    let login = |password: &str| SshLogin {
+        username: "admin".to_owned(),
+        password: Some(password.to_owned()),
+        private_key: None,
+    };
+    for (answer, expired) in [(bare_ssh::change_request(), true), (Vec::new(), false)] {
+        let (authority, mut passwords) = bare_ssh::start(answer).await;
+        let target = SshTarget { authority, trust: HostTrust::Learn, login: login("old"), limits, legacy: false };
+        let error = Ssh::connect(&target).await.unwrap_err();
+        match expired {
+            true => {
+                assert_eq!(refusal(&error), &Refusal::Expired { method: "password" });
+                assert_eq!((error.blame(), error.is_transient()), (Blame::Refused, false));
+            }
+            // Whoever says nothing at all may be down.
+            false => assert!(matches!(error, Error::Unreachable { .. }), "{error:?}"),
+        }
+        assert_eq!(passwords.recv().await.as_deref(), Some("old"));
+        assert!(passwords.try_recv().is_err(), "sent once");
+    }
+
+    let again = vec![("New password: ", false), ("Retype new password: ", false)];
+    for new in [vec![again[0]], again] {
+        let prompts = vec![vec![("Password: ", false)], new];
+        let manners = Manners { methods: vec![MethodKind::KeyboardInteractive], prompts, hangs_up: false };
+        let mut impostor = Impostor::start(manners).await;
+        let error = Ssh::connect(&impostor.target("old")).await.unwrap_err();
+        assert_eq!(refusal(&error), &Refusal::Expired { method: "keyboard-interactive" });
+        let answered = Seen::Answered(vec!["old".to_owned()]);
+        assert_eq!(impostor.connection().await, [Seen::Nothing, Seen::Asked, answered]);
+    }
+}
+
 #[tokio::test]
 async fn another_host_key_stops_before_anything_is_told() {
     let manners = Manners { methods: vec![MethodKind::Password], ..Manners::default() };
@@ -274,7 +314,7 @@ async fn every_way_out_closes_channel_and_connection() {
     let mut impostor = Impostor::start(manners).await;
     for way in ["closed", "channel dropped", "all dropped", "cancelled"] {
         let ssh = Ssh::connect(&impostor.target("right")).await.unwrap();
-        let opening = Opening { address: ssh.address(), enable: None, limits: limits() };
+        let opening = Opening { address: ssh.address(), setup: Setup::default(), enable: None, limits: limits() };
         let mut shell = Shell::open(ssh.shell().await.unwrap(), &IOS_XE, opening).await.unwrap();
         let never = Command::new("show never").within(Duration::from_millis(50));
         let mut seen = vec![Seen::Nothing, Seen::Password("right".to_owned()), Seen::Shell, Seen::ChannelClosed];
@@ -372,14 +412,14 @@ async fn a_quiet_device_is_waited_for_and_a_dead_one_is_not() {
     let limits = SshLimits { silence: Duration::from_millis(300), ..SshLimits::default() };
     let target = SshTarget { authority, limits, ..impostor.target("right") };
     let ssh = Ssh::connect(&target).await.unwrap();
-    let opening = Opening { address: ssh.address(), enable: None, limits: self::limits() };
+    let opening = Opening { address: ssh.address(), setup: Setup::default(), enable: None, limits: self::limits() };
     let mut shell = Shell::open(ssh.shell().await.unwrap(), &IOS_XE, opening).await.unwrap();
     // The answers to keepalives are signs of life: three times the silence goes by.
     let never = Command::new("show never").within(Duration::from_millis(900));
     let error = shell.run(never).await.unwrap_err();
     assert!(matches!(&error, Error::Unreachable { cause, .. } if cause.contains("time for it is over")), "{error:?}");
     shell.close().await;
-    let opening = Opening { address: ssh.address(), enable: None, limits: self::limits() };
+    let opening = Opening { address: ssh.address(), setup: Setup::default(), enable: None, limits: self::limits() };
     let mut shell = Shell::open(ssh.shell().await.unwrap(), &IOS_XE, opening).await.unwrap();
     freeze.notify_one();
     let never = Command::new("show never").within(LIMIT);
@@ -394,6 +434,9 @@ fn secrets_are_not_printed() {
         password: Some("hunter2".to_owned()),
         private_key: Some("hunter3".to_owned()),
     };
-    let shown = format!("{login:?} {:?}", Opening { address: "a", enable: Some("hunter4"), limits: limits() });
+    let shown = format!(
+        "{login:?} {:?}",
+        Opening { address: "a", setup: Setup::default(), enable: Some("hunter4"), limits: limits() }
+    );
     assert!(shown.contains("admin") && shown.contains("<secret>") && !shown.contains("hunter"), "{shown}");
 }

@@ -21,6 +21,12 @@ pub fn clock(spec: &Spec, unix: i64) -> String {
     format!("{}.{MILLIS} {} {}", time.strftime("%H:%M:%S"), zone(spec), time.strftime("%a %b %-d %Y"))
 }
 
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, as a web server dates its answers.
+pub fn date(unix: i64) -> String {
+    let time = Timestamp::from_second(unix).unwrap_or_default();
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 /// `Tue Jul  2 13:48:07.118 UTC`, the line before every output of IOS XR.
 pub fn heading(spec: &Spec, unix: i64) -> String {
     format!("{}.{MILLIS} {}", local(spec, unix).strftime("%a %b %e %H:%M:%S"), zone(spec))

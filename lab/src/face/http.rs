@@ -13,7 +13,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::header::{
-    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, DATE, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE,
 };
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::cli::time;
 use crate::face::certificate::Shown;
 use crate::face::page::{HTML, JSON, Page};
 use crate::face::station::Station;
@@ -135,6 +136,9 @@ async fn respond(
     *response.status_mut() = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.kind));
+    if let Ok(date) = HeaderValue::from_str(&time::date(station.device_clock())) {
+        headers.insert(DATE, date);
+    }
     if let Some(allow) = page.allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
     }

@@ -70,6 +70,11 @@ impl Station {
         })
     }
 
+    /// What the device's own clock shows.
+    pub fn device_clock(&self) -> i64 {
+        lock(&self.device).clock_at(self.clock.now())
+    }
+
     /// Does something to the device at the fleet's time, as far as the faults of the device itself let it.
     pub fn apply(&self, operation: Operation) -> Reply {
         match self.faults.at_work(&operation) {

@@ -234,9 +234,7 @@ impl Cli {
             return failure;
         }
         let tidied = match self.climb(Task::Space, &[Blank::File(folder, file)]).await {
-            Ok(listing) if flash::own_files(&listing).any(|listed| listed == *file) => {
-                self.delete(folder, file, witness).await
-            }
+            Ok(listing) if lists(&listing, file) => self.delete(folder, file, witness).await,
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
@@ -258,6 +256,11 @@ impl Cli {
         })
         .await
     }
+}
+
+/// Does the device list the file?
+pub(super) fn lists(listing: &str, file: &OwnFile) -> bool {
+    flash::own_files(listing).any(|listed| listed == *file)
 }
 
 /// Of two failures the one to tell: the first, unless the other is a secret that was refused and must be remembered.

@@ -29,5 +29,9 @@ pub static TABLE: Table = Table {
         (Task::Print, &["more {file}"]),
         (Task::Import, &["license smart import {file}"]),
         (Task::Delete, &["delete /force {file}"]),
+        (Task::Enable, &["enable"]),
+        (Task::Paging, &["terminal length 0"]),
+        (Task::Width, &["terminal width 0", "terminal width 512"]),
+        (Task::Monitor, &["terminal no monitor"]),
     ],
 };

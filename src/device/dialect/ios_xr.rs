@@ -1,5 +1,5 @@
 //! What is said to IOS XR. **Unconfirmed**: the licensing commands are those of IOS XE; `delete`, `more` and the
-//! form without `file` come from general knowledge. What a device does not take is tried in the next form.
+//! form without `file` come from general knowledge, as does `terminal monitor disable`. What a device does not take is tried in the next form.
 
 use super::Table;
 use crate::device::shell;
@@ -36,5 +36,8 @@ pub static TABLE: Table = Table {
         (Task::Print, &["more {file}", "run cat {file}"]),
         (Task::Import, &["license smart import {file}"]),
         (Task::Delete, &["delete /noprompt {file}"]),
+        (Task::Paging, &["terminal length 0"]),
+        (Task::Width, &["terminal width 0", "terminal width 511"]),
+        (Task::Monitor, &["terminal monitor disable"]),
     ],
 };

@@ -1,5 +1,5 @@
 //! What is said to NX-OS. **Unconfirmed**: the licensing commands are those of IOS XE, some without `file`. `show file`
-//! and its MD5, `dir` and `delete` are confirmed by public tools.
+//! and its MD5, `dir`, `delete` and the terminal's length and width are confirmed by public tools.
 
 use super::Table;
 use crate::device::shell;
@@ -36,5 +36,8 @@ pub static TABLE: Table = Table {
         (Task::Print, &["show file {file}"]),
         (Task::Import, &["license smart import {file}"]),
         (Task::Delete, &["delete {file} no-prompt"]),
+        (Task::Paging, &["terminal length 0"]),
+        (Task::Width, &["terminal width 511"]),
+        (Task::Monitor, &["terminal no monitor", "no terminal monitor"]),
     ],
 };

@@ -77,11 +77,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> IosXe<S> {
         self.call(&Rpc::import_file(path)?).await
     }
 
-    /// Copies a file: see [`Rpc::copy`].
-    pub async fn copy(&mut self, from: &str, to: &str) -> Result<(), Error> {
-        self.call(&Rpc::copy(from, to)?).await
-    }
-
     /// Deletes one file of the device for good.
     pub async fn delete(&mut self, path: &str) -> Result<(), Error> {
         self.call(&Rpc::delete(path)?).await

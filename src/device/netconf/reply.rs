@@ -7,18 +7,10 @@ use super::Capabilities;
 use crate::device::{Complaint, Error};
 use crate::domain::xml::{self, Element};
 
-pub(super) struct Hello {
-    pub(super) capabilities: Capabilities,
-    pub(super) session_id: Option<u32>,
-}
-
-pub(super) fn hello(step: &'static str, message: &[u8]) -> Result<Hello, Error> {
+pub(super) fn hello(step: &'static str, message: &[u8]) -> Result<Capabilities, Error> {
     let root = element(step, "a NETCONF hello", "hello", message)?;
     let capabilities = root.child("capabilities").into_iter().flat_map(|all| all.children_named("capability"));
-    Ok(Hello {
-        capabilities: capabilities.map(|capability| capability.text.trim().to_owned()).collect(),
-        session_id: root.child_text("session-id").and_then(|id| id.parse().ok()),
-    })
+    Ok(capabilities.map(|capability| capability.text.trim().to_owned()).collect())
 }
 
 /// The `<rpc-reply>` to the question of this id.

@@ -1,7 +1,7 @@
 //! How the command lines of the three systems behave: plain data.
 //!
-//! Sources: Cisco's unicon plugins (prompts, pagers, first commands), netmiko (widths), recorded
-//! outputs (complaints). What only rests on general knowledge is marked *unconfirmed*.
+//! Sources: Cisco's unicon plugins (prompts, pagers), recorded outputs (complaints). What only rests on general
+//! knowledge is marked *unconfirmed*.
 
 use super::super::Complaint;
 
@@ -10,9 +10,6 @@ use super::super::Complaint;
 pub struct Manner {
     /// `ios-xe`, `ios-xr`, `nx-os`.
     pub system: &'static str,
-    /// What makes a session quiet: for each need a ladder, of which the first that is taken is enough.
-    /// A need that no rung meets is lived with.
-    pub quieting: &'static [&'static [&'static str]],
     /// What a pager shows at the beginning of a line, and the key that goes on.
     pub pagers: &'static [(&'static str, &'static str)],
     /// How a line begins, in lower case, that says no to a command.
@@ -21,8 +18,6 @@ pub struct Manner {
     pub questions: &'static [&'static str],
     /// What a prompt or a greeting holds where a standby answers.
     pub standby: &'static [&'static str],
-    /// A prompt that ends in `>` can do too little, and `enable` leads on.
-    pub enable: bool,
 }
 
 const QUESTIONS: &[&str] = &["[confirm]", "]?", "]:", "(y/n)?", "(yes/no)?", "[y/n]", "[no]"];
@@ -30,7 +25,6 @@ const QUESTIONS: &[&str] = &["[confirm]", "]?", "]:", "(y/n)?", "(yes/no)?", "[y
 /// IOS XE.
 pub static IOS_XE: Manner = Manner {
     system: "ios-xe",
-    quieting: &[&["terminal length 0"], &["terminal width 0", "terminal width 512"], &["terminal no monitor"]],
     pagers: &[("--More--", " ")],
     complaints: &[
         ("% invalid input", Complaint::Unknown),
@@ -47,18 +41,11 @@ pub static IOS_XE: Manner = Manner {
     ],
     questions: QUESTIONS,
     standby: &["-stby", "standby console disabled"],
-    enable: true,
 };
 
 /// IOS XR.
 pub static IOS_XR: Manner = Manner {
     system: "ios-xr",
-    quieting: &[
-        &["terminal length 0"],
-        &["terminal width 0", "terminal width 511"],
-        // Unconfirmed.
-        &["terminal monitor disable"],
-    ],
     pagers: &[("--More--", " "), ("(END)", "q")],
     complaints: &[
         ("% invalid command", Complaint::Unknown),
@@ -73,18 +60,11 @@ pub static IOS_XR: Manner = Manner {
     ],
     questions: QUESTIONS,
     standby: &["this (d)rp node is not ready or active for login"],
-    enable: false,
 };
 
 /// NX-OS.
 pub static NX_OS: Manner = Manner {
     system: "nx-os",
-    quieting: &[
-        &["terminal length 0"],
-        &["terminal width 511"],
-        // Unconfirmed.
-        &["terminal no monitor", "no terminal monitor"],
-    ],
     pagers: &[("--More--", " "), ("(END)", "q")],
     complaints: &[
         ("% invalid command", Complaint::Unknown),
@@ -101,7 +81,6 @@ pub static NX_OS: Manner = Manner {
     ],
     questions: QUESTIONS,
     standby: &["(standby)"],
-    enable: false,
 };
 
 impl Manner {

@@ -27,6 +27,12 @@ pub(super) struct Noted {
     pub(super) shown: Option<(String, Sha256)>,
     pub(super) negotiated: Option<Negotiated>,
     pub(super) ended: Option<Ended>,
+    /// How many bytes came since a password went out that is neither taken nor refused. `None`: none is out, or what
+    /// came is known to be something else.
+    ///
+    /// A device that asks for a new password instead (RFC 4252 §8, SSH_MSG_USERAUTH_PASSWD_CHANGEREQ) shows in nothing
+    /// else: russh drops that message and waits on.
+    pub(super) since_password: Option<u64>,
 }
 
 #[derive(Clone)]
@@ -81,6 +87,11 @@ impl client::Handler for Peer {
             mac_out: mac(&names.client_mac),
             mac_in: mac(&names.server_mac),
         });
+        Ok(())
+    }
+
+    async fn auth_banner(&mut self, _: &str, _: &mut client::Session) -> Result<(), russh::Error> {
+        self.notes.lock().since_password = None;
         Ok(())
     }
 
@@ -185,12 +196,13 @@ impl client::Handler for Peer {
 pub(super) struct Line {
     socket: TcpStream,
     cut: Option<oneshot::Receiver<()>>,
+    notes: Notes,
 }
 
 impl Line {
-    pub(super) fn new(socket: TcpStream) -> (Line, oneshot::Sender<()>) {
+    pub(super) fn new(socket: TcpStream, notes: Notes) -> (Line, oneshot::Sender<()>) {
         let (sender, receiver) = oneshot::channel();
-        (Line { socket, cut: Some(receiver) }, sender)
+        (Line { socket, cut: Some(receiver), notes }, sender)
     }
 
     fn whole(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -209,7 +221,12 @@ impl Line {
 impl AsyncRead for Line {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.whole(cx)?;
-        Pin::new(&mut self.socket).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buf);
+        if let Some(since) = &mut self.notes.lock().since_password {
+            *since += buf.filled().len().saturating_sub(before) as u64;
+        }
+        read
     }
 }
 

@@ -1,7 +1,7 @@
 //! The RPCs of IOS XE that move reports and acknowledgements, for whichever protocol carries them.
 //!
 //! `cisco-smart-license` has them from revision 2020-11-01 (17.4.1) on. No RPC closes reports or hands one out:
-//! saving writes a file on the device, importing reads one. `Cisco-IOS-XE-rpc` copies and deletes files. Each may take
+//! saving writes a file on the device, importing reads one. `Cisco-IOS-XE-rpc` deletes files. Each may take
 //! a device tens of seconds in silence (inferred from the command line), which the limit of a read must allow.
 
 use serde_json::{Map, Value, json};
@@ -55,16 +55,6 @@ impl Rpc {
         let step = "import";
         let input = vec![("file-path", json!(file_path(step, path)?))];
         Ok(Rpc { step, module: LICENSING, name: "import-file", input })
-    }
-
-    /// Copies a file; either end may be a URL. Overwrites without a question (inferred: an RPC cannot ask).
-    pub fn copy(from: &str, to: &str) -> Result<Rpc, Error> {
-        let step = "copy a file";
-        let input = vec![
-            ("source-drop-node-name", json!(plain(step, from)?)),
-            ("destination-drop-node-name", json!(plain(step, to)?)),
-        ];
-        Ok(Rpc { step, module: FILES, name: "copy", input })
     }
 
     /// Deletes one file of the device for good.
@@ -170,9 +160,9 @@ mod tests {
         for path in [String::new(), "x".repeat(128), "flash:a\nb".to_owned()] {
             assert!(matches!(Rpc::import_file(&path), Err(Error::Ours { .. })), "{path:?}");
         }
-        let error = Rpc::copy("flash:a", "scp://slp:hidden@collector/a").unwrap_err();
+        let error = Rpc::import_file("scp://slp:hidden@collector/a").unwrap_err();
         assert!(!format!("{error:?}").contains("hidden"), "{error}");
-        assert!(Rpc::copy(&format!("https://collector/{}", "x".repeat(200)), "flash:a").is_ok());
+        assert!(Rpc::delete(&format!("flash:{}", "x".repeat(200))).is_ok());
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! A password that devices refuse: three refusals hold it for everybody, and nobody is asked twice.
 
-use lab::{Fault, specs};
+use lab::spec::Faces;
+use lab::{Fault, Spec, specs};
 use serde_json::Value;
 
+use crate::support::bare_ssh;
 use crate::support::site::{LIMITS, Site};
 
 #[test]
@@ -50,4 +52,23 @@ fn one_refusal_stops_that_device_and_nobody_else() {
     assert!(polled.out.contains("edge-2: refused: it refused credential 'slp'"), "{polled:?}");
     assert_eq!(site.device("edge-2").counters().total(), 1);
     assert!(site.device("edge-1").counters().total() > 2 && site.device("edge-3").counters().total() > 2);
+}
+
+/// The device wants a new password, which only a person can set: until then it is not asked again.
+#[test]
+fn a_password_that_has_expired_is_held_as_one_that_was_refused() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (authority, mut passwords) = runtime.block_on(bare_ssh::start(bare_ssh::change_request()));
+    let spec = Spec { faces: Faces::ssh_and_scp(), ..specs::switch("edge-1") };
+    let site = Site::entered(vec![spec], LIMITS, |_| "observe", |_| "ssh");
+    let (inventory, port) = (site.path("devices.csv"), authority.rsplit_once(':').unwrap().1);
+    let real = site.device("edge-1").ssh_addr().unwrap().port().to_string();
+    let text = std::fs::read_to_string(&inventory).unwrap().replace(&format!(",{real},"), &format!(",{port},"));
+    std::fs::write(&inventory, text).unwrap();
+
+    let polled = site.run(["poll", "--all"]).exits(1);
+    assert!(polled.out.contains("edge-1: refused: ") && polled.out.contains("has expired"), "{polled:?}");
+    let polled = site.run(["poll", "--all"]).exits(1);
+    assert!(polled.out.contains("edge-1: refused: it refused credential 'slp'"), "{polled:?}");
+    assert!(passwords.try_recv().is_ok() && passwords.try_recv().is_err(), "sent once");
 }

@@ -157,3 +157,27 @@ fn a_clock_that_is_off_is_remarked_on_and_kept() {
     assert!(!polled.out.contains("its clock"), "{polled:?}");
     assert!(skew(&site).abs() < 300, "{}", skew(&site));
 }
+
+/// No face over HTTPS but NX-API prints a clock; the date of the answers tells it.
+#[test]
+fn a_clock_that_is_ahead_shows_over_https() {
+    let ahead = |spec: Spec, faces: Faces| Spec { faces, clock_offset: 7200, ..spec };
+    let nxapi = Faces { nxapi: true, ..Faces::none() };
+    let restconf = Faces { restconf: true, ..Faces::none() };
+    for (spec, access) in [
+        (ahead(specs::switch("edge-1"), Faces::rest()), "rest"),
+        (ahead(specs::switch("edge-1"), restconf), "restconf"),
+        (ahead(specs::nexus("edge-1"), nxapi), "nx-api"),
+    ] {
+        let site = Site::entered(vec![spec], LIMITS, |_| "observe", |_| access);
+        site.advance(5 * 86_400);
+        let polled = site.run(["poll", "--all"]).exits(0);
+        assert!(polled.out.contains("its clock is ") && polled.out.contains(" ahead of ours"), "{polled:?}");
+        let skew = site.status()[0]["clock_skew_seconds"].as_i64().unwrap();
+        assert!((6900..=7200).contains(&skew), "{access}: {skew}");
+        let probed = site.run(["device", "probe", "edge-1"]).exits(0);
+        let clock = probed.out.lines().find(|line| line.starts_with("clock ")).unwrap_or_default();
+        assert_eq!(clock.contains("(HTTP Date)"), access != "nx-api", "{clock}");
+        assert!(clock.contains("ahead of ours"), "{clock}");
+    }
+}
