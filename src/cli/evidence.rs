@@ -104,8 +104,8 @@ fn write_obligation(obligation: &Obligation, out: &mut dyn Write) -> std::io::Re
     let due = minute(Some(obligation.due));
     let name = printable(&obligation.name);
     writeln!(out, "  {name}  due {due}{carried}: {}{late}", obligation.outcome)?;
-    let ended = obligation.ended.map_or_else(String::new, |at| format!(" {}", minute(Some(at))));
-    writeln!(out, "    {}{ended}; deadline: {}", printable(&obligation.how), printable(&obligation.reason))?;
+    let ended = obligation.ended.map_or_else(String::new, |at| format!("{} ", minute(Some(at))));
+    writeln!(out, "    {ended}{}; deadline: {}", printable(&obligation.how), printable(&obligation.reason))?;
     for moved in &obligation.moves {
         let (at, from, to) = (minute(Some(moved.at)), minute(Some(moved.from)), minute(Some(moved.to)));
         writeln!(out, "    {at} moved from {from} to {to}: {}", printable(&moved.reason))?;

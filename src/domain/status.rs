@@ -281,6 +281,11 @@ fn unknown(fleet: &Fleet, device: Option<&Watched>) -> String {
 #[cfg(test)]
 pub(in crate::domain) mod tests {
     use super::*;
+    use crate::domain::deadline::Rules;
+    use crate::domain::event::{DeviceIdentified, Event, Fact};
+    use crate::domain::pacing::CircuitRule;
+    use crate::domain::policy::Policy;
+    use crate::domain::retirement::tests::listed;
 
     const NOW: &str = "2026-03-01T00:00:00Z";
 
@@ -315,5 +320,72 @@ pub(in crate::domain) mod tests {
         assert_eq!(row.name(), "PID:C9300-24T,SN:FOC-edge-1");
         let server = OnPrem { synced: NOW.parse().unwrap(), note: None, told: NOW.parse().unwrap() };
         assert_eq!(super::on_prem("ssm-1", &server, NOW.parse().unwrap()).name(), "On-Prem ssm-1");
+    }
+
+    fn settings() -> Settings {
+        let policy = Policy::cisco_default();
+        let hours = SignedDuration::from_hours;
+        let rules = Rules { due_soon: hours(720), ios_xe: policy.clone(), ios_xr: policy.clone(), nx_os: policy };
+        Settings {
+            rules,
+            stale_after: hours(72),
+            close_within: hours(336),
+            retry_after: hours(1),
+            attempts: 5,
+            credential_hold_after: 3,
+            back_off: SignedDuration::from_mins(15),
+            circuit: CircuitRule { after: 2, pause: SignedDuration::from_mins(5) },
+        }
+    }
+
+    fn identified(device: &str, sn: &str) -> Fact {
+        Fact::DeviceIdentified(DeviceIdentified {
+            device: device.into(),
+            site: Site::default(),
+            udi: Udi::new("C9300-24T", sn),
+            uuid: None,
+            members: Vec::new(),
+            os: "ios-xe".to_owned(),
+            software: None,
+            hostname: None,
+            clock_skew_seconds: None,
+        })
+    }
+
+    /// Name, what keeps it from being in order, and why it stands so, of each row.
+    fn told(facts: &[Fact], inventory: &[&str]) -> Vec<(String, String, String)> {
+        let now: Timestamp = NOW.parse().unwrap();
+        let mut fleet = Fleet::default();
+        for fact in facts {
+            fleet.apply(&Event { at: now, fact: fact.clone() });
+        }
+        let watched: Vec<Watched> = inventory.iter().map(|name| listed(name)).collect();
+        let settings = settings();
+        let mut rows = rows(&fleet, &watched, &settings, now, now);
+        rows.sort_by_key(Row::name);
+        rows.into_iter().map(|row| (row.name(), row.trouble.unwrap_or_default(), row.reason)).collect()
+    }
+
+    #[test]
+    fn a_chassis_whose_name_another_took_is_listed_once_and_without_it() {
+        let rows = told(&[identified("edge-1", "FOC1"), identified("edge-1", "FOC2")], &["edge-1"]);
+        let names: Vec<&str> = rows.iter().map(|row| row.0.as_str()).collect();
+        assert_eq!(names, ["PID:C9300-24T,SN:FOC1", "edge-1"]);
+        assert!(rows[0].1.contains("another chassis has its name now; what is owed stays owed"), "{rows:?}");
+    }
+
+    #[test]
+    fn a_move_is_one_row_and_the_old_entry_says_whose_it_is() {
+        let facts = [identified("edge-1", "FOC1"), identified("edge-9", "FOC1")];
+        let rows = told(&facts, &["edge-1", "edge-9"]);
+        assert_eq!(rows.len(), 2);
+        assert_eq!(
+            (rows[0].0.as_str(), rows[0].2.as_str()),
+            ("edge-1", "it is the product instance that is listed as 'edge-9'")
+        );
+        assert!(rows[1].2.contains("neither a policy nor a deadline is known"), "{rows:?}");
+        let off: Vec<String> = told(&facts, &["edge-9"]).into_iter().map(|row| row.0).collect();
+        assert_eq!(off, ["edge-9"]);
+        assert!(told(&facts, &[])[0].1.contains("no longer in the inventory"));
     }
 }

@@ -110,11 +110,9 @@ impl Chains {
                     }
                 }
             }
-            Fact::AnswerReceived(fact) => {
-                if acknowledges(&fact.parts) {
-                    let to = (&fact.reports[..], fact.bundle_id.as_deref());
-                    self.answered(fleet, &fact.udi, fact.object, to, event.at);
-                }
+            Fact::AnswerReceived(fact) if acknowledges(&fact.parts) => {
+                let to = (&fact.reports[..], fact.bundle_id.as_deref());
+                self.answered(fleet, &fact.udi, fact.object, to, event.at);
             }
             Fact::AnswerDelivered(fact) => {
                 for key in self.answers.get(&fact.object).into_iter().flatten() {

@@ -46,11 +46,12 @@ impl Fleet {
     /// and stands alone under another name is itself.
     fn known_as(&self, fact: &DeviceIdentified) -> Option<Udi> {
         let chassis = || std::iter::once(&fact.udi).chain(fact.members.iter().map(|member| &member.udi));
-        let mut known = chassis().filter_map(|udi| self.instances.get_key_value(self.primary(udi)));
-        let same = |(primary, instance): &(&Udi, &Box<Instance>)| {
-            instance.device.as_ref().is_none_or(|name| *name == fact.device) || chassis().any(|udi| udi == *primary)
+        let mut known = chassis().filter_map(|udi| self.resolve(udi));
+        let same = |instance: &&Instance| {
+            instance.device.as_ref().is_none_or(|name| *name == fact.device)
+                || chassis().any(|udi| *udi == instance.udi)
         };
-        known.find(same).map(|(primary, _)| primary.clone())
+        known.find(same).map(|instance| instance.udi.clone())
     }
 
     pub(super) fn retired(&mut self, at: Timestamp, fact: &DeviceRetired) -> Vec<RecordKey> {
