@@ -19,6 +19,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::event::{Fact, ScheduleRan};
 use crate::domain::instance::DeviceName;
 use crate::domain::plan::{self, PollTask, Run};
+use crate::flow::tell::{self, Outbox};
 use crate::flow::{self, Clock, Error, House, deliver};
 use crate::ledger::Ledger;
 use crate::schedule::Schedule;
@@ -27,6 +28,8 @@ use crate::schedule::Schedule;
 const LOOK: Duration = Duration::from_secs(60);
 /// Instants closer together than this are planned as one: a big fleet has thousands a minute.
 const COALESCE: Duration = Duration::from_secs(1);
+/// The fleet is judged, and people are told, at most this often, unless something was changed by a person.
+const JUDGE: Duration = Duration::from_secs(30);
 /// How long dialogues under way may go on after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(20);
 /// The name under which the run over the fleet is remembered.
@@ -79,8 +82,10 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
                 notify(&[sd_notify::NotifyState::Ready]);
             }
             Some(done) = work.running.join_next() => work.finish(done)?,
+            Some(told) = work.telling.join_next() => work.told(told)?,
+            Some(_) = work.beating.join_next() => {}
             _ = watchdog.tick() => notify(&[sd_notify::NotifyState::Watchdog]),
-            () = house.stirred() => work.look = true,
+            () = house.stirred() => (work.look, work.judged) = (true, None),
             // An instant and not a pause: whatever else happens meanwhile must not put it off.
             () = tokio::time::sleep_until(work.look_at), if !work.look => work.look = true,
         }
@@ -162,6 +167,13 @@ struct Work {
     /// Answers on their way, so that no second delivery of them is started.
     delivering: BTreeSet<Sha256>,
     running: JoinSet<Result<Done, Error>>,
+    /// When everything was looked at last.
+    judged: Option<Instant>,
+    outbox: Outbox,
+    /// Messages on their way: to which sink, and whether it has it.
+    telling: JoinSet<(String, Result<bool, Error>)>,
+    /// The heartbeat, one at a time.
+    beating: JoinSet<()>,
     wake: Option<Timestamp>,
     /// Something may have changed since the last plan.
     look: bool,
@@ -194,6 +206,10 @@ impl Work {
             deliveries: VecDeque::new(),
             delivering: BTreeSet::new(),
             running: JoinSet::new(),
+            judged: None,
+            outbox: Outbox::default(),
+            telling: JoinSet::new(),
+            beating: JoinSet::new(),
             wake: None,
             look: true,
             look_at: Instant::now(),
@@ -215,14 +231,23 @@ impl Work {
         self.deliveries.clear();
         self.schedule = house.config.poll.schedule.clone();
         self.house = house;
-        self.look = true;
+        (self.look, self.judged) = (true, None);
     }
 
     /// Plans when there is reason to, and fills the free places.
     async fn start(&mut self) -> Result<(), Error> {
         if self.look && self.polls.is_empty() && self.deliveries.is_empty() {
             self.look = false;
+            if self.judged.is_none_or(|judged| judged.elapsed() >= JUDGE) {
+                self.judged = Some(Instant::now());
+                tell::judge(&self.house).await?;
+                if self.beating.is_empty() {
+                    let house = self.house.clone();
+                    self.beating.spawn(async move { tell::heartbeat(&house).await });
+                }
+            }
             self.plan().await?;
+            self.tell();
         }
         while self.running.len() < self.house.config.poll.concurrency {
             if let Some(object) = self.deliveries.pop_front() {
@@ -240,6 +265,41 @@ impl Work {
                 break;
             }
         }
+        Ok(())
+    }
+
+    /// Sends what waits to every sink that is free.
+    fn tell(&mut self) {
+        let now = self.house.clock.now();
+        let errands = self.outbox.errands(&self.house.ledger.fleet(), now);
+        for errand in errands {
+            let house = self.house.clone();
+            self.telling.spawn(async move {
+                let told = tell::send(&house, &errand).await;
+                (errand.sink, told)
+            });
+        }
+        if let Some(wake) = self.outbox.wake() {
+            self.look_at = self.look_at.min(Instant::now() + self.until(wake));
+        }
+    }
+
+    /// A sink has taken a message, or has not; the next one for it may be waiting.
+    fn told(&mut self, told: Result<(String, Result<bool, Error>), tokio::task::JoinError>) -> Result<(), Error> {
+        let now = self.house.clock.now();
+        match told {
+            Ok((sink, Ok(arrived))) => self.outbox.ended(&sink, arrived, now),
+            Ok((_, Err(Error::Ledger(error)))) if error.ends_writing() => return Err(error.into()),
+            Ok((sink, Err(error))) => {
+                tracing::warn!(%sink, %error, "a message went out, which is not on record; it goes out again");
+                self.outbox.ended(&sink, false, now);
+            }
+            Err(panic) => {
+                tracing::error!(%panic, "telling ended abnormally; what waits goes out again");
+                self.outbox = Outbox::default();
+            }
+        }
+        self.tell();
         Ok(())
     }
 
@@ -314,8 +374,12 @@ impl Work {
 
     /// Until the plan wants to be asked again, at most [`LOOK`].
     fn pause(&self) -> Duration {
-        let Some(wake) = self.wake else { return LOOK };
-        let left = wake.duration_since(self.house.clock.now());
+        self.wake.map_or(LOOK, |wake| self.until(wake))
+    }
+
+    /// The time until an instant, at least [`COALESCE`] and at most [`LOOK`].
+    fn until(&self, at: Timestamp) -> Duration {
+        let left = at.duration_since(self.house.clock.now());
         Duration::try_from(left).unwrap_or(Duration::ZERO).clamp(COALESCE, LOOK)
     }
 
@@ -323,6 +387,7 @@ impl Work {
     async fn drain(mut self, serving: tokio::task::JoinHandle<()>) {
         let all = async {
             while self.running.join_next().await.is_some() {}
+            while self.telling.join_next().await.is_some() {}
             serving.await
         };
         if tokio::time::timeout(DRAIN, all).await.is_err() {

@@ -8,7 +8,7 @@
 //!
 //! [`domain`] is pure: no clock, no file, no socket. [`device`] is the only room that talks to
 //! devices, [`ledger`] the only memory, [`exchange`] the only archive format; these three never
-//! see each other. [`flow`] calls them in the order of the picture. The daemon and the
+//! see each other. [`flow`] calls them in the order of the picture. [`notify`] tells people. The daemon and the
 //! command line are two ways to call [`flow`].
 
 #![forbid(unsafe_code)]
@@ -23,6 +23,7 @@ pub mod exchange;
 pub mod flow;
 pub mod inspect;
 pub mod ledger;
+pub mod notify;
 pub mod schedule;
 pub mod secret;
 pub mod tls;

@@ -1,8 +1,9 @@
-//! TLS to devices: whom we trust, decided in one place. The only file that names rustls.
+//! TLS to devices and sinks: whom we trust, decided in one place. The only file that names rustls.
 //!
 //! Whatever the trust, the handshake's signature is verified, so the peer proves that it holds
 //! the key of the certificate it shows. There is no switch that turns this off.
 
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use rustls::client::WebPkiServerVerifier;
@@ -11,6 +12,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::domain::digest::Sha256;
 
@@ -39,6 +42,16 @@ impl Roots {
         }
         if store.is_empty() {
             return Err(NoRoots("no certificate in it".to_owned()));
+        }
+        Ok(Roots(Arc::new(store)))
+    }
+
+    /// The authorities that this system trusts; reads files, so it blocks. Those that cannot be read are left out.
+    pub fn of_system() -> Result<Roots, NoRoots> {
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if store.is_empty() {
+            return Err(NoRoots("this system has none (package ca-certificates)".to_owned()));
         }
         Ok(Roots(Arc::new(store)))
     }
@@ -101,6 +114,16 @@ pub fn client(trust: Trust) -> Result<(ClientConfig, Shown), rustls::Error> {
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok((config, shown))
+}
+
+/// A connection of our own that is encrypted.
+pub type Stream = tokio_rustls::client::TlsStream<TcpStream>;
+
+/// The handshake over a connection of our own, with a peer of this name or address; what it sends is not yet read.
+pub async fn connect(config: ClientConfig, host: &str, stream: TcpStream) -> io::Result<Stream> {
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! `check-config`: every mistake in configuration and inventory, or what they amount to.
+//! `check-config`: every mistake in configuration and inventory, or what they amount to; whether messages arrive.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -6,20 +6,55 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::Exit;
 use crate::config::{Config, Inventory, Mistakes, duration};
+use crate::domain::problem::printable;
 use crate::domain::settings::{Mode, Word};
+use crate::notify::{self, Sinks};
 use crate::schedule::Schedule;
 
-/// Wrong usage or configuration, in the exit codes of every verb.
-const EXIT_CONFIGURATION: u8 = 64;
+#[derive(Debug, Default, clap::Args)]
+pub struct Args {
+    /// Send a test message to each sink and tell whether it arrived; without it nothing is sent to anybody.
+    #[arg(long)]
+    pub probe: bool,
+}
 
 /// Reads everything; a summary and the next runs go to `out`, mistakes and warnings to `err`. Answers the exit code.
-pub fn run(config: &Path, now: Timestamp, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+pub fn run(args: &Args, config: &Path, now: Timestamp, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let told = match Config::load(config) {
-        Ok(config) => summary(&config, now, out, err).map(|()| 0),
-        Err(mistakes) => refusal(&mistakes, err).map(|()| EXIT_CONFIGURATION),
+        Ok(config) => summary(&config, now, out, err).and_then(|()| match args.probe {
+            true => probe(&config, now, out).map(Exit::code),
+            false => Ok(Exit::Done.code()),
+        }),
+        Err(mistakes) => refusal(&mistakes, err).map(|()| Exit::Usage.code()),
     };
-    told.unwrap_or(1)
+    told.unwrap_or(Exit::Failed.code())
+}
+
+/// A line for each sink: it arrived, or why not and what to do.
+fn probe(config: &Config, now: Timestamp, out: &mut dyn Write) -> io::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let sinks = Sinks::new(config);
+    let message = notify::test_message(now);
+    let (mut worked, mut failed) = (0, 0);
+    for name in sinks.names() {
+        let place = printable(sinks.place(name).unwrap_or_default());
+        match runtime.block_on(sinks.send(name, &message)) {
+            Ok(()) => {
+                worked += 1;
+                writeln!(out, "sink {name}: arrived ({place}), message {}", message.id)?;
+            }
+            Err(error) => {
+                failed += 1;
+                writeln!(out, "sink {name}: failed: {}; {}", printable(&error.to_string()), error.remedy())?;
+            }
+        }
+    }
+    if worked + failed == 0 {
+        writeln!(out, "no sinks to probe")?;
+    }
+    Ok(Exit::of(worked, failed))
 }
 
 fn refusal(mistakes: &Mistakes, err: &mut dyn Write) -> io::Result<()> {
@@ -41,6 +76,8 @@ fn summary(config: &Config, now: Timestamp, out: &mut dyn Write, err: &mut dyn W
     writeln!(out, "sites          {}", listed(&sites))?;
     let credentials: Vec<&str> = config.credentials.keys().map(String::as_str).collect();
     writeln!(out, "credentials    {}", listed(&credentials))?;
+    let sinks: Vec<&str> = config.sinks.keys().map(String::as_str).collect();
+    writeln!(out, "sinks          {}", listed(&sinks))?;
     let (schedule, spread) = (&config.poll.schedule, duration::show(config.poll.spread));
     writeln!(out, "poll           {schedule} (UTC), spread over {spread}")?;
     for run in runs(schedule, now) {

@@ -127,7 +127,7 @@ enum Verb {
     /// Run the service: poll on schedule, deliver answers, answer the other verbs.
     Run,
     /// Read configuration and inventory; print every mistake with file and line, or the next runs.
-    CheckConfig,
+    CheckConfig(check_config::Args),
     /// One pass now: identify, read state, collect new reports as far as the mode allows.
     Poll(poll::Args),
     /// The deadline register, soonest first.
@@ -187,10 +187,11 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, Stop> {
     let config = || load(&args.config);
     match args.verb {
         Verb::Run => run::run(config()?),
-        Verb::CheckConfig => {
+        Verb::CheckConfig(verb) => {
             let now = jiff::Timestamp::now();
-            match check_config::run(&args.config, now, out, &mut std::io::stderr()) {
+            match check_config::run(&verb, &args.config, now, out, &mut std::io::stderr()) {
                 0 => Ok(Exit::Done),
+                2 => Ok(Exit::Partly),
                 64 => Ok(Exit::Usage),
                 _ => Ok(Exit::Failed),
             }

@@ -7,7 +7,7 @@ use super::place::existing;
 use super::raw::{self, Section};
 use crate::secret::{Credential, Source};
 
-const BY_VALUE: &str = "would put a secret into a file that is copied, shown and kept in version control; \
+pub(super) const BY_VALUE: &str = "would put a secret into a file that is copied, shown and kept in version control; \
     write the same key with _file, _credential or _command behind it instead";
 
 /// Reads all credentials of the file.
@@ -53,7 +53,7 @@ pub(super) fn read(root: &mut Section<'_, '_>, folder: &Path) -> BTreeMap<String
 
 /// What was found of one secret.
 #[derive(PartialEq)]
-enum Found {
+pub(super) enum Found {
     Nothing,
     /// Told as a mistake already.
     Mistake,
@@ -61,7 +61,7 @@ enum Found {
 }
 
 impl Found {
-    fn source(self) -> Option<Source> {
+    pub(super) fn source(self) -> Option<Source> {
         match self {
             Found::Source(source) => Some(source),
             Found::Nothing | Found::Mistake => None,
@@ -70,7 +70,7 @@ impl Found {
 }
 
 /// Where one secret is: by file, systemd credential or command, of which at most one may be written.
-fn source(section: &mut Section<'_, '_>, folder: &Path, keys: [&'static str; 3]) -> Found {
+pub(super) fn source(section: &mut Section<'_, '_>, folder: &Path, keys: [&'static str; 3]) -> Found {
     let [by_file, by_credential, by_command] = keys;
     let file = section.optional(by_file, raw::path_in(folder)).map(Source::File);
     if let Some(Source::File(path)) = &file {
@@ -106,7 +106,7 @@ fn credential_name(value: &toml::de::DeValue<'_>) -> Result<String, String> {
 }
 
 /// A program with a folder in its name is relative to the configuration; one without is searched for in `$PATH`.
-fn command(value: &toml::de::DeValue<'_>, folder: &Path) -> Result<Vec<String>, String> {
+pub(super) fn command(value: &toml::de::DeValue<'_>, folder: &Path) -> Result<Vec<String>, String> {
     let instead = r#"write a program and its arguments as a list, such as ["/usr/bin/pass", "show", "slp"]"#;
     let mut words = raw::list(value).map_err(|_| instead.to_owned())?;
     if words[0].contains('/') {

@@ -11,6 +11,7 @@ use crate::domain::instance::Site;
 use crate::domain::violation;
 use crate::secret::Credential;
 
+mod alerts;
 mod commands;
 mod credential;
 mod device;
@@ -22,8 +23,10 @@ mod raw;
 mod read;
 mod rows;
 mod settings;
+pub mod sinks;
 mod violations;
 
+pub use alerts::Alerts;
 pub use commands::Commands;
 pub use device::{Address, Device};
 pub use inventory::Inventory;
@@ -32,6 +35,7 @@ pub use place::Place;
 pub use settings::{
     CONFIGURED_DEFAULT, Collector, Deadline, DefaultPolicies, Delivery, Exchange, Log, LogFormat, LogLevel, Poll,
 };
+pub use sinks::Sink;
 
 /// Where the configuration is when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/slp-collector/slp-collector.toml";
@@ -48,6 +52,7 @@ pub struct Config {
     pub delivery: Delivery,
     /// Which kinds are looked for, and how severe they are.
     pub violations: violation::Rules,
+    pub alerts: Alerts,
     pub log: Log,
     pub credentials: BTreeMap<String, Credential>,
     /// Command lines of the operator's own.
@@ -57,6 +62,8 @@ pub struct Config {
     /// What holds for the devices of each site, `[defaults]` included.
     pub sites: BTreeMap<Site, Place>,
     pub inventory: Inventory,
+    /// How people are told, by the operator's names.
+    pub sinks: BTreeMap<String, Sink>,
 }
 
 impl Config {
@@ -85,7 +92,8 @@ impl Config {
 
     /// What an operator should know although it is no mistake: password files that everybody can read.
     pub fn warnings(&self) -> Vec<String> {
-        self.credentials.values().flat_map(Credential::exposures).collect()
+        let of_sinks = self.sinks.values().filter_map(|sink| sink.way.credential());
+        self.credentials.values().chain(of_sinks).flat_map(Credential::exposures).collect()
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Place {
     pub commands: Option<String>,
     /// When the plan may write to the devices; those that name no zone are meant in the device's. None: at any time.
     pub windows: Vec<Window>,
+    /// When nobody is told of anything there.
+    pub maintenance: Vec<Window>,
 }
 
 /// Where a device answers, by protocol.
@@ -93,6 +95,7 @@ impl Place {
             self.commands = Some(name);
         }
         section.read("windows", &mut self.windows, windows);
+        section.read("maintenance", &mut self.maintenance, windows);
         section.read("timezone", &mut self.timezone, |value| timezone(value.as_str().unwrap_or_default()).map(Some));
     }
 }
@@ -130,6 +133,13 @@ pub(super) fn window(text: &str) -> Result<Window, String> {
     match window.zone().map(timezone) {
         Some(Err(instead)) => Err(format!("for its zone {instead}")),
         Some(Ok(_)) | None => Ok(window),
+    }
+}
+
+impl Place {
+    /// When nobody is told of anything there.
+    pub fn maintenance(&self) -> Windows {
+        windows_in(&self.maintenance, self.timezone.as_ref())
     }
 }
 

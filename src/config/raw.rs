@@ -182,7 +182,10 @@ impl<'d, 't> Section<'d, 't> {
     /// A value as a message quotes it; what somebody may have taken for the place of a password is not shown.
     fn shown(&self, key: &str, value: &DeValue<'_>) -> String {
         let path = self.path(key);
-        let secret = path.starts_with("credentials") && !["username", "password_file"].contains(&key);
+        let kept = ["username", "password_file", "token_file"];
+        let of_a_sink = ["password", "token", "url"].iter().any(|secret| key.starts_with(secret));
+        let secret = path.starts_with("credentials") || (path.starts_with("sinks") && of_a_sink);
+        let secret = secret && !kept.contains(&key);
         if secret { "not right".to_owned() } else { shown(value) }
     }
 

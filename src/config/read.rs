@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::place::Place;
 use super::raw::{self, Document, Section, duration_in, path_in, size, whole, word};
 use super::settings::{Collector, Deadline, Delivery, Exchange, Log, Poll};
-use super::{Config, commands, credential, duration, violations};
+use super::{Config, alerts, commands, credential, duration, sinks, violations};
 use crate::domain::event::ImportForm;
 use crate::domain::instance::Site;
 use crate::domain::policy::{ClassPolicy, Policy};
@@ -27,6 +27,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
     let delivery = delivery(root.section("delivery"));
     let mut violations = violation::Rules::default();
     violations::read(root.section("violations"), &mut violations.everywhere);
+    let alerts = alerts::read(root.section("alerts"));
     let log = log(root.section("log"));
     let credentials = credential::read(&mut root, folder);
     let commands = commands::read(&mut root);
@@ -54,6 +55,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         section.finish(&[]);
         sites.insert(Site(name), site);
     }
+    let sinks = sinks::read(&mut root, folder, &sites);
     root.finish(&[]);
 
     let file = file.to_owned();
@@ -66,12 +68,14 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         exchange,
         delivery,
         violations,
+        alerts,
         log,
         credentials,
         commands,
         defaults,
         sites,
         inventory,
+        sinks,
     }
 }
 

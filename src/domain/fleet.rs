@@ -198,6 +198,7 @@ impl Fleet {
                             resolved: None,
                             acknowledged: None,
                             reopened: 0,
+                            told: None,
                         };
                         self.violations.insert(id.clone(), violation);
                     }
@@ -264,8 +265,11 @@ impl Fleet {
             touched.push(RecordKey::Message(fact.message.id.clone()));
         }
         for (subject, due) in &fact.told {
-            self.told.insert(subject.clone(), Told { at, due: *due });
+            self.told.insert(subject.clone(), Told { at, due: *due, severity: fact.message.severity });
             touched.push(RecordKey::Told(subject.clone()));
+        }
+        for id in fact.message.lines.iter().filter_map(|line| line.violation.as_ref()) {
+            touched.extend(self.violation(id, |violation| violation.told = Some(at)));
         }
         touched
     }

@@ -5,6 +5,7 @@
 //! planning what is to be done.
 
 pub mod ack;
+pub mod alert;
 pub mod bundle;
 pub mod deadline;
 pub mod digest;

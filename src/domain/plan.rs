@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::alert;
 use super::deadline::{self, Rules};
 use super::digest::Sha256;
 use super::event::Blame;
@@ -53,6 +54,7 @@ pub struct Settings {
     pub back_off: SignedDuration,
     pub circuit: CircuitRule,
     pub violations: violation::Rules,
+    pub alerts: alert::Rules,
 }
 
 /// A scheduled pass over the fleet that is due or under way.
@@ -258,7 +260,7 @@ fn wait(first: SignedDuration, attempts: u32) -> SignedDuration {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::domain::event::{
         AnswerReceived, CredentialRefused, DeviceIdentified, DeviceWritten, Event, Fact, Write,
@@ -271,7 +273,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn watched(name: &str, mode: Mode, minutes: i64) -> Watched {
+    pub(in crate::domain) fn watched(name: &str, mode: Mode, minutes: i64) -> Watched {
         Watched {
             name: name.into(),
             site: Site::default(),
@@ -288,7 +290,7 @@ mod tests {
         }
     }
 
-    fn settings() -> Settings {
+    pub(in crate::domain) fn settings() -> Settings {
         Settings {
             rules: Rules {
                 due_soon: SignedDuration::from_hours(720),
@@ -304,6 +306,7 @@ mod tests {
             back_off: SignedDuration::from_mins(15),
             circuit: CircuitRule { after: 2, pause: SignedDuration::from_mins(5) },
             violations: violation::Rules::default(),
+            alerts: alert::tests::rules(),
         }
     }
 

@@ -17,6 +17,7 @@ pub mod poll;
 pub mod probe;
 pub mod record;
 pub mod rehearse;
+pub mod tell;
 mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,14 +31,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::{Config, Device};
 use crate::device::budget::Budget;
 use crate::device::{self, Driver, Proven};
+use crate::domain::alert::{self, Daily, Ladder};
 use crate::domain::deadline::Rules;
 use crate::domain::event::{ContactLost, ContactRestored, CredentialRefused, Decider, Fact, TrustPinned, TrustRefused};
-use crate::domain::instance::DeviceName;
+use crate::domain::instance::{DeviceName, Site};
 use crate::domain::pacing::CircuitRule;
 use crate::domain::plan::{self, Settings, Watched};
 use crate::domain::report::ReportId;
 use crate::domain::settings::Trust as TrustSetting;
 use crate::ledger::Ledger;
+use crate::notify::Sinks;
 use crate::schedule;
 
 pub use pace::by_turns;
@@ -69,6 +72,7 @@ pub struct House {
     pub settings: Settings,
     pub ledger: Ledger,
     pub clock: Clock,
+    pub sinks: Sinks,
     budget: Budget,
     between: Arc<Between>,
 }
@@ -96,7 +100,8 @@ impl House {
     pub fn new(config: Config, ledger: Ledger, clock: Clock) -> Self {
         let (watched, settings) = (watched(&config), settings(&config));
         let budget = Budget::new(config.poll.in_flight_limit.0);
-        House { config, watched, settings, ledger, clock, budget, between: Arc::default() }
+        let sinks = Sinks::new(&config);
+        House { config, watched, settings, ledger, clock, sinks, budget, between: Arc::default() }
     }
 
     /// The same house under another configuration. Dialogues under way end under the old one.
@@ -233,7 +238,7 @@ impl House {
 }
 
 /// The inventory as decisions see it, in the order of names.
-fn watched(config: &Config) -> Vec<Watched> {
+pub fn watched(config: &Config) -> Vec<Watched> {
     let mut watched: Vec<Watched> = config
         .inventory
         .iter()
@@ -256,7 +261,8 @@ fn watched(config: &Config) -> Vec<Watched> {
     watched
 }
 
-fn settings(config: &Config) -> Settings {
+/// The numbers that decisions rest on, as configured.
+pub fn settings(config: &Config) -> Settings {
     let defaults = &config.deadline.default_policy;
     Settings {
         rules: Rules {
@@ -273,6 +279,19 @@ fn settings(config: &Config) -> Settings {
         back_off: signed(config.poll.back_off),
         circuit: CircuitRule { after: config.poll.circuit_after, pause: signed(config.poll.circuit_pause) },
         violations: config.violations.clone(),
+        alerts: alert_rules(config),
+    }
+}
+
+fn alert_rules(config: &Config) -> alert::Rules {
+    let alerts = &config.alerts;
+    let everywhere = (Site::default(), config.defaults.maintenance());
+    let sites = config.sites.iter().map(|(site, place)| (site.clone(), place.maintenance()));
+    alert::Rules {
+        ladder: Ladder { rungs: alerts.ladder.clone(), daily: Daily { at: alerts.at, zone: alerts.timezone.clone() } },
+        group_wait: signed(alerts.group_wait),
+        group_interval: signed(alerts.group_interval),
+        maintenance: sites.chain([everywhere]).collect(),
     }
 }
 

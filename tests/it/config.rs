@@ -16,7 +16,7 @@ fn zoo() -> PathBuf {
 fn check(folder: &Path, file: &str) -> (u8, String, String) {
     let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = check_config::run(&folder.join(file), now, &mut out, &mut err);
+    let code = check_config::run(&check_config::Args::default(), &folder.join(file), now, &mut out, &mut err);
     let prefix = format!("{}/", folder.display());
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&prefix, "");
     (code, text(out), text(err))
@@ -91,6 +91,7 @@ configuration  good.toml
 inventory      good.csv: 3 devices: 2 observe, 1 deliver; 1 by hand
 sites          dark, hq
 credentials    routers
+sinks          none
 poll           0 3 * * * (UTC), spread over 30m
                2026-11-22T03:00:00Z
                2026-11-23T03:00:00Z

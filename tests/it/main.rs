@@ -20,6 +20,7 @@ mod reading;
 mod recordings;
 mod rehearse;
 mod restconf;
+mod scenario;
 mod show_license;
 mod ssh;
 mod ssh_fakenos;

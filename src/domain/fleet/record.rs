@@ -11,6 +11,7 @@ use crate::domain::event::{Blame, BundleMade, Covers, Learned, Write};
 use crate::domain::instance::{DeviceName, Member, Site, Udi};
 use crate::domain::report::{EntitlementTag, ReportFacts, ReportId, ReportType};
 use crate::domain::state::{DeviceState, ReportState};
+use crate::domain::violation::Severity;
 
 /// A kept report that is not known to be acknowledged. **stored**
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,6 +124,7 @@ pub struct Told {
     pub at: Timestamp,
     /// `None`: that it is met.
     pub due: Option<Timestamp>,
+    pub severity: Severity,
 }
 
 /// No messages about something, for a time. **stored**

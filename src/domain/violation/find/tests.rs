@@ -6,9 +6,7 @@ use super::*;
 use crate::domain::deadline::Rules as DeadlineRules;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Blame, BundleMade, Event, Fact};
-use crate::domain::fleet::{
-    Answer, AnswerStatus, Bundle, Device as Known, OnPrem, OwedReport, Retirement, Trouble,
-};
+use crate::domain::fleet::{Answer, AnswerStatus, Bundle, Device as Known, OnPrem, OwedReport, Retirement, Trouble};
 use crate::domain::instance::{Account, Udi};
 use crate::domain::pacing::CircuitRule;
 use crate::domain::policy::{ClassPolicy, Policy};
@@ -52,6 +50,7 @@ impl World {
             back_off: SignedDuration::from_mins(15),
             circuit: CircuitRule { after: 2, pause: SignedDuration::from_mins(5) },
             violations: Rules::default(),
+            alerts: crate::domain::alert::tests::rules(),
         };
         let mut world = World { fleet: Fleet::default(), watched: Vec::new(), settings, now: at("2026-06-01") };
         world.add(0);
@@ -374,7 +373,8 @@ fn every_kind_is_found_resolved_and_found_again() {
 
         good(&mut world);
         let resolved = world.look();
-        let told = |fact: &Fact| matches!(fact, Fact::ViolationResolved(told) if told.id == id && !told.cause.is_empty());
+        let told =
+            |fact: &Fact| matches!(fact, Fact::ViolationResolved(told) if told.id == id && !told.cause.is_empty());
         assert!(resolved.iter().any(told), "{kind}: {resolved:?}");
         assert_eq!(world.fleet.violations[&id].stage(world.now), Stage::Resolved, "{kind}");
         assert_eq!(world.look(), [], "{kind}: it is resolved once");
@@ -510,7 +510,7 @@ fn a_gap_is_what_exceeds_all_that_is_here_or_settled() {
     };
     world.state().rum_ids = vec![listed(3), listed(6)];
     let found = world.of(Kind::ReportGap);
-    assert_eq!(found[0].explanation, "1 report that the device lists as deleted were never collected");
+    assert_eq!(found[0].explanation, "never collected, and deleted on the device: 1 report");
     assert!(found[0].evidence.contains(&Evidence::Report(ReportId(6))), "{:?}", found[0].evidence);
 }
 

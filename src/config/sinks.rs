@@ -1,0 +1,512 @@
+//! `[sinks.NAME]`: a way by which people are told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::credential::{self, Found};
+use super::device::Address;
+use super::mistake::did_you_mean;
+use super::place::{Place, existing};
+use super::raw::{self, Section};
+use crate::domain::digest::Sha256;
+use crate::domain::instance::Site;
+use crate::domain::message::Topic;
+use crate::domain::settings::{Word, words};
+use crate::domain::violation::Severity;
+use crate::secret::Credential;
+
+/// A way by which people are told, and what goes by it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sink {
+    /// The least severity that it takes.
+    pub severity: Severity,
+    /// The sites that it is told of; empty: all.
+    pub sites: BTreeSet<Site>,
+    /// What it is told about; empty: everything.
+    pub topics: BTreeSet<Topic>,
+    /// The longest that one message may take.
+    pub timeout: Duration,
+    pub way: Way,
+}
+
+/// How a message goes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Way {
+    Webhook(Http),
+    Alertmanager(Http),
+    Mail(Mail),
+    Syslog(Syslog),
+    /// A program and its arguments; no shell reads them.
+    Command(Vec<String>),
+}
+
+/// What a sink is called by its `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Webhook,
+    Alertmanager,
+    Mail,
+    Syslog,
+    Command,
+}
+words!(Kind {
+    Webhook = "webhook",
+    Alertmanager = "alertmanager",
+    Mail = "mail",
+    Syslog = "syslog",
+    Command = "command",
+});
+
+impl Way {
+    /// As `type` has it.
+    pub fn word(&self) -> &'static str {
+        let kind = match self {
+            Way::Webhook(_) => Kind::Webhook,
+            Way::Alertmanager(_) => Kind::Alertmanager,
+            Way::Mail(_) => Kind::Mail,
+            Way::Syslog(_) => Kind::Syslog,
+            Way::Command(_) => Kind::Command,
+        };
+        kind.word()
+    }
+
+    /// Where its secret is, if it has one.
+    pub fn credential(&self) -> Option<&Credential> {
+        match self {
+            Way::Webhook(http) | Way::Alertmanager(http) => match &http.login {
+                Some(HttpLogin::Bearer(credential) | HttpLogin::Basic(credential)) => Some(credential),
+                None => None,
+            },
+            Way::Mail(mail) => mail.login.as_ref(),
+            Way::Syslog(_) | Way::Command(_) => None,
+        }
+    }
+}
+
+/// Where and how to POST.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Http {
+    pub url: Url,
+    pub authority: Authority,
+    pub login: Option<HttpLogin>,
+}
+
+/// What goes into the header `Authorization`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HttpLogin {
+    /// The token is the credential's password.
+    Bearer(Credential),
+    Basic(Credential),
+}
+
+/// Who vouches for the other end of TLS.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Authority {
+    /// Those that this system trusts.
+    #[default]
+    System,
+    /// Those in this file.
+    File(PathBuf),
+    /// Nobody: it is this certificate, whatever its name and expiry.
+    Pin(Sha256),
+}
+
+/// Where mail is handed over, and between whom it goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mail {
+    pub server: Server,
+    pub tls: MailTls,
+    pub authority: Authority,
+    pub login: Option<Credential>,
+    pub from: String,
+    pub to: Vec<String>,
+}
+
+/// When mail's connection is encrypted; it always is before anything is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MailTls {
+    /// After a first word in the clear (port 587).
+    #[default]
+    StartTls,
+    /// From the first byte (port 465).
+    Tls,
+}
+words!(MailTls { StartTls = "starttls", Tls = "tls" });
+
+/// Where log lines go, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Syslog {
+    pub server: Server,
+    pub transport: Transport,
+    /// For [`Transport::Tls`].
+    pub authority: Authority,
+    pub facility: Facility,
+}
+
+/// What carries syslog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// A datagram a line (RFC 5426, port 514); what is lost is lost.
+    #[default]
+    Udp,
+    /// Lines with their length before them (RFC 6587, port 601).
+    Tcp,
+    /// The same in TLS (RFC 5425, port 6514).
+    Tls,
+}
+words!(Transport { Udp = "udp", Tcp = "tcp", Tls = "tls" });
+
+/// The facilities of RFC 5424 that are not the kernel's or the syslog's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Facility {
+    User = 1,
+    #[default]
+    Daemon = 3,
+    Local0 = 16,
+    Local1,
+    Local2,
+    Local3,
+    Local4,
+    Local5,
+    Local6,
+    Local7,
+}
+words!(Facility {
+    User = "user",
+    Daemon = "daemon",
+    Local0 = "local0",
+    Local1 = "local1",
+    Local2 = "local2",
+    Local3 = "local3",
+    Local4 = "local4",
+    Local5 = "local5",
+    Local6 = "local6",
+    Local7 = "local7",
+});
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub address: Address,
+    pub port: u16,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Address::Ip(std::net::IpAddr::V6(address)) => write!(f, "[{address}]:{}", self.port),
+            address @ (Address::Ip(_) | Address::Name(_)) => write!(f, "{address}:{}", self.port),
+        }
+    }
+}
+
+/// An address of HTTP. Its path may well be a secret, so only scheme, host and port are shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Url {
+    text: String,
+    /// Where the path begins.
+    path: usize,
+}
+
+impl Url {
+    /// Reads `http(s)://host[:port][/path]`; `None` for anything else, a login before the host included.
+    pub fn parse(text: &str) -> Option<Url> {
+        let rest = text.strip_prefix("https://").or(text.strip_prefix("http://"))?;
+        let good = text.len() <= 2000 && rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            Some(_) | None => (authority, None),
+        };
+        let port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+        Address::parse(host).filter(|_| good && port && !rest.contains('#'))?;
+        Some(Url { text: text.to_owned(), path: text.len() - rest.len() + authority.len() })
+    }
+
+    /// All of it, for the one place that asks for it.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// Scheme, host and port.
+    pub fn origin(&self) -> &str {
+        &self.text[..self.path]
+    }
+
+    pub fn is_encrypted(&self) -> bool {
+        self.text.starts_with("https:")
+    }
+
+    /// Does it lead to this machine alone?
+    fn is_local(&self) -> bool {
+        let host = self.origin().split_once("://").map_or("", |(_, host)| host);
+        ["127.0.0.1", "[::1]", "localhost"]
+            .into_iter()
+            .any(|local| host.strip_prefix(local).is_some_and(|rest| rest.is_empty() || rest.starts_with(':')))
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.origin())
+    }
+}
+
+/// Reads all sinks of the file.
+pub(super) fn read(root: &mut Section<'_, '_>, folder: &Path, sites: &BTreeMap<Site, Place>) -> BTreeMap<String, Sink> {
+    let mut sinks = BTreeMap::new();
+    for (name, at, mut section) in root.named("sinks") {
+        section.check_name(&name, at);
+        let written = section.place("type").is_some();
+        let kind = section.optional("type", raw::word::<Kind>);
+        let mut severity = Severity::Info;
+        section.read("severity", &mut severity, raw::word);
+        let told_of = section.optional("sites", |value| known_sites(value, sites)).unwrap_or_default();
+        let topics = section.optional("topics", topics).unwrap_or_default();
+        let mut timeout = Duration::from_secs(30);
+        section.read("timeout", &mut timeout, raw::duration_in("100ms", "10m"));
+        let Some(kind) = kind else {
+            if !written {
+                let words = super::mistake::one_of(Kind::WORDS);
+                section.mistake_at(at, format!("{} has no type; write type = {words}", section.name()));
+            }
+            // What else it may have depends on the type.
+            continue;
+        };
+        let way = way(kind, &mut section, at, folder);
+        section.finish(match kind {
+            Kind::Webhook | Kind::Alertmanager => &["password", "token"],
+            Kind::Mail => &["password"],
+            Kind::Syslog | Kind::Command => &[],
+        });
+        if let Some(way) = way {
+            sinks.insert(name, Sink { severity, sites: told_of, topics, timeout, way });
+        }
+    }
+    sinks
+}
+
+/// `None` where a mistake was told that leaves nothing to send to.
+fn way(kind: Kind, section: &mut Section<'_, '_>, at: usize, folder: &Path) -> Option<Way> {
+    match kind {
+        Kind::Webhook => http(section, at, folder).map(Way::Webhook),
+        Kind::Alertmanager => http(section, at, folder).map(Way::Alertmanager),
+        Kind::Mail => {
+            let mut tls = MailTls::default();
+            section.read("tls", &mut tls, raw::word);
+            let server = server(section, at, if tls == MailTls::Tls { 465 } else { 587 });
+            let authority = authority(section, folder);
+            let login = login(section, at, folder);
+            let example = "write a mail address such as \"slp@example.com\"";
+            let from = needed(section, "from", at, example, |value| mailbox(value).map_err(|()| example.to_owned()));
+            let example = "write a list of mail addresses such as [\"noc@example.com\"]";
+            let to = needed(section, "to", at, example, |value| mailboxes(value).map_err(|()| example.to_owned()));
+            Some(Way::Mail(Mail { server: server?, tls, authority, login, from: from?, to: to? }))
+        }
+        Kind::Syslog => {
+            let mut transport = Transport::default();
+            section.read("transport", &mut transport, raw::word);
+            let port = match transport {
+                Transport::Udp => 514,
+                Transport::Tcp => 601,
+                Transport::Tls => 6514,
+            };
+            let server = server(section, at, port);
+            let authority = authority(section, folder);
+            if transport != Transport::Tls {
+                unused(section, "transport is not tls; write transport = \"tls\", or leave it out");
+            }
+            let mut facility = Facility::default();
+            section.read("facility", &mut facility, raw::word);
+            Some(Way::Syslog(Syslog { server: server?, transport, authority, facility }))
+        }
+        Kind::Command => {
+            let example = "write a program and its arguments as a list";
+            needed(section, "command", at, example, |value| credential::command(value, folder)).map(Way::Command)
+        }
+    }
+}
+
+fn http(section: &mut Section<'_, '_>, at: usize, folder: &Path) -> Option<Http> {
+    let example = "write one such as \"https://hooks.example.com/slp\", without a login in it";
+    let url = needed(section, "url", at, example, |value| {
+        value.as_str().and_then(Url::parse).ok_or_else(|| example.to_owned())
+    });
+    let authority = authority(section, folder);
+    let basic = login(section, at, folder);
+    let keys = ["token_file", "token_credential", "token_command"];
+    let token = credential::source(section, folder, keys);
+    section.refuse("token", credential::BY_VALUE);
+    if let (Found::Source(_), Some(_)) = (&token, &basic) {
+        let written = keys.into_iter().find(|key| section.place(key).is_some()).unwrap_or("token_file");
+        let message = format!("{} has a token and a username; write one of them", section.name());
+        section.mistake(written, message);
+    }
+    let bearer = token.source().map(|token| Credential {
+        name: section.name().to_owned(),
+        password: Some(token),
+        ..Credential::default()
+    });
+    let login = bearer.map(HttpLogin::Bearer).or(basic.map(HttpLogin::Basic));
+    let url = url?;
+    if !url.is_encrypted() {
+        unused(section, "url is not https; write https://, or leave it out");
+        if login.is_some() && !url.is_local() {
+            let instead = "would send a secret in the clear; write https://, or leave the secret out";
+            section.mistake("url", format!("{} {instead}", section.path("url")));
+        }
+    }
+    Some(Http { url, authority, login })
+}
+
+/// A key that has no default.
+fn needed<'t, T>(
+    section: &mut Section<'_, 't>,
+    key: &'static str,
+    at: usize,
+    example: &str,
+    read: impl FnOnce(&DeValue<'t>) -> Result<T, String>,
+) -> Option<T> {
+    if section.place(key).is_none() {
+        section.mistake_at(at, format!("{} has no {key}; {example}", section.name()));
+    }
+    section.optional(key, read)
+}
+
+fn server(section: &mut Section<'_, '_>, at: usize, default: u16) -> Option<Server> {
+    let example = "write a host name or an address, without a port";
+    let address = needed(section, "server", at, example, |value| {
+        value.as_str().and_then(Address::parse).ok_or_else(|| example.to_owned())
+    });
+    let mut port = default;
+    section.read("port", &mut port, raw::port);
+    Some(Server { address: address?, port })
+}
+
+fn authority(section: &mut Section<'_, '_>, folder: &Path) -> Authority {
+    let file = section.optional("ca_file", raw::path_in(folder));
+    if let Some(path) = &file {
+        section.check("ca_file", existing(path));
+    }
+    let pin = section.optional("pin", |value| {
+        let hex: String = value.as_str().unwrap_or_default().chars().filter(|char| *char != ':').collect();
+        let instead = "write the SHA-256 of its certificate, 64 hex digits, with colons or without";
+        hex.parse().map_err(|_| instead.to_owned())
+    });
+    if section.place("ca_file").is_some() && section.place("pin").is_some() {
+        section.mistake("pin", format!("{} has ca_file and pin; write one of them", section.name()));
+    }
+    match (file, pin) {
+        (_, Some(pin)) => Authority::Pin(pin),
+        (Some(file), None) => Authority::File(file),
+        (None, None) => Authority::System,
+    }
+}
+
+/// Notes a mistake about whatever was written for TLS where there is none.
+fn unused(section: &Section<'_, '_>, why: &str) {
+    for key in ["ca_file", "pin"] {
+        if section.place(key).is_some() {
+            section.mistake(key, format!("{} is of no use: {why}", section.path(key)));
+        }
+    }
+}
+
+/// A user name and where its password is; both or none.
+fn login(section: &mut Section<'_, '_>, at: usize, folder: &Path) -> Option<Credential> {
+    let username = section.optional("username", raw::text);
+    let password = credential::source(section, folder, ["password_file", "password_credential", "password_command"]);
+    section.refuse("password", credential::BY_VALUE);
+    let named = section.place("username").is_some();
+    match (named, &password) {
+        (true, Found::Nothing) if section.place("password").is_none() => {
+            let sources = "password_file, password_credential or password_command";
+            section.mistake("username", format!("{} has a username alone; write one of {sources}", section.name()));
+        }
+        (false, Found::Source(_)) => {
+            section.mistake_at(at, format!("{} has a password alone; write username = \"…\"", section.name()));
+        }
+        (true | false, _) => {}
+    }
+    let password = password.source()?;
+    Some(Credential {
+        name: section.name().to_owned(),
+        username: username?,
+        password: Some(password),
+        ..Credential::default()
+    })
+}
+
+fn topics(value: &DeValue<'_>) -> Result<BTreeSet<Topic>, String> {
+    let instead = || format!("write a list of {}", super::mistake::one_of(Topic::WORDS));
+    let list = raw::list(value).map_err(|_| instead())?;
+    list.iter().map(|word| Topic::of_word(word).map_err(|_| instead())).collect()
+}
+
+fn known_sites(value: &DeValue<'_>, sites: &BTreeMap<Site, Place>) -> Result<BTreeSet<Site>, String> {
+    let list = raw::list(value)?;
+    let known = |name: String| {
+        let mean = did_you_mean(&name, sites.keys().map(|site| site.0.as_str()));
+        let site = Site(name);
+        if sites.contains_key(&site) { Ok(site) } else { Err(format!("write names of [sites.NAME] tables{mean}")) }
+    };
+    list.into_iter().map(known).collect()
+}
+
+/// `local@domain`, plain ASCII; whatever else a mail address may be, nobody's monitoring has it.
+fn mailbox(value: &DeValue<'_>) -> Result<String, ()> {
+    let text = value.as_str().ok_or(())?;
+    let (local, domain) = text.rsplit_once('@').ok_or(())?;
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&byte);
+    let dots = local.starts_with('.') || local.ends_with('.') || local.contains("..");
+    let good = !local.is_empty() && local.len() <= 64 && !dots && local.bytes().all(word);
+    match Address::parse(domain) {
+        Some(Address::Name(_)) if good => Ok(text.to_owned()),
+        Some(_) | None => Err(()),
+    }
+}
+
+fn mailboxes(value: &DeValue<'_>) -> Result<Vec<String>, ()> {
+    let list = value.as_array().filter(|list| !list.is_empty() && list.len() <= 100).ok_or(())?;
+    list.iter().map(|item| mailbox(item.get_ref())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_show_where_they_lead_and_no_more() {
+        for (text, origin) in [
+            ("https://hooks.example.com/T0/B1/secret", "https://hooks.example.com"),
+            ("http://127.0.0.1:9093", "http://127.0.0.1:9093"),
+            ("https://[2001:db8::1]:8443/x?y=z", "https://[2001:db8::1]:8443"),
+            ("https://[2001:db8::1]/", "https://[2001:db8::1]"),
+            ("https://example.com?token=secret", "https://example.com"),
+        ] {
+            let url = Url::parse(text).unwrap();
+            assert_eq!((url.origin(), format!("{url:?}").as_str(), url.expose()), (origin, origin, text));
+        }
+        for text in [
+            "",
+            "https://",
+            "ftp://example.com",
+            "https://user:hunter2@example.com/",
+            "https://example.com:0/",
+            "https://example.com:99999/",
+            "https://exa mple.com/",
+            "https://example.com/a b",
+            "https://example.com\\@other.com/",
+            "https://example.com/#x",
+            "https://example.com/\r\nX: y",
+        ] {
+            assert_eq!(Url::parse(text), None, "{text}");
+        }
+        assert!(Url::parse("http://localhost:9/x").unwrap().is_local());
+        assert!(!Url::parse("http://localhost.example.com/").unwrap().is_local());
+    }
+}

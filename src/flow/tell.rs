@@ -1,0 +1,180 @@
+//! Telling: what is wrong is put on record, what is to be told is put on record, and what is on record is carried to
+//! the sinks until each has it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Error, House};
+use crate::domain::alert;
+use crate::domain::event::{Fact, MessageMade, MessageSettled, ScheduleRan};
+use crate::domain::fleet::Fleet;
+use crate::domain::message::Message;
+use crate::domain::violation::find;
+
+/// The name under which the weekly word is remembered.
+const DIGEST: &str = "digest";
+/// Ten beats and more may be lost before somebody is told that the collector is silent.
+const HEARTBEAT_HOLDS: Duration = Duration::from_secs(10 * 60);
+/// A sink that failed rests so long, doubled by each failure in a row.
+const REST: SignedDuration = SignedDuration::from_secs(30);
+/// But never longer than this.
+const LONGEST_REST: SignedDuration = SignedDuration::from_mins(10);
+
+/// Looks at everything: violations that came and went, then who is to be told of what. All of it is kept before
+/// anything is sent, so that nothing is told twice and nothing is lost.
+pub async fn judge(house: &Arc<House>) -> Result<(), Error> {
+    let now = house.clock.now();
+    for step in [violations, messages] {
+        let own = house.clone();
+        let facts = tokio::task::spawn_blocking(move || step(&own, now)).await;
+        let facts = facts.map_err(|panic| Error::Internal(format!("judging the fleet: {panic}")))?;
+        for facts in facts {
+            house.ledger.append_async(now, facts, Vec::new()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// So many facts in one append: a fleet that is seen for the first time may have a violation a device.
+const FACTS_AT_ONCE: usize = 2000;
+
+fn violations(house: &House, now: Timestamp) -> Vec<Vec<Fact>> {
+    let fleet = house.ledger.fleet();
+    let found = find::find(&fleet, &house.watched, &house.settings, now);
+    let mut news = find::news(&fleet, found, now).into_iter().peekable();
+    let mut appends = Vec::new();
+    while news.peek().is_some() {
+        appends.push(news.by_ref().take(FACTS_AT_ONCE).collect());
+    }
+    appends
+}
+
+/// Where nobody is to be told nothing is composed: who is entered later is told of what is so then.
+fn messages(house: &House, now: Timestamp) -> Vec<Vec<Fact>> {
+    let fleet = house.ledger.fleet();
+    let mut appends = dropped(house, &fleet);
+    if house.sinks.is_empty() {
+        return appends;
+    }
+    for mut made in alert::tell(&fleet, &house.watched, &house.settings, now) {
+        made.sinks = takers(house, &made.message);
+        appends.push(vec![Fact::MessageMade(Box::new(made))]);
+    }
+    appends.extend(digest(house, &fleet, now));
+    appends
+}
+
+/// What waits for sinks that are no more.
+fn dropped(house: &House, fleet: &Fleet) -> Vec<Vec<Fact>> {
+    let mut facts = Vec::new();
+    for (id, outgoing) in &fleet.messages {
+        for sink in outgoing.waiting.iter().filter(|sink| !house.sinks.has(sink)) {
+            let dropped = Some("no sink of that name is configured any more".to_owned());
+            facts.push(Fact::MessageSettled(MessageSettled { message: id.clone(), sink: sink.clone(), dropped }));
+        }
+    }
+    if facts.is_empty() { Vec::new() } else { vec![facts] }
+}
+
+fn takers(house: &House, message: &Message) -> Vec<String> {
+    house.sinks.names().filter(|sink| house.sinks.wants(sink, message)).map(str::to_owned).collect()
+}
+
+/// The weekly word, when it is its time. The first start only notes that.
+fn digest(house: &House, fleet: &Fleet, now: Timestamp) -> Vec<Vec<Fact>> {
+    let last = fleet.schedules.get(DIGEST).map(|ran| ran.due);
+    let due = match last {
+        None => Some(now),
+        Some(last) => house.config.alerts.digest.missed(Some(last), now),
+    };
+    let Some(due) = due else { return Vec::new() };
+    let ran = Fact::ScheduleRan(ScheduleRan { schedule: DIGEST.to_owned(), due, polled: 0, failed: 0 });
+    if last.is_none() {
+        return vec![vec![ran]];
+    }
+    let message = alert::digest(fleet, &house.watched, &house.settings, now);
+    let sinks = takers(house, &message);
+    vec![vec![ran, Fact::MessageMade(Box::new(MessageMade { message, sinks, told: Vec::new() }))]]
+}
+
+/// Tells whoever watches for silence that the collector runs. Repeated at each judgement.
+pub async fn heartbeat(house: &House) {
+    for (sink, told) in house.sinks.heartbeat(house.clock.now(), HEARTBEAT_HOLDS).await {
+        if let Err(error) = told {
+            tracing::warn!(sink, %error, "the heartbeat was not taken; the next follows");
+        }
+    }
+}
+
+/// Messages on their way: one at a time to each sink, in the order in which they were made.
+#[derive(Default)]
+pub struct Outbox {
+    busy: BTreeSet<String>,
+    /// Sinks that failed: how often in a row, and until when they are left alone.
+    resting: BTreeMap<String, (u32, Timestamp)>,
+}
+
+/// A message and whom it goes to.
+pub struct Errand {
+    pub sink: String,
+    pub message: Message,
+}
+
+impl Outbox {
+    /// What is to be sent now; each sink is busy until [`ended`](Self::ended).
+    pub fn errands(&mut self, fleet: &Fleet, now: Timestamp) -> Vec<Errand> {
+        let mut oldest: BTreeMap<&str, &Message> = BTreeMap::new();
+        for outgoing in fleet.messages.values() {
+            for sink in &outgoing.waiting {
+                let rests = self.resting.get(sink).is_some_and(|(_, until)| *until > now);
+                if rests || self.busy.contains(sink) {
+                    continue;
+                }
+                let first = oldest.entry(sink).or_insert(&outgoing.message);
+                if (outgoing.message.at, &outgoing.message.id) < (first.at, &first.id) {
+                    *first = &outgoing.message;
+                }
+            }
+        }
+        let errands: Vec<Errand> = oldest
+            .into_iter()
+            .map(|(sink, message)| Errand { sink: sink.to_owned(), message: message.clone() })
+            .collect();
+        self.busy.extend(errands.iter().map(|errand| errand.sink.clone()));
+        errands
+    }
+
+    /// Notes how an errand ended.
+    pub fn ended(&mut self, sink: &str, arrived: bool, now: Timestamp) {
+        self.busy.remove(sink);
+        if arrived {
+            self.resting.remove(sink);
+            return;
+        }
+        let failures = self.resting.get(sink).map_or(0, |(failures, _)| *failures);
+        let rest = REST.checked_mul(1 << failures.min(10)).unwrap_or(LONGEST_REST).min(LONGEST_REST);
+        let until = now.saturating_add(rest).unwrap_or(now);
+        self.resting.insert(sink.to_owned(), (failures.saturating_add(1), until));
+    }
+
+    /// When the next sink has rested.
+    pub fn wake(&self) -> Option<Timestamp> {
+        self.resting.iter().filter(|(sink, _)| !self.busy.contains(*sink)).map(|(_, (_, until))| *until).min()
+    }
+}
+
+/// Sends one message to one sink. `true`: it has it, and that is on record. A failure is said here, and what is next.
+pub async fn send(house: &House, errand: &Errand) -> Result<bool, Error> {
+    let Errand { sink, message } = errand;
+    if let Err(error) = house.sinks.send(sink, message).await {
+        tracing::warn!(%sink, message = %message.id, %error, "a message was not taken; it is kept and tried again");
+        return Ok(false);
+    }
+    tracing::info!(%sink, message = %message.id, title = %message.title, "told");
+    let settled = MessageSettled { message: message.id.clone(), sink: sink.clone(), dropped: None };
+    house.ledger.append_async(house.clock.now(), vec![Fact::MessageSettled(settled)], Vec::new()).await?;
+    Ok(true)
+}
