@@ -50,9 +50,9 @@ pub struct Config {
     pub deadline: Deadline,
     pub exchange: Exchange,
     pub delivery: Delivery,
-    pub alerts: Alerts,
     /// Which kinds are looked for, and how severe they are.
     pub violations: violation::Rules,
+    pub alerts: Alerts,
     pub log: Log,
     pub credentials: BTreeMap<String, Credential>,
     /// Command lines of the operator's own.

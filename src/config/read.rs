@@ -25,9 +25,9 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
     let deadline = deadline(root.section("deadline"), &poll);
     let exchange = exchange(root.section("exchange"), folder, &collector.state_dir);
     let delivery = delivery(root.section("delivery"));
-    let alerts = alerts::read(root.section("alerts"));
     let mut violations = violation::Rules::default();
     violations::read(root.section("violations"), &mut violations.everywhere);
+    let alerts = alerts::read(root.section("alerts"));
     let log = log(root.section("log"));
     let credentials = credential::read(&mut root, folder);
     let commands = commands::read(&mut root);
@@ -67,8 +67,8 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         deadline,
         exchange,
         delivery,
-        alerts,
         violations,
+        alerts,
         log,
         credentials,
         commands,

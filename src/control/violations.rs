@@ -45,6 +45,8 @@ pub struct ViolationLine {
     pub resolved: Option<Timestamp>,
     pub acknowledged: Option<Acknowledgement>,
     pub reopened: u32,
+    /// When a message last told of it.
+    pub told: Option<Timestamp>,
 }
 
 /// The record as it would be after looking now, without writing anything: without a daemon nobody has looked lately.
@@ -118,7 +120,7 @@ fn unknown(id: &ViolationId) -> Error {
 
 fn line(id: ViolationId, violation: Violation, now: Timestamp) -> ViolationLine {
     let stage = violation.stage(now);
-    let Violation { found, opened, resolved, acknowledged, reopened, told: _ } = violation;
+    let Violation { found, opened, resolved, acknowledged, reopened, told } = violation;
     ViolationLine {
         id,
         kind: found.kind,
@@ -135,5 +137,6 @@ fn line(id: ViolationId, violation: Violation, now: Timestamp) -> ViolationLine 
         resolved,
         acknowledged,
         reopened,
+        told,
     }
 }

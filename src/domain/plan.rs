@@ -53,8 +53,8 @@ pub struct Settings {
     /// Doubled by each try in a row that did not reach a device: so long it is left alone.
     pub back_off: SignedDuration,
     pub circuit: CircuitRule,
-    pub alerts: alert::Rules,
     pub violations: violation::Rules,
+    pub alerts: alert::Rules,
 }
 
 /// A scheduled pass over the fleet that is due or under way.
@@ -305,8 +305,8 @@ pub(super) mod tests {
             credential_hold_after: 3,
             back_off: SignedDuration::from_mins(15),
             circuit: CircuitRule { after: 2, pause: SignedDuration::from_mins(5) },
-            alerts: alert::tests::rules(),
             violations: violation::Rules::default(),
+            alerts: alert::tests::rules(),
         }
     }
 

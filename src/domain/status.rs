@@ -281,10 +281,8 @@ fn unknown(fleet: &Fleet, device: Option<&Watched>) -> String {
 #[cfg(test)]
 pub(in crate::domain) mod tests {
     use super::*;
-    use crate::domain::deadline::Rules;
     use crate::domain::event::{DeviceIdentified, Event, Fact};
-    use crate::domain::pacing::CircuitRule;
-    use crate::domain::policy::Policy;
+    use crate::domain::plan::tests::settings;
     use crate::domain::retirement::tests::listed;
 
     const NOW: &str = "2026-03-01T00:00:00Z";
@@ -320,22 +318,6 @@ pub(in crate::domain) mod tests {
         assert_eq!(row.name(), "PID:C9300-24T,SN:FOC-edge-1");
         let server = OnPrem { synced: NOW.parse().unwrap(), note: None, told: NOW.parse().unwrap() };
         assert_eq!(super::on_prem("ssm-1", &server, NOW.parse().unwrap()).name(), "On-Prem ssm-1");
-    }
-
-    fn settings() -> Settings {
-        let policy = Policy::cisco_default();
-        let hours = SignedDuration::from_hours;
-        let rules = Rules { due_soon: hours(720), ios_xe: policy.clone(), ios_xr: policy.clone(), nx_os: policy };
-        Settings {
-            rules,
-            stale_after: hours(72),
-            close_within: hours(336),
-            retry_after: hours(1),
-            attempts: 5,
-            credential_hold_after: 3,
-            back_off: SignedDuration::from_mins(15),
-            circuit: CircuitRule { after: 2, pause: SignedDuration::from_mins(5) },
-        }
     }
 
     fn identified(device: &str, sn: &str) -> Fact {

@@ -344,3 +344,46 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::settings::Word;
+
+    /// The manual's table has a row a kind, in the order of the enum, with the severity that it has here.
+    #[test]
+    fn the_manual_lists_every_kind() {
+        let manual = include_str!("../../docs/operations.md");
+        let row = |line: &str| {
+            let mut cells = line.trim_matches('|').split('|').map(str::trim);
+            let kind: Kind = cells.next()?.strip_prefix('`')?.strip_suffix('`')?.parse().ok()?;
+            Some((kind, cells.next()?.parse::<Severity>().ok()?))
+        };
+        let listed: Vec<(Kind, Severity)> =
+            manual.lines().filter(|line| line.starts_with('|')).filter_map(row).collect();
+        let kinds: Vec<(Kind, Severity)> = Kind::ALL.iter().map(|kind| (*kind, kind.severity())).collect();
+        assert_eq!(listed, kinds);
+    }
+
+    /// The shipped configuration shows each kind at the severity that it has.
+    #[test]
+    fn the_shipped_configuration_names_every_severity() {
+        let shipped = include_str!("../../config/slp-collector.toml");
+        for kind in Kind::ALL {
+            let line = format!("#   {kind} = \"{}\"", kind.severity());
+            assert!(shipped.lines().any(|shown| shown == line), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_that_of_kind_and_subject() {
+        let subject = Subject::Device("edge-1".into());
+        let id = ViolationId::of(Kind::Unreachable, &subject);
+        assert_eq!(id.as_str().parse::<ViolationId>().unwrap(), id);
+        assert_ne!(id, ViolationId::of(Kind::Unreachable, &Subject::OnPrem("edge-1".to_owned())));
+        assert_ne!(id, ViolationId::of(Kind::Orphaned, &subject));
+        for wrong in ["", "v-", "v-012345678", "v-0123456789a", "V-0123456789", "v-012345678G"] {
+            assert!(wrong.parse::<ViolationId>().is_err(), "{wrong}");
+        }
+    }
+}

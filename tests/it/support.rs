@@ -1,7 +1,7 @@
 //! What tests share: where recorded files are, which programs are there, golden files.
 
-pub mod receiver;
 pub mod bare_ssh;
+pub mod receiver;
 pub mod site;
 pub mod sshd;
 pub mod witness;

@@ -95,7 +95,7 @@ fn report_gap(scan: &mut Scan<'_>, about: &About<'_>, state: &DeviceState) {
             format!("the device purged {purged} reports, more than were ever collected here or acknowledged")
         });
         let listed = (!deleted.is_empty())
-            .then(|| format!("{} that the device lists as deleted were never collected", counted(deleted.len())));
+            .then(|| format!("never collected, and deleted on the device: {}", counted(deleted.len())));
         let sentence = [purged, listed].into_iter().flatten().collect::<Vec<_>>().join("; ");
         let printed = state.reports.as_ref().and_then(|reports| reports.purged);
         Told::new(sentence)

@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::domain::deadline::Rules as DeadlineRules;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Blame, BundleMade, Event, Fact};
 use crate::domain::fleet::{Answer, AnswerStatus, Bundle, Device as Known, OnPrem, OwedReport, Retirement, Trouble};
 use crate::domain::instance::{Account, Udi};
-use crate::domain::pacing::CircuitRule;
 use crate::domain::policy::{ClassPolicy, Policy};
 use crate::domain::report::{ReportId, ReportType};
 use crate::domain::settings::{Mode, Word};
@@ -16,7 +14,7 @@ use crate::domain::state::{
     Authorization, AuthorizationCode, Authorizations, DeviceState, License, ListedReport, Model, ReportState,
     ReportSummary, Stamp, Transport, TrustCode,
 };
-use crate::domain::violation::{Rules, Stage};
+use crate::domain::violation::Stage;
 use crate::domain::window::Windows;
 
 fn at(text: &str) -> Timestamp {
@@ -38,20 +36,7 @@ struct World {
 impl World {
     /// One device in good order: `edge-0`, asked lately, with no licence in use.
     fn new() -> Self {
-        let policy = Policy::cisco_default();
-        let due_soon = SignedDuration::from_hours(30 * 24);
-        let settings = Settings {
-            rules: DeadlineRules { due_soon, ios_xe: policy.clone(), ios_xr: policy.clone(), nx_os: policy },
-            stale_after: SignedDuration::from_hours(72),
-            close_within: SignedDuration::from_hours(336),
-            retry_after: SignedDuration::from_hours(1),
-            attempts: 5,
-            credential_hold_after: 3,
-            back_off: SignedDuration::from_mins(15),
-            circuit: CircuitRule { after: 2, pause: SignedDuration::from_mins(5) },
-            alerts: crate::domain::alert::tests::rules(),
-            violations: Rules::default(),
-        };
+        let settings = crate::domain::plan::tests::settings();
         let mut world = World { fleet: Fleet::default(), watched: Vec::new(), settings, now: at("2026-06-01") };
         world.add(0);
         world
@@ -510,7 +495,7 @@ fn a_gap_is_what_exceeds_all_that_is_here_or_settled() {
     };
     world.state().rum_ids = vec![listed(3), listed(6)];
     let found = world.of(Kind::ReportGap);
-    assert_eq!(found[0].explanation, "1 report that the device lists as deleted were never collected");
+    assert_eq!(found[0].explanation, "never collected, and deleted on the device: 1 report");
     assert!(found[0].evidence.contains(&Evidence::Report(ReportId(6))), "{:?}", found[0].evidence);
 }
 
