@@ -1,13 +1,14 @@
 //! The configuration file, table by table, into [`Config`].
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
 use super::place::Place;
 use super::raw::{self, Document, Section, duration_in, path_in, size, whole, word};
-use super::settings::{Collector, Deadline, Delivery, Exchange, Log, Poll};
+use super::settings::{Collector, Deadline, Delivery, Exchange, Http, Log, Poll};
 use super::{Config, commands, credential, duration};
 use crate::domain::event::ImportForm;
 use crate::domain::instance::Site;
@@ -24,6 +25,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
     let deadline = deadline(root.section("deadline"), &poll);
     let exchange = exchange(root.section("exchange"), folder, &collector.state_dir);
     let delivery = delivery(root.section("delivery"));
+    let http = http(root.section("http"));
     let log = log(root.section("log"));
     let credentials = credential::read(&mut root, folder);
     let commands = commands::read(&mut root);
@@ -57,6 +59,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         deadline,
         exchange,
         delivery,
+        http,
         log,
         credentials,
         commands,
@@ -179,6 +182,20 @@ fn delivery(mut section: Section<'_, '_>) -> Delivery {
     section.read("import_forms", &mut delivery.import_forms, import_forms);
     section.finish(&[]);
     delivery
+}
+
+fn http(mut section: Section<'_, '_>) -> Http {
+    let mut http = Http::default();
+    section.read("enabled", &mut http.enabled, raw::yes_or_no);
+    section.read("listen", &mut http.listen, listen);
+    section.read("per_device", &mut http.per_device, word);
+    section.finish(&[]);
+    http
+}
+
+fn listen(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+    let addr = value.as_str().and_then(|text| text.parse().ok());
+    addr.ok_or_else(|| r#"write an address and a port such as "127.0.0.1:9824" or "[::1]:9824""#.to_owned())
 }
 
 fn log(mut section: Section<'_, '_>) -> Log {

@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod instance;
 pub mod message;
 pub mod pacing;
+pub mod overview;
 pub mod plan;
 pub mod policy;
 pub mod problem;

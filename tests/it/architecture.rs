@@ -15,9 +15,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ledger", &["domain"]),
     ("exchange", &["domain"]),
     ("inspect", &["domain", "exchange"]),
-    ("flow", &["domain", "device", "ledger", "exchange", "tls", "config", "schedule", "secret"]),
+    ("metrics", &["domain"]),
+    ("flow", &["domain", "device", "ledger", "exchange", "tls", "config", "schedule", "secret", "metrics"]),
+    ("http", &["domain", "ledger", "metrics"]),
     ("control", &["domain", "flow", "ledger", "config", "secret"]),
-    ("daemon", &["domain", "device", "ledger", "exchange", "tls", "config", "schedule", "secret", "flow", "control"]),
+    (
+        "daemon",
+        &[
+            "domain", "device", "ledger", "exchange", "tls", "config", "schedule", "secret", "metrics", "flow", "http",
+            "control",
+        ],
+    ),
     ("cli", &["*"]),
 ];
 
@@ -28,6 +36,8 @@ const KEPT_TO: &[(&str, &str)] = &[
     ("chrono", "schedule"),
     ("cron", "schedule"),
     ("reqwest", "device"),
+    ("hyper", "http"),
+    ("hyper_util", "http"),
     ("russh", "device"),
     ("russh_sftp", "device"),
 ];

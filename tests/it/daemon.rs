@@ -51,7 +51,7 @@ impl Daemon {
 
     /// Waits for a word to systemd.
     #[track_caller]
-    fn told(&mut self, word: &str) {
+    pub fn told(&mut self, word: &str) {
         let mut buffer = [0; 4096];
         loop {
             let length =
@@ -64,7 +64,7 @@ impl Daemon {
 
     /// Waits for a line of the log.
     #[track_caller]
-    fn logs(&mut self, words: &str) -> String {
+    pub fn logs(&mut self, words: &str) -> String {
         let until = Instant::now() + PATIENCE;
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -79,7 +79,7 @@ impl Daemon {
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 

@@ -28,3 +28,4 @@ mod supply_chain;
 mod support;
 mod tls;
 mod unit_file;
+mod watching;
