@@ -183,7 +183,7 @@ async fn watched_at(config: &Config) -> Option<TcpListener> {
 }
 
 /// What page and metrics see of the house.
-fn view(house: &House) -> Arc<http::View> {
+pub fn view(house: &House) -> Arc<http::View> {
     let clock = house.clock.clone();
     Arc::new(http::View {
         name: house.config.collector.name.clone(),

@@ -279,10 +279,13 @@ mod tests {
     #[test]
     fn a_name_that_others_give_away_is_not_local() {
         let local = |host: &'static str| is_local(&HeaderValue::from_static(host));
-        for host in ["localhost", "LOCALHOST:9824", "127.0.0.1", "127.0.0.1:9824", "127.9.9.9:1", "[::1]:9824", "[::1]"] {
+        for host in ["localhost", "LOCALHOST:9824", "127.0.0.1", "127.0.0.1:9824", "127.9.9.9:1", "[::1]:9824", "[::1]"]
+        {
             assert!(local(host), "{host}");
         }
-        for host in ["", "evil.example", "evil.example:9824", "localhost.evil.example", "192.0.2.1:9824", "[2001:db8::1]"] {
+        for host in
+            ["", "evil.example", "evil.example:9824", "localhost.evil.example", "192.0.2.1:9824", "[2001:db8::1]"]
+        {
             assert!(!local(host), "{host}");
         }
     }

@@ -73,7 +73,8 @@ fn totals(page: &mut String, figures: &Figures, query: &Query) {
     page.push_str("<ul>");
     for (state, count) in ObligationState::ALL.iter().zip(figures.overview.totals()).filter(|(_, count)| *count > 0) {
         let link = Query { state: Some(*state), page: 1, ..query.clone() }.link();
-        let _ = write!(page, "<li><a href=\"{}\"><span class=\"{state}\">{state}</span></a> {count}</li>", escape(&link));
+        let _ =
+            write!(page, "<li><a href=\"{}\"><span class=\"{state}\">{state}</span></a> {count}</li>", escape(&link));
     }
     page.push_str("</ul>\n");
     let open = |severity: Severity| -> usize {
@@ -87,12 +88,18 @@ fn totals(page: &mut String, figures: &Figures, query: &Query) {
         .map(|(count, severity)| format!("{count} {severity}"))
         .collect();
     if !open.is_empty() {
-        let _ = writeln!(page, "<p>Violations: {}. <code>slp-collector violation list</code> tells them.</p>", open.join(", "));
+        let _ = writeln!(
+            page,
+            "<p>Violations: {}. <code>slp-collector violation list</code> tells them.</p>",
+            open.join(", ")
+        );
     }
 }
 
 fn form(page: &mut String, query: &Query) {
-    page.push_str("<form method=\"get\" action=\"/\"><label>State <select name=\"state\"><option value=\"\">all</option>");
+    page.push_str(
+        "<form method=\"get\" action=\"/\"><label>State <select name=\"state\"><option value=\"\">all</option>",
+    );
     for state in ObligationState::ALL {
         let selected = if query.state == Some(*state) { " selected" } else { "" };
         let _ = write!(page, "<option{selected}>{state}</option>");
@@ -104,9 +111,8 @@ fn form(page: &mut String, query: &Query) {
     );
 }
 
-const COLUMNS: [&str; 11] = [
-    "Device", "Site", "State", "Contact", "Due", "Leave by", "Days left", "Last ACK", "Waiting", "Reason", "Trouble",
-];
+const COLUMNS: [&str; 11] =
+    ["Device", "Site", "State", "Contact", "Due", "Leave by", "Days left", "Last ACK", "Waiting", "Reason", "Trouble"];
 
 fn table(page: &mut String, rows: &[Row]) {
     page.push_str("<table><thead><tr>");
@@ -206,7 +212,10 @@ mod tests {
 
     #[test]
     fn foreign_text_stays_text() {
-        assert_eq!(escape("<script>\"x\" & 'y'</script>"), "&lt;script&gt;&quot;x&quot; &amp; &#39;y&#39;&lt;/script&gt;");
+        assert_eq!(
+            escape("<script>\"x\" & 'y'</script>"),
+            "&lt;script&gt;&quot;x&quot; &amp; &#39;y&#39;&lt;/script&gt;"
+        );
         assert!(!escape("a\u{1b}[31m\u{202e}b").contains(['\u{1b}', '\u{202e}']));
     }
 

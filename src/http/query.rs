@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn what_is_not_asked_like_that_is_refused() {
-        let bad = ["x=1", "page=0", "page=-1", "page=99999999999999999999", "rows=1001", "state=ill", "site=%ff", "site=%f"];
+        let bad =
+            ["x=1", "page=0", "page=-1", "page=99999999999999999999", "rows=1001", "state=ill", "site=%ff", "site=%f"];
         for text in bad {
             assert!(Query::read(text).is_err(), "{text}");
         }

@@ -159,11 +159,8 @@ fn devices(text: &mut Text, overview: &Overview, watched: &[Watched]) {
     for (entry, labels) in &named {
         text.line(STATE.name, format_args!("{labels},state=\"{}\"", entry.state), 1);
     }
-    let instants: [(_, fn(&Entry) -> Option<Timestamp>); 3] = [
-        (DEADLINE, |entry| entry.due),
-        (LEAVE_BY, |entry| entry.leave_by),
-        (LAST_ACK, |entry| entry.last_ack),
-    ];
+    let instants: [(_, fn(&Entry) -> Option<Timestamp>); 3] =
+        [(DEADLINE, |entry| entry.due), (LEAVE_BY, |entry| entry.leave_by), (LAST_ACK, |entry| entry.last_ack)];
     for (family, instant) in instants {
         text.head(family);
         for (entry, labels) in &named {

@@ -51,7 +51,7 @@ impl Daemon {
 
     /// Waits for a word to systemd.
     #[track_caller]
-    pub fn told(&mut self, word: &str) {
+    fn told(&mut self, word: &str) {
         let mut buffer = [0; 4096];
         loop {
             let length =
@@ -79,7 +79,7 @@ impl Daemon {
         }
     }
 
-    pub fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 

@@ -321,7 +321,11 @@ fn the_manual_lists_every_metric() {
         })
         .collect();
     let missing: Vec<&String> = expected.iter().filter(|row| !listed.contains(&row.as_str())).collect();
-    assert!(missing.is_empty() && listed.len() == expected.len(), "docs/operations.md should have\n{}", expected.join("\n"));
+    assert!(
+        missing.is_empty() && listed.len() == expected.len(),
+        "docs/operations.md should have\n{}",
+        expected.join("\n")
+    );
 }
 
 /// Files that the manual tells to copy.
