@@ -159,16 +159,15 @@ fn devices(text: &mut Text, overview: &Overview, watched: &[Watched]) {
     for (entry, labels) in &named {
         text.line(STATE.name, format_args!("{labels},state=\"{}\"", entry.state), 1);
     }
-    let instants: [(_, fn(&Entry) -> Option<Timestamp>); 3] =
-        [(DEADLINE, |entry| entry.due), (LEAVE_BY, |entry| entry.leave_by), (LAST_ACK, |entry| entry.last_ack)];
-    for (family, instant) in instants {
+    let mut instants = |family: &Family, instant: fn(&Entry) -> Option<Timestamp>| {
         text.head(family);
-        for (entry, labels) in &named {
-            if let Some(at) = instant(entry) {
-                text.line(family.name, labels, at.as_second());
-            }
+        for (at, labels) in named.iter().filter_map(|(entry, labels)| Some((instant(entry)?, labels))) {
+            text.line(family.name, labels, at.as_second());
         }
-    }
+    };
+    instants(DEADLINE, |entry| entry.due);
+    instants(LEAVE_BY, |entry| entry.leave_by);
+    instants(LAST_ACK, |entry| entry.last_ack);
 }
 
 /// `device="…",site="…"`: by one name only, or a scrape would be refused as a whole.
