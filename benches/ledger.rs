@@ -242,7 +242,7 @@ fn ready(ledger: &Path, instances: usize) {
     let at = |name: &str| folder.path().join(name);
     // Nothing answers there, and no schedule comes round.
     let config = format!(
-        "[collector]\nstate_dir = {:?}\nsocket = {:?}\n[poll]\nschedule = \"0 0 29 2 *\"\n\
+        "[collector]\nstate_dir = {:?}\nsocket = {:?}\n[http]\nenabled = false\n[poll]\nschedule = \"0 0 29 2 *\"\n\
          [credentials.routers]\nusername = \"slpcol\"\npassword_file = \"password\"\n\
          [defaults]\ncredential = \"routers\"\n{}",
         ledger.parent().expect("a folder"),

@@ -32,6 +32,11 @@ use slp_collector::flow::homeward::TakenAs;
 use slp_collector::flow::outward::Made;
 use slp_collector::flow::poll::{Ask, Polled};
 use slp_collector::flow::{self, Clock, House};
+use slp_collector::{daemon, http};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 const START: &str = "2026-03-02T08:00:00Z";
 const DAY: i64 = 86_400;
@@ -195,6 +200,12 @@ async fn tell(story: &mut Story) -> Result<()> {
     story.check(after.iter().all(|row| row.state != ObligationState::Overdue), "today nothing is overdue");
     story.check(state(&later, DOWN) == Some(ObligationState::Overdue), &format!("in 100 days {DOWN} is"));
 
+    story.step("The status page");
+    let (url, line) = page(&house).await?;
+    story.say(&format!("The daemon serves it, with metrics for Prometheus, on loopback; here {url} has among others:"));
+    story.quote(&line);
+    story.check(line.contains(DOWN) && line.contains("stale"), &format!("the page shows that {DOWN} is silent"));
+
     story.step("What was real here, and what was not");
     story.say(
         "Real: the collector, its ledger, its TLS and HTTP, the reports' way byte for byte, the signature of the bundle. \
@@ -349,6 +360,23 @@ async fn writes(house: &Arc<House>) -> Result<Vec<String>> {
         format!("{}  {:<13}  {}", output::minute(Some(write.at)), output::word(&write.write), write.detail)
     };
     Ok(sheet.known.writes.iter().map(line).collect())
+}
+
+/// Serves the status page as the daemon does and reads it once: its address, and its line about the one that is down.
+async fn page(house: &Arc<House>) -> Result<(String, String)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let addr = listener.local_addr()?;
+    let (shown, views) = watch::channel(daemon::view(house));
+    let serving = tokio::spawn(http::serve(views, listener));
+    let mut stream = TcpStream::connect(addr).await?;
+    stream.write_all(format!("GET / HTTP/1.1\r\nHost: {addr}\r\n\r\n").as_bytes()).await?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await?;
+    drop(shown);
+    serving.await?;
+    let line = page.lines().find(|line| line.contains(DOWN)).ok_or("the page lacks a device")?;
+    let cells = line.split(['<', '>']).skip(2).step_by(2).filter(|cell| !cell.is_empty());
+    Ok((format!("http://{addr}/"), cells.take(6).collect::<Vec<_>>().join("  ")))
 }
 
 /// Uploads what READ-ME.txt says to upload: the archives, and the files nobody knows an account for.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -21,6 +21,7 @@ use crate::domain::instance::DeviceName;
 use crate::domain::plan::{self, PollTask, Run};
 use crate::flow::tell::{self, Outbox};
 use crate::flow::{self, Clock, Error, House, deliver};
+use crate::http;
 use crate::ledger::Ledger;
 use crate::schedule::Schedule;
 
@@ -62,6 +63,11 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
     let listener = listen(&socket)?;
     let (current, houses) = watch::channel(house.clone());
     let serving = tokio::spawn(control::serve(houses, listener));
+    let (shown, views) = watch::channel(view(&house));
+    let watching = match watched_at(&house.config).await {
+        Some(listener) => tokio::spawn(http::serve(views, listener)),
+        None => tokio::spawn(async {}),
+    };
     let devices = house.watched.len();
     tracing::info!(devices, socket = %socket.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     notify(&[sd_notify::NotifyState::Ready]);
@@ -77,6 +83,7 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
                 notify(&[sd_notify::NotifyState::Reloading]);
                 if let Some(house) = reload(&work.house) {
                     current.send_replace(house.clone());
+                    shown.send_replace(view(&house));
                     work.reconfigure(house);
                 }
                 notify(&[sd_notify::NotifyState::Ready]);
@@ -93,8 +100,9 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
     tracing::info!(signal = ended, under_way = work.running.len(), "stopping");
     notify(&[sd_notify::NotifyState::Stopping]);
     drop(std::fs::remove_file(&socket));
-    drop(current);
+    drop((current, shown));
     work.drain(serving).await;
+    watching.abort();
     let ledger = house.ledger.clone();
     let closed = tokio::task::spawn_blocking(move || ledger.close()).await;
     closed.map_err(|panic| Error::Internal(format!("closing the ledger: {panic}")))??;
@@ -108,6 +116,10 @@ fn reload(house: &House) -> Option<Arc<House>> {
             let (old, new) = (&house.config.collector, &config.collector);
             if old.state_dir != new.state_dir || old.socket != new.socket {
                 tracing::warn!("state_dir and socket change with the next start, not by a reload");
+            }
+            let (old, new) = (&house.config.http, &config.http);
+            if old.enabled != new.enabled || old.listen != new.listen {
+                tracing::warn!("enabled and listen of [http] change with the next start, not by a reload");
             }
             let house = Arc::new(house.reconfigured(config));
             tracing::info!(devices = house.watched.len(), "configuration and inventory read again");
@@ -153,6 +165,40 @@ fn listen(socket: &Path) -> Result<UnixListener, Fault> {
     let listener = UnixListener::bind(socket).map_err(fault)?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o660)).map_err(fault)?;
     Ok(listener)
+}
+
+/// Binds the address of page and metrics, where they are wanted. A port that another program has must not keep
+/// deadlines from being watched over: that metrics are missing is seen by whoever wants them.
+async fn watched_at(config: &Config) -> Option<TcpListener> {
+    let listen = config.http.listen;
+    if !config.http.enabled {
+        return None;
+    }
+    let bound = TcpListener::bind(listen).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    match bound {
+        Ok((addr, listener)) => {
+            tracing::info!(url = %format!("http://{addr}/"), "status page and metrics");
+            Some(listener)
+        }
+        Err(error) => {
+            tracing::error!(%listen, %error, "no status page and no metrics until the next start; all else goes on");
+            None
+        }
+    }
+}
+
+/// What page and metrics see of the house.
+pub fn view(house: &House) -> Arc<http::View> {
+    let clock = house.clock.clone();
+    Arc::new(http::View {
+        name: house.config.collector.name.clone(),
+        watched: house.watched.clone(),
+        settings: house.settings.clone(),
+        ledger: house.ledger.clone(),
+        metrics: house.metrics.clone(),
+        now: Box::new(move || clock.now()),
+        per_device: house.config.http.per_device.holds_for(house.watched.len()),
+    })
 }
 
 /// Dialogues under way, and those that wait for a place.
@@ -236,6 +282,7 @@ impl Work {
 
     /// Plans when there is reason to, and fills the free places.
     async fn start(&mut self) -> Result<(), Error> {
+        self.house.metrics.turned(self.house.clock.now());
         if self.look && self.polls.is_empty() && self.deliveries.is_empty() {
             self.look = false;
             if self.judged.is_none_or(|judged| judged.elapsed() >= JUDGE) {

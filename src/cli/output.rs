@@ -1,7 +1,7 @@
 //! How lists are printed: one place for tables, JSON, NDJSON and CSV.
 
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 
 use serde::Serialize;
 
@@ -19,6 +19,8 @@ pub enum Format {
 /// A column: its heading, and its cell for one item.
 pub type Column<T> = (&'static str, fn(&T) -> String);
 
+const BUFFER: usize = 64 << 10;
+
 /// Prints `items`: JSON in full, tables and CSV by `columns`.
 pub fn list<T: Serialize>(
     out: &mut dyn Write,
@@ -26,25 +28,30 @@ pub fn list<T: Serialize>(
     items: &[T],
     columns: &[Column<T>],
 ) -> std::io::Result<()> {
+    // Standard output is written by the line, and a row has thirty of them.
+    let mut out = BufWriter::with_capacity(BUFFER, out);
     match format {
         Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, items)?;
-            writeln!(out)
+            serde_json::to_writer_pretty(&mut out, items)?;
+            writeln!(out)?;
         }
-        Format::Ndjson => items.iter().try_for_each(|item| {
-            serde_json::to_writer(&mut *out, item)?;
-            writeln!(out)
-        }),
+        Format::Ndjson => {
+            for item in items {
+                serde_json::to_writer(&mut out, item)?;
+                writeln!(out)?;
+            }
+        }
         Format::Csv => {
-            let mut csv = csv::Writer::from_writer(out);
+            let mut csv = csv::Writer::from_writer(&mut out);
             csv.write_record(columns.iter().map(|(heading, _)| *heading))?;
             for item in items {
                 csv.write_record(columns.iter().map(|(_, cell)| spreadsheet(&cell(item))))?;
             }
-            csv.flush()
+            csv.flush()?;
         }
-        Format::Table => table(out, items, columns),
+        Format::Table => table(&mut out, items, columns)?,
     }
+    out.flush()
 }
 
 /// Columns as wide as their widest cell.

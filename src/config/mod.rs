@@ -33,7 +33,8 @@ pub use inventory::Inventory;
 pub use mistake::{Mistake, Mistakes};
 pub use place::Place;
 pub use settings::{
-    CONFIGURED_DEFAULT, Collector, Deadline, DefaultPolicies, Delivery, Exchange, Log, LogFormat, LogLevel, Poll,
+    CONFIGURED_DEFAULT, Collector, Deadline, DefaultPolicies, Delivery, Exchange, Http, Log, LogFormat, LogLevel,
+    PerDevice, Poll,
 };
 pub use sinks::Sink;
 
@@ -53,6 +54,7 @@ pub struct Config {
     /// Which kinds are looked for, and how severe they are.
     pub violations: violation::Rules,
     pub alerts: Alerts,
+    pub http: Http,
     pub log: Log,
     pub credentials: BTreeMap<String, Credential>,
     /// Command lines of the operator's own.
@@ -90,10 +92,20 @@ impl Config {
         self.sites.get(site).unwrap_or(&self.defaults)
     }
 
-    /// What an operator should know although it is no mistake: password files that everybody can read.
+    /// What an operator should know although it is no mistake: password files that everybody can read, a register that
+    /// others can.
     pub fn warnings(&self) -> Vec<String> {
         let of_sinks = self.sinks.values().filter_map(|sink| sink.way.credential());
-        self.credentials.values().chain(of_sinks).flat_map(Credential::exposures).collect()
+        let mut warnings: Vec<String> =
+            self.credentials.values().chain(of_sinks).flat_map(Credential::exposures).collect();
+        let listen = self.http.listen;
+        if self.http.enabled && !listen.ip().is_loopback() {
+            warnings.push(format!(
+                "http.listen is {listen}: whoever reaches that address reads the register, without a password and \
+                 without encryption"
+            ));
+        }
+        warnings
     }
 }
 

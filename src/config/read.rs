@@ -1,13 +1,14 @@
 //! The configuration file, table by table, into [`Config`].
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
 use super::place::Place;
 use super::raw::{self, Document, Section, duration_in, path_in, size, whole, word};
-use super::settings::{Collector, Deadline, Delivery, Exchange, Log, Poll};
+use super::settings::{Collector, Deadline, Delivery, Exchange, Http, Log, Poll};
 use super::{Config, alerts, commands, credential, duration, sinks, violations};
 use crate::domain::event::ImportForm;
 use crate::domain::instance::Site;
@@ -28,6 +29,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
     let mut violations = violation::Rules::default();
     violations::read(root.section("violations"), &mut violations.everywhere);
     let alerts = alerts::read(root.section("alerts"));
+    let http = http(root.section("http"));
     let log = log(root.section("log"));
     let credentials = credential::read(&mut root, folder);
     let commands = commands::read(&mut root);
@@ -69,6 +71,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         delivery,
         violations,
         alerts,
+        http,
         log,
         credentials,
         commands,
@@ -192,6 +195,20 @@ fn delivery(mut section: Section<'_, '_>) -> Delivery {
     section.read("import_forms", &mut delivery.import_forms, import_forms);
     section.finish(&[]);
     delivery
+}
+
+fn http(mut section: Section<'_, '_>) -> Http {
+    let mut http = Http::default();
+    section.read("enabled", &mut http.enabled, raw::yes_or_no);
+    section.read("listen", &mut http.listen, listen);
+    section.read("per_device", &mut http.per_device, word);
+    section.finish(&[]);
+    http
+}
+
+fn listen(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+    let addr = value.as_str().and_then(|text| text.parse().ok());
+    addr.ok_or_else(|| r#"write an address and a port such as "127.0.0.1:9824" or "[::1]:9824""#.to_owned())
 }
 
 fn log(mut section: Section<'_, '_>) -> Log {

@@ -2,6 +2,7 @@
 //!
 //! The defaults are here and nowhere else: the shipped file and the documentation are compared with them.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -195,6 +196,45 @@ impl Default for Delivery {
     fn default() -> Self {
         let import_forms = vec![ImportForm::Raw, ImportForm::Base64, ImportForm::Json("import".to_owned())];
         Delivery { retry_after: HOUR, attempts: 5, import_forms }
+    }
+}
+
+/// `[http]`: what can be watched from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    pub enabled: bool,
+    /// Port 0: a free one, which the log tells.
+    pub listen: SocketAddr,
+    pub per_device: PerDevice,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 9824));
+        Http { enabled: true, listen, per_device: PerDevice::default() }
+    }
+}
+
+/// Has each device its own series among the metrics, or each site alone?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PerDevice {
+    /// Up to so many devices that Prometheus does not mind their seven series each.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+words!(PerDevice { Auto = "auto", Always = "always", Never = "never" });
+
+impl PerDevice {
+    const MOST: usize = 10_000;
+
+    pub fn holds_for(self, devices: usize) -> bool {
+        match self {
+            PerDevice::Auto => devices <= PerDevice::MOST,
+            PerDevice::Always => true,
+            PerDevice::Never => false,
+        }
     }
 }
 

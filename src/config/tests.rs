@@ -72,6 +72,7 @@ fn shipped_file_has_every_key() {
         "delivery",
         "violations",
         "violations.severity",
+        "http",
         "log",
         "defaults",
         "sites.x",

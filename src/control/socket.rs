@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::{Answers, Reply, Request, Tell, execute_asking, failed};
+use super::{Answered, Answers, Reply, Request, Tell, execute_asking, failed};
+use crate::domain::status::Row;
 use crate::flow::House;
 use crate::flow::rehearse::Leave;
 
@@ -82,14 +84,42 @@ async fn converse(house: Arc<House>, stream: UnixStream) -> std::io::Result<()> 
     let mut heard = Ok(());
     while let Some(reply) = told.recv().await {
         if heard.is_ok() {
-            let mut line = serde_json::to_vec(&reply)?;
-            line.push(b'\n');
-            heard = writer.write_all(&line).await;
+            heard = answer(&mut writer, reply).await;
         }
     }
     listening.abort();
     work.await.map_err(std::io::Error::other)?;
     heard
+}
+
+/// Some rows of many, on a line before that of the [`Reply`] with the last ones: while one side reads them the other
+/// writes the next.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    rows: Vec<Row>,
+}
+
+impl Part {
+    const ROWS: usize = 1000;
+    /// How its line begins, and no reply's does.
+    const BEGINS: &str = "{\"rows\":";
+}
+
+async fn answer(writer: &mut (impl AsyncWrite + Unpin), reply: Reply) -> std::io::Result<()> {
+    let Reply::Done(Answered::Rows(rows)) = reply else { return write(writer, &reply).await };
+    let mut left = rows.len();
+    let mut rows = rows.into_iter();
+    while left > Part::ROWS {
+        write(writer, &Part { rows: rows.by_ref().take(Part::ROWS).collect() }).await?;
+        left -= Part::ROWS;
+    }
+    write(writer, &Reply::Done(Answered::Rows(rows.collect()))).await
+}
+
+async fn write(writer: &mut (impl AsyncWrite + Unpin), line: &impl Serialize) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(line)?;
+    line.push(b'\n');
+    writer.write_all(&line).await
 }
 
 /// Asks the daemon behind `socket`, and passes on what a person answers to its questions. `None`: no daemon listens
@@ -108,6 +138,7 @@ pub async fn call(socket: &Path, request: &Request, tell: &Tell, answers: &mut A
     writer.write_all(&question).await?;
     let mut lines = BufReader::new(reader).lines();
     let mut complete = false;
+    let mut rows = Vec::new();
     loop {
         let line = tokio::select! {
             line = lines.next_line() => line?,
@@ -119,7 +150,15 @@ pub async fn call(socket: &Path, request: &Request, tell: &Tell, answers: &mut A
             }
         };
         let Some(line) = line else { break };
-        let reply: Reply = serde_json::from_str(&line)?;
+        if line.starts_with(Part::BEGINS) {
+            rows.extend(serde_json::from_str::<Part>(&line)?.rows);
+            continue;
+        }
+        let mut reply: Reply = serde_json::from_str(&line)?;
+        if let Reply::Done(Answered::Rows(last)) = &mut reply {
+            rows.append(last);
+            *last = std::mem::take(&mut rows);
+        }
         complete = matches!(reply, Reply::Done(_) | Reply::Failed { .. });
         drop(tell.send(reply));
     }

@@ -18,6 +18,7 @@ pub mod instance;
 pub mod message;
 pub mod monitor;
 pub mod on_prem;
+pub mod overview;
 pub mod pacing;
 pub mod plan;
 pub mod policy;

@@ -40,6 +40,7 @@ use crate::domain::plan::{self, Settings, Watched};
 use crate::domain::report::ReportId;
 use crate::domain::settings::Trust as TrustSetting;
 use crate::ledger::Ledger;
+use crate::metrics::Metrics;
 use crate::notify::Sinks;
 use crate::schedule;
 
@@ -68,11 +69,13 @@ impl Clock {
 pub struct House {
     pub config: Config,
     /// The inventory as decisions see it, in the order of names.
-    pub watched: Vec<Watched>,
+    pub watched: Arc<[Watched]>,
     pub settings: Settings,
     pub ledger: Ledger,
     pub clock: Clock,
     pub sinks: Sinks,
+    /// Counted from the start of the program; they outlive a change of configuration.
+    pub metrics: Arc<Metrics>,
     budget: Budget,
     between: Arc<Between>,
 }
@@ -101,13 +104,14 @@ impl House {
         let (watched, settings) = (watched(&config), settings(&config));
         let budget = Budget::new(config.poll.in_flight_limit.0);
         let sinks = Sinks::new(&config);
-        House { config, watched, settings, ledger, clock, sinks, budget, between: Arc::default() }
+        let (metrics, between) = Default::default();
+        House { config, watched, settings, ledger, clock, sinks, metrics, budget, between }
     }
 
     /// The same house under another configuration. Dialogues under way end under the old one.
     pub fn reconfigured(&self, config: Config) -> Self {
-        let between = self.between.clone();
-        House { between, ..House::new(config, self.ledger.clone(), self.clock.clone()) }
+        let (metrics, between) = (self.metrics.clone(), self.between.clone());
+        House { metrics, between, ..House::new(config, self.ledger.clone(), self.clock.clone()) }
     }
 
     /// Says that something changed beside the plan's own doing, so that it is made anew.
@@ -238,7 +242,7 @@ impl House {
 }
 
 /// The inventory as decisions see it, in the order of names.
-pub fn watched(config: &Config) -> Vec<Watched> {
+pub fn watched(config: &Config) -> Arc<[Watched]> {
     let mut watched: Vec<Watched> = config
         .inventory
         .iter()
@@ -258,7 +262,7 @@ pub fn watched(config: &Config) -> Vec<Watched> {
         })
         .collect();
     watched.sort_by(|a, b| a.name.cmp(&b.name));
-    watched
+    watched.into()
 }
 
 /// The numbers that decisions rest on, as configured.

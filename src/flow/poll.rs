@@ -1,6 +1,7 @@
 //! Inward: one device is asked who it is, how it stands and what it has; what is new is kept.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,7 @@ pub async fn poll(house: &House, device: &Device, ask: Ask) -> Result<Polled, Er
     let _first = house.first_login(device).await;
     if let Some(reason) = house.hold(device) {
         polled.failure = Some((Blame::Refused, reason));
+        house.metrics.not_tried();
         return Ok(polled);
     }
     let _passage = match house.passage(device, ask.insist).await {
@@ -109,9 +111,11 @@ pub async fn poll(house: &House, device: &Device, ask: Ask) -> Result<Polled, Er
         Err(open) => {
             polled.not_before = Some(open.until);
             polled.failure = Some((Blame::Unreachable, refusal(device, open)));
+            house.metrics.not_tried();
             return Ok(polled);
         }
     };
+    let begun = Instant::now();
     let mut proven = Proven::default();
     let limit = house.config.poll.device_timeout;
     let ended = match house.session(device).await {
@@ -133,6 +137,7 @@ pub async fn poll(house: &House, device: &Device, ask: Ask) -> Result<Polled, Er
     if let Err(error) = &ended {
         polled.failure = Some((error.blame(), error.to_string()));
     }
+    house.metrics.polled(ended.as_ref().err().map(device::Error::blame).into(), begun.elapsed());
     house.passed(device, &proven, ended.as_ref().err());
     let now = house.clock.now();
     let mut facts = house.contact_facts(device, proven, ended.as_ref().err());

@@ -170,9 +170,11 @@ impl Outbox {
 pub async fn send(house: &House, errand: &Errand) -> Result<bool, Error> {
     let Errand { sink, message } = errand;
     if let Err(error) = house.sinks.send(sink, message).await {
+        house.metrics.sink_error(sink);
         tracing::warn!(%sink, message = %message.id, %error, "a message was not taken; it is kept and tried again");
         return Ok(false);
     }
+    house.metrics.sink_sent(sink);
     tracing::info!(%sink, message = %message.id, title = %message.title, "told");
     let settled = MessageSettled { message: message.id.clone(), sink: sink.clone(), dropped: None };
     house.ledger.append_async(house.clock.now(), vec![Fact::MessageSettled(settled)], Vec::new()).await?;

@@ -147,3 +147,14 @@ pub(super) fn read_small(file: &Path, limit: u64) -> Result<Option<Vec<u8>>, Err
     }
     Ok(Some(bytes))
 }
+
+/// The bytes of every file below a folder. What goes away meanwhile, or cannot be read, counts as nothing.
+pub(super) fn bytes_below(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
+}

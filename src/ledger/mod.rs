@@ -315,6 +315,11 @@ impl Ledger {
         self.inner.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What it takes on disk now, in bytes; looks at every file.
+    pub fn bytes(&self) -> u64 {
+        disk::bytes_below(self.dir())
+    }
+
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.inner.shared.root

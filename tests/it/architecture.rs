@@ -16,9 +16,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("exchange", &["domain"]),
     ("inspect", &["domain", "exchange"]),
     ("notify", &["domain", "tls", "config", "secret"]),
-    ("flow", &["domain", "device", "ledger", "exchange", "tls", "config", "schedule", "secret"]),
+    ("metrics", &["domain"]),
+    ("flow", &["domain", "device", "ledger", "exchange", "notify", "tls", "config", "schedule", "secret", "metrics"]),
+    ("http", &["domain", "ledger", "metrics"]),
     ("control", &["domain", "flow", "ledger", "config", "secret"]),
-    ("daemon", &["domain", "device", "ledger", "exchange", "tls", "config", "schedule", "secret", "flow", "control"]),
+    (
+        "daemon",
+        &[
+            "domain", "device", "ledger", "exchange", "tls", "config", "schedule", "secret", "metrics", "flow", "http",
+            "control",
+        ],
+    ),
     ("cli", &["*"]),
 ];
 
@@ -31,6 +39,8 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("chrono", &["schedule"]),
     ("cron", &["schedule"]),
     ("reqwest", &["device", "notify"]),
+    ("hyper", &["http"]),
+    ("hyper_util", &["http"]),
     ("russh", &["device"]),
     ("russh_sftp", &["device"]),
     ("lettre", &["notify"]),

@@ -64,7 +64,7 @@ impl Daemon {
 
     /// Waits for a line of the log.
     #[track_caller]
-    fn logs(&mut self, words: &str) -> String {
+    pub fn logs(&mut self, words: &str) -> String {
         let until = Instant::now() + PATIENCE;
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -132,6 +132,23 @@ fn systemd_is_told_of_start_life_and_end() {
     assert!(log.contains("stopping") && log.contains("SIGTERM"), "{log}");
     assert!(!site.path("control.sock").exists(), "the socket is left behind");
     site.run(["ledger", "verify"]).exits(0);
+}
+
+#[test]
+fn a_register_of_thousands_comes_whole_over_the_socket() {
+    let site = site(&["edge-1"]);
+    let mut csv = std::fs::read_to_string(site.path("devices.csv")).unwrap();
+    csv.extend((0..2500).map(|n| format!("visit-{n:04},,,,,by-hand,,,observe\n")));
+    std::fs::write(site.path("devices.csv"), csv).unwrap();
+    let names =
+        || -> Vec<String> { site.status().iter().map(|row| row["device"].as_str().unwrap().to_owned()).collect() };
+    let alone = names();
+    assert_eq!(alone.len(), 2501);
+    let mut daemon = Daemon::start(&site, None);
+    daemon.logs("run over the fleet ended");
+    assert_eq!(names(), alone);
+    assert_eq!(site.run(["status", "--format", "ndjson"]).exits(0).out.lines().count(), 2501);
+    assert_eq!(daemon.stop().0, Some(0));
 }
 
 #[test]

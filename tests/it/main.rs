@@ -32,3 +32,4 @@ mod supply_chain;
 mod support;
 mod tls;
 mod unit_file;
+mod watching;

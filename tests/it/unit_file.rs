@@ -73,6 +73,23 @@ fn the_unit_makes_the_folders_that_the_defaults_name() {
     assert!(fs::read_to_string(sysusers).unwrap().lines().any(|line| line.starts_with("u slp-collector ")));
 }
 
+/// Page and metrics are served and scraped under the hardening, also where the commented lines are put in force.
+#[test]
+fn the_unit_lets_page_and_metrics_be_read() {
+    let listen = slp_collector::config::Http::default().listen;
+    assert!(listen.ip().is_loopback() && listen.port() >= 1024, "{listen} needs a capability that the unit takes away");
+    let unit = unit_text();
+    let setting = |name: &str| {
+        let own = |line: &str| Some(line.trim_start_matches('#').strip_prefix(name)?.strip_prefix('=')?.to_owned());
+        unit.lines().find_map(own)
+    };
+    assert!(setting("RestrictAddressFamilies").unwrap().split(' ').any(|family| family == "AF_INET"));
+    assert!(setting("IPAddressAllow").unwrap().split(' ').any(|allowed| allowed == "localhost"));
+    for shut in ["PrivateNetwork", "SocketBindDeny"] {
+        assert_eq!(setting(shut), None, "{shut} shuts the port");
+    }
+}
+
 /// The file says so of itself, and here it is kept: no setting without its reason.
 #[test]
 fn every_block_of_the_unit_has_its_reason() {

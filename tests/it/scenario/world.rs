@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use slp_collector::config::Config;
 use slp_collector::domain::alert;
@@ -27,7 +29,7 @@ pub struct World {
     /// What stands in the configuration beside the credential.
     toml: String,
     folder: tempfile::TempDir,
-    pub watched: Vec<Watched>,
+    pub watched: Arc<[Watched]>,
     pub settings: Settings,
     /// What was told at the last judgement.
     pub told: Vec<Message>,
@@ -215,7 +217,7 @@ impl World {
 
     /// Every device of the inventory is asked; `fetch`: for its reports too.
     fn poll(&mut self, fetch: bool) {
-        for device in self.watched.clone() {
+        for device in self.watched.to_vec() {
             let name = device.name.0.clone();
             let Some(played) = self.devices.get_mut(&name) else { continue };
             let lost = self.fleet.devices.get(&device.name).is_some_and(|known| known.trouble.is_some());
@@ -329,7 +331,7 @@ fn turned(line: &str) -> String {
     format!("{sign} {said} ({day})")
 }
 
-fn entered(folder: &tempfile::TempDir, toml: &str, csv: &str) -> (Vec<Watched>, Settings) {
+fn entered(folder: &tempfile::TempDir, toml: &str, csv: &str) -> (Arc<[Watched]>, Settings) {
     let head = "[collector]\nstate_dir = \"state\"\n[credentials.net]\nusername = \"slp\"\npassword_file = \"password\"\n\
                 [defaults]\ncredential = \"net\"\n";
     std::fs::write(folder.path().join("slp-collector.toml"), format!("{head}{toml}")).expect("a file");

@@ -91,6 +91,10 @@ impl Site {
             "[collector]\nname = \"test-house\"\nstate_dir = \"state\"\nsocket = \"control.sock\"\n\n\
              [poll]\n{poll}\n[exchange]\nfolder = \"exchange\"\nsigner = \"signer\"\n"
         );
+        // Whoever wants to watch says where.
+        if !poll.contains("[http]") {
+            toml += "\n[http]\nenabled = false\n";
+        }
         let mut csv = "name,address,port,ssh_port,netconf_port,access,site,credential,mode\n".to_owned();
         let mut credentials: BTreeMap<&str, &str> = BTreeMap::new();
         let mut enables: BTreeMap<&str, &str> = BTreeMap::new();
