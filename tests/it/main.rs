@@ -29,3 +29,4 @@ mod supply_chain;
 mod support;
 mod tls;
 mod unit_file;
+mod violation;
