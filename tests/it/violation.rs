@@ -37,7 +37,8 @@ fn a_violation_is_listed_shown_acknowledged_and_resolved() {
     // The register's row says it once somebody has kept it; a listing alone keeps nothing.
     assert_eq!(site.ledger().fleet().violations.len(), 0);
 
-    let told = site.run(["violation", "acknowledge", &id, "--note", "an RMA is on its way", "--until", "+10d"]).exits(0);
+    let told =
+        site.run(["violation", "acknowledge", &id, "--note", "an RMA is on its way", "--until", "+10d"]).exits(0);
     assert!(told.out.contains("acknowledged") && told.out.contains("an RMA is on its way"), "{told:?}");
     let known = of_kind(&site, &[]);
     assert_eq!(known[0]["stage"], "acknowledged");
