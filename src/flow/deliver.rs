@@ -278,7 +278,7 @@ async fn note(house: &House, udi: &Udi, seen: &Seen) -> Result<(), Error> {
     let facts: Vec<Fact> = {
         let fleet = house.ledger.fleet();
         let instance = fleet.resolve(udi);
-        let told = seen.state.udi.is_some().then(|| keep::state(instance, udi, &seen)).flatten();
+        let told = seen.state.udi.is_some().then(|| keep::state(instance, udi, seen)).flatten();
         told.into_iter().chain(keep::states(instance, udi, &seen.listed)).collect()
     };
     if facts.is_empty() {

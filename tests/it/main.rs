@@ -32,4 +32,5 @@ mod supply_chain;
 mod support;
 mod tls;
 mod unit_file;
+mod violation;
 mod watching;
