@@ -22,6 +22,7 @@ mod read;
 mod rows;
 mod settings;
 pub mod sinks;
+mod url;
 
 pub use commands::Commands;
 pub use device::{Address, Device};
@@ -32,6 +33,7 @@ pub use settings::{
     CONFIGURED_DEFAULT, Collector, Deadline, DefaultPolicies, Delivery, Exchange, Log, LogFormat, LogLevel, Poll,
 };
 pub use sinks::Sink;
+pub use url::Url;
 
 /// Where the configuration is when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/slp-collector/slp-collector.toml";
