@@ -37,6 +37,7 @@ pub use settings::{
     PerDevice, Poll,
 };
 pub use sinks::Sink;
+pub use url::Url;
 
 /// Where the configuration is when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/slp-collector/slp-collector.toml";

@@ -54,16 +54,13 @@ async fn its_exit_code_and_first_words_are_told_bounded_and_harmless() {
 async fn whoever_does_not_read_is_done_when_he_says_so() {
     let folder = tempfile::tempdir().unwrap();
     // A child of its own keeps both pipes open.
-    let sinks = sink(folder.path(), "exit 0", "60s");
-    std::fs::write(
-        folder.path().join("tell.sh"),
-        format!("#!/bin/sh\ntail -f /dev/null <&0 &\necho $! > {}/child\nexit 0\n", folder.path().display()),
-    )
-    .unwrap();
+    let pid = folder.path().join("child");
+    let script = format!("tail -f /dev/null <&0 &\necho $! > {}\nexit 0", pid.display());
+    let sinks = sink(folder.path(), &script, "60s");
     let begin = Instant::now();
     sinks.send("own", &overdue(5000)).await.unwrap();
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
-    let child: i32 = fs::read_to_string(folder.path().join("child")).unwrap().trim().parse().unwrap();
+    let child: i32 = fs::read_to_string(pid).unwrap().trim().parse().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), nix::sys::signal::Signal::SIGKILL).unwrap();
 }
 
