@@ -106,11 +106,7 @@ pub async fn execute_asking(
             Ok(Answered::Nothing)
         }
         Request::CreateBundle { selection, close, tar, out, at } => {
-            if let Some(site) = selection.site.as_ref().filter(|site| !is_known(house, site)) {
-                return Err(Error::Input(format!(
-                    "no site '{site}' in the configuration, and nothing is known of one"
-                )));
-            }
+            require_known(house, selection.site.as_ref())?;
             if close {
                 let devices = selected_devices(house, &selection);
                 poll_each(house, devices, Ask { close: true, ..Ask::default() }, tell).await?;
@@ -293,6 +289,7 @@ async fn trust(
             return Err(Error::Input(format!("trust of '{name}' is {trust}: its pin or CA stands in the inventory")));
         }
     }
+    require_known(house, site.as_ref())?;
     let (mut lines, mut facts) = (Vec::new(), Vec::new());
     {
         let fleet = house.ledger.fleet();
@@ -306,8 +303,8 @@ async fn trust(
             let host_key =
                 |key: &Option<HostKey>| key.as_ref().map(|key| (key.fingerprint, Some(key.key_type.clone())));
             let keys = [
-                (known.pin, known.refused_pin.map(|shown| (shown, None))),
-                (known.host_key.as_ref().map(|key| key.fingerprint), host_key(&known.refused_host_key)),
+                (known.pin.map(|pin| (pin, None)), known.refused_pin.map(|shown| (shown, None))),
+                (host_key(&known.host_key), host_key(&known.refused_host_key)),
             ];
             for (pinned, presented) in keys.into_iter().filter(|(pinned, shown)| pinned.is_some() || shown.is_some()) {
                 // Only what a person saw: it may show yet another one by now.
@@ -316,10 +313,8 @@ async fn trust(
                     let (device, by) = (name.clone(), Decider::Operator);
                     facts.push(Fact::TrustPinned(TrustPinned { device, fingerprint, key_type, by }));
                 }
-                let (presented, key_type) = match presented {
-                    Some((shown, key_type)) => (Some(shown), key_type),
-                    None => (None, None),
-                };
+                let key_type = presented.as_ref().or(pinned.as_ref()).and_then(|(_, key_type)| key_type.clone());
+                let [pinned, presented] = [pinned, presented].map(|key| key.map(|(fingerprint, _)| fingerprint));
                 lines.push(TrustLine { device: name.clone(), key_type, pinned, presented, accepted });
             }
         }
@@ -340,10 +335,14 @@ fn credentials(house: &House) -> BTreeMap<String, CredentialLine> {
     house.config.credentials.iter().map(line).collect()
 }
 
-/// Is it configured, or was something ever there? Else its name is a slip.
-fn is_known(house: &House, site: &Site) -> bool {
+/// Is the site configured, or was something ever there? Else its name is a slip.
+fn require_known(house: &House, site: Option<&Site>) -> Result<(), Error> {
+    let Some(site) = site else { return Ok(()) };
     let configured = house.config.sites.contains_key(site);
-    configured || house.ledger.fleet().instances.values().any(|instance| instance.site == *site)
+    if configured || house.ledger.fleet().instances.values().any(|instance| instance.site == *site) {
+        return Ok(());
+    }
+    Err(Error::Input(format!("no site '{site}' in the configuration, and nothing is known of one")))
 }
 
 /// The devices whose reports a selection would take, and may be closed for it.

@@ -10,6 +10,15 @@ use lab::{Clock, Fleet, specs};
 
 const USAGE: &str = "usage: slp-lab [--devices N] [--seed S] [--mixed] [--start RFC3339] [--write FILE]";
 
+const MEANING: &str = "
+  --devices N      so many devices (10)
+  --seed S         which fleet: the same seed makes the same one (1)
+  --mixed          IOS XE, IOS XR and NX-OS by every access; else IOS XE over HTTPS alone
+  --start RFC3339  what its clock shows, and goes on showing until `advance` (now)
+  --write FILE     where the inventory with ports and logins goes (standard output)
+
+It says `ready` and obeys one command a line; one that it does not know lists them.";
+
 struct Arguments {
     devices: usize,
     seed: u64,
@@ -21,6 +30,11 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().skip(1).any(|word| word == "--help" || word == "-h") {
+        // Nobody is left to tell when standard output is closed.
+        let _ = writeln!(io::stdout(), "{USAGE}\n{MEANING}");
+        return ExitCode::SUCCESS;
+    }
     match arguments(std::env::args().skip(1)).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {

@@ -60,13 +60,13 @@ pub(super) enum Verb {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Accept a changed certificate after showing it.
+    /// Accept a changed certificate or host key after showing it.
     #[command(group(clap::ArgGroup::new("whom").args(["names", "site"]).required(true)))]
     Trust {
         /// Devices by name.
         #[arg(value_name = "DEVICE")]
         names: Vec<String>,
-        /// Every device of a site that shows another certificate.
+        /// Every device of a site that shows another certificate or host key.
         #[arg(long)]
         site: Option<String>,
         /// Accept what is shown; without it the list is only printed.
@@ -160,7 +160,10 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
             let found = |name: &&DeviceName| lines.iter().any(|line| line.device == **name && line.presented.is_some());
             let missing: Vec<&DeviceName> = devices.iter().filter(|name| !found(name)).collect();
             for name in &missing {
-                writeln!(std::io::stderr(), "slp-collector: '{name}' shows no other certificate than the pinned one")?;
+                writeln!(
+                    std::io::stderr(),
+                    "slp-collector: '{name}' shows no other certificate or host key than is pinned"
+                )?;
             }
             Ok(Exit::of(waiting, missing.len()))
         }

@@ -109,6 +109,12 @@ fn line_of_fact(fleet: &Fleet, bundled: &Bundled, at: Timestamp, fact: &ReportCo
 }
 
 pub(super) fn reports(house: &House, device: Option<&DeviceName>, all: bool) -> Result<Vec<ReportLine>, Error> {
+    if let Some(name) = device
+        && house.device(name).is_none()
+        && !house.ledger.fleet().devices.contains_key(name)
+    {
+        return Err(Error::Input(format!("no device '{name}' in the inventory, and nothing is known of one")));
+    }
     let mut lines = Vec::new();
     if all {
         let bundled = bundled(&house.ledger.fleet());

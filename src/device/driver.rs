@@ -286,7 +286,7 @@ impl Rest {
     async fn state(&mut self) -> Result<(Option<Identity>, DeviceState), Error> {
         if self.teller.is_none() {
             let told = self.smartlic.state().await?;
-            if told.0.is_some() && told.1.model != Model::Unknown {
+            if tells_all(&told) {
                 return Ok(told);
             }
             let Some(terms) = self.others.take() else { return Ok(told) };
@@ -311,6 +311,18 @@ impl Rest {
         state.rum_ids.extend(teller.list().await?);
         Ok((identity, state))
     }
+}
+
+/// Does this state tell who it is, and what became of reports? RESTCONF has no last ACK and no ids of reports before
+/// 17.5.1, and without them no import is ever confirmed.
+pub(super) fn tells_all(told: &(Option<Identity>, DeviceState)) -> bool {
+    let Some(identity) = &told.0 else { return false };
+    let mut numbers = identity.software.iter().flat_map(|version| version.split('.')).map(str::parse::<u32>);
+    let old = match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < (17, 5),
+        _ => false,
+    };
+    told.1.model != Model::Unknown && !old
 }
 
 pub(super) fn tellers(learned: Option<Access>) -> [Access; 2] {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{ACCEPT, AGE, CONTENT_TYPE, COOKIE, DATE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, VIA};
 use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
 
 use super::budget::{Budget, Share};
 use super::tape::{Exchange, Over, Tape};
@@ -265,6 +266,11 @@ impl Cookie {
             self.pair = Some(pair);
         }
     }
+}
+
+/// A body as JSON.
+pub(super) fn json(step: &'static str, expected: &'static str, body: &[u8]) -> Result<Value, Error> {
+    serde_json::from_slice(body).map_err(|error| Error::unreadable(step, expected, &error.to_string(), body))
 }
 
 /// The `Date` of an answer (RFC 9110 §6.6.1): a web server puts its own clock there. That it is the clock which licensing

@@ -38,7 +38,7 @@ use crate::domain::fleet::HostKey;
 use crate::domain::instance::{Member, Udi};
 use crate::domain::report::ReportId;
 use crate::domain::report::read::{RawReport, ReportForm};
-use crate::domain::rum_file;
+use crate::domain::rum_file::{self, RumFile};
 use crate::domain::state::{DeviceState, ListedReport, Stamp};
 use crate::tls::Trust;
 use own_file::Written;
@@ -153,11 +153,16 @@ fn saved_reports(step: &'static str, bytes: &[u8]) -> Result<(Vec<RawReport>, Ve
     if ![&b"</smartLicense>"[..], b"</RUMReport>"].iter().any(|tag| end.ends_with(tag)) {
         return Err(Error::unreadable(step, expected, "it does not end as such a file does", bytes));
     }
+    Ok(signed_only(file))
+}
+
+/// The signed reports of what was read, and what is wrong with the others.
+fn signed_only(file: RumFile) -> (Vec<RawReport>, Vec<String>) {
     let mut problems: Vec<String> = file.problems.iter().filter(|p| p.is_fault()).map(ToString::to_string).collect();
     let (signed, unsigned): (Vec<_>, Vec<_>) =
         file.reports.into_iter().partition(|report| report.form == ReportForm::Signed);
     problems.extend(unsigned.iter().map(|report| format!("report {} carries no signature", report.facts.report_id)));
-    Ok((signed, problems))
+    (signed, problems)
 }
 
 /// What a device proved to be: each key that it answered with.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::driver::{ByFile, ends_all, enter_alone, ladder, none_works, tellers};
+use super::driver::{ByFile, ends_all, enter_alone, ladder, none_works, tellers, tells_all};
 pub use super::files::Way;
 use super::ssh::{HostPin, HostTrust, Negotiated, SshTarget};
 use super::{Driver, Error, Identity, Proven, Session, Terms};
@@ -51,6 +51,8 @@ pub struct Tried {
 #[derive(Debug)]
 pub struct Told {
     pub identifies: bool,
+    /// Also what became of reports?
+    pub all: bool,
     pub model: Model,
     /// How many reports it lists.
     pub reports: usize,
@@ -90,8 +92,7 @@ impl Probe {
         let set = |access: Access| terms.access == Access::Auto || terms.access == access;
         let chosen = self.tried.iter().find(|tried| tried.entered && set(tried.access));
         self.chosen = chosen.map(|tried| tried.access);
-        let tells =
-            |tried: &Tried| tried.told.as_ref().is_ok_and(|told| told.identifies && told.model != Model::Unknown);
+        let tells = |tried: &Tried| tried.told.as_ref().is_ok_and(|told| told.all);
         if terms.access == Access::Auto && self.chosen == Some(Access::Rest) && !chosen.is_some_and(tells) {
             let entered = |access: &Access| self.tried.iter().any(|tried| tried.access == *access && tried.entered);
             self.teller = tellers(terms.learned.teller).into_iter().find(entered);
@@ -139,13 +140,15 @@ async fn one(terms: &Terms, now: &impl Fn() -> Timestamp, tried: &mut Tried, pro
 }
 
 async fn ask(session: &mut Driver, now: &impl Fn() -> Timestamp, probe: &mut Probe) -> Result<Told, Error> {
-    let (identity, state) = session.state().await?;
+    let told = session.state().await?;
+    let all = tells_all(&told);
+    let (identity, state) = told;
     if let (None, Some(device)) = (&probe.clock, identity.as_ref().and_then(|identity| identity.clock.clone())) {
         probe.clock = Some(Reading { device, ours: now() });
     }
     let listed = session.list().await?;
     let reports = listed.len().max(state.rum_ids.len());
-    let told = Told { identifies: identity.is_some(), model: state.model, reports };
+    let told = Told { identifies: identity.is_some(), all, model: state.model, reports };
     if probe.identity.is_none() {
         probe.identity = identity;
     }

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::budget::Budget;
-use super::http::{Answer, Body, Http};
+use super::http::{Answer, Body, Http, json};
 use super::tape::Tape;
 use super::yang::rpc::Rpc;
 use super::yang::{self, ios_xe};
@@ -138,10 +138,6 @@ fn declined(step: &'static str, body: &[u8]) -> Option<Error> {
     let tag = word("error-tag")?;
     let said = word("error-message").or_else(|| word("error-path")).unwrap_or_default();
     Some(Error::declined(step, Complaint::of_tag(&tag), &tag, &said))
-}
-
-fn json(step: &'static str, expected: &'static str, body: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice(body).map_err(|error| Error::unreadable(step, expected, &error.to_string(), body))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::Error;
 use super::flash::FileLimits;
 use super::own_file::{Folder, OwnFile};
+use super::shell::is_aside;
 use super::ssh::{Channel, Ssh};
 
 const GET: &str = "get a file over SCP";
@@ -119,6 +120,7 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
                 refuse(stream).await;
                 return Err(Failure::Refused("it is a folder, not a file".to_owned()));
             }
+            _ if is_aside(&record) => return Err(Failure::Foreign(words(stream, Vec::new()).await?)),
             _ => return Err(Failure::Foreign(short(&record))),
         }
     }
@@ -156,7 +158,7 @@ async fn told<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(), Failure> {
     match first(stream).await? {
         0 => Ok(()),
         1 | 2 => Err(Failure::Refused(short(&line(stream, Vec::new()).await?))),
-        other => Err(Failure::Foreign(short(&line(stream, vec![other]).await?))),
+        other => Err(Failure::Foreign(words(stream, vec![other]).await?)),
     }
 }
 
@@ -185,6 +187,22 @@ async fn first<S: AsyncRead + Unpin>(stream: &mut S) -> Result<u8, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Failure::Silent),
         Err(error) => Err(Failure::Lost(error)),
     }
+}
+
+/// What was said that is not this protocol: the first line that is no header of the terminal's.
+async fn words<S: AsyncRead + Unpin>(stream: &mut S, begun: Vec<u8>) -> Result<String, Failure> {
+    let mut said = line(stream, begun).await?;
+    for _ in 0..MOST_RECORDS {
+        if !said.trim().is_empty() && !is_aside(&said) {
+            break;
+        }
+        let next = line(stream, Vec::new()).await?;
+        if next.is_empty() {
+            break;
+        }
+        said = next;
+    }
+    Ok(short(&said))
 }
 
 /// The rest of a line, as far as it comes.
@@ -253,6 +271,8 @@ mod tests {
         assert!(matches!(failure(b"C0644 101 a\n").await, Failure::TooLarge(100)));
         assert!(matches!(failure(b"C0644 99999999999999999999 a\n").await, Failure::Foreign(_)));
         assert!(matches!(failure(b"C0644 -1 a\n").await, Failure::Foreign(_)));
+        let headed = b"\r\nSun Nov 22 05:13:19.118 UTC\r\n% Invalid input detected\r\n";
+        assert!(matches!(failure(&headed[2..]).await, Failure::Foreign(said) if said == "% Invalid input detected"));
         assert!(
             matches!(failure(b"Administratively disabled.\r\n").await, Failure::Foreign(said) if said == "Administratively disabled.")
         );

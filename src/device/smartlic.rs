@@ -9,13 +9,15 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::budget::Budget;
-use super::http::{Answer, Body, Http};
+use super::http::{Answer, Body, Http, json};
 use super::own_file::Written;
 use super::tape::Tape;
-use super::{Error, Fetched, Identity, Learned, Proven, Reach, Session, Span, Target, Witness, restconf, witnessed};
+use super::{
+    Error, Fetched, Identity, Learned, Proven, Reach, Session, Span, Target, Witness, restconf, signed_only, witnessed,
+};
 use crate::domain::event::{ImportForm, Write};
 use crate::domain::report::ReportId;
-use crate::domain::report::read::{RawReport, ReportForm};
+use crate::domain::report::read::RawReport;
 use crate::domain::rum_file;
 use crate::domain::state::{DeviceState, ListedReport, ReportState};
 
@@ -158,11 +160,7 @@ fn signed_reports(step: &'static str, body: &[u8]) -> Result<(Vec<RawReport>, Ve
     if !file.problems.is_whole() {
         whole()?;
     }
-    let mut problems: Vec<String> = file.problems.iter().filter(|p| p.is_fault()).map(ToString::to_string).collect();
-    let (signed, unsigned): (Vec<_>, Vec<_>) =
-        file.reports.into_iter().partition(|report| report.form == ReportForm::Signed);
-    problems.extend(unsigned.iter().map(|report| format!("report {} carries no signature", report.facts.report_id)));
-    Ok((signed, problems))
+    Ok(signed_only(file))
 }
 
 fn succeeded(step: &'static str, answer: &Answer, remedy: &'static str) -> Result<(), Error> {
@@ -174,10 +172,6 @@ fn succeeded(step: &'static str, answer: &Answer, remedy: &'static str) -> Resul
         }
         _ => Err(Error::Failed { step, status }),
     }
-}
-
-fn json(step: &'static str, expected: &'static str, body: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice(body).map_err(|error| Error::unreadable(step, expected, &error.to_string(), body))
 }
 
 /// The elements of `/list` are not published: any object that holds a report id counts, whatever

@@ -183,3 +183,21 @@ fn where_nothing_answers_every_system_gets_its_lines() {
     assert_eq!(site.status()[0]["contact"], "never");
     site.run(["device", "probe", "nobody"]).exits(64);
 }
+
+#[test]
+fn a_slip_in_a_name_is_told_and_a_host_key_is_called_one() {
+    let spec = Spec { faces: Faces::ssh_and_scp(), ..specs::switch("edge-1") };
+    let site = Site::entered(vec![spec], LIMITS, |_| "observe", |_| "ssh");
+    site.run(["poll", "--all"]).exits(0);
+    for words in [
+        ["device", "trust", "--site", "nowhere"],
+        ["report", "list", "--device", "nowhere"],
+        ["bundle", "create", "--site", "nowhere"],
+    ] {
+        let slip = site.run(words).exits(64);
+        assert!(slip.err.contains("'nowhere'") && slip.err.contains("nothing is known of one"), "{slip:?}");
+    }
+    site.run(["report", "list", "--device", "edge-1"]).exits(0);
+    let pinned = site.run(["device", "trust", "edge-1"]).exits(1);
+    assert!(pinned.out.contains("edge-1  ssh-") && !pinned.out.contains("certificate"), "{pinned:?}");
+}

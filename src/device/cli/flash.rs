@@ -111,6 +111,10 @@ impl Cli {
             }
         }
         let got = self.get(&folder, &file).await;
+        if let Err(refused @ Error::LoginRefused { .. }) = got {
+            // Not even to tidy up: the next session does, once a person has mended it.
+            return Err(refused);
+        }
         let mut problems = Vec::new();
         // Also when it could not be got: what is ours does not stay.
         if let Err(error) = self.delete(&folder, &file, witness).await {

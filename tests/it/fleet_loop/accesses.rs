@@ -84,6 +84,19 @@ fn ios_xe_by_smartlic() {
     by("rest", System::IosXe, Faces::rest());
 }
 
+/// RESTCONF of 17.4 tells who it is and nothing of acknowledgements: under `auto` the command line does.
+#[test]
+fn ios_xe_by_smartlic_with_an_old_model() {
+    let faces = Faces { smartlic: true, restconf: true, ..Faces::ssh_and_scp() };
+    let mut spec = Spec { faces, software: "17.04.01".to_owned(), ..busy(specs::switch("dev-1")) };
+    spec.knobs.state_model = StateModel::NoRumAck;
+    let mut site = Site::entered(vec![spec], LIMITS, |_| "deliver", |_| "auto");
+    around(&mut site);
+    all_is_settled(&site);
+    let shown = site.run(["device", "show", "dev-1"]).exits(0);
+    assert!(shown.out.contains("access           rest"), "{shown:?}");
+}
+
 #[test]
 fn ios_xe_by_restconf() {
     by("restconf", System::IosXe, Faces { restconf: true, ..Faces::ssh_and_scp() });

@@ -55,7 +55,9 @@ fn two_licences(spec: &mut Spec) {
 }
 
 /// Bytes of a response of the lab before its body, which has 1000 to 9999 bytes.
-const HEADERS: u64 = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 0000\r\n\r\n".len() as u64;
+const HEADERS: u64 = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ndate: Sun, 22 Nov 2026 05:26:59 GMT\r\n\
+                      content-length: 0000\r\n\r\n"
+    .len() as u64;
 
 /// Flips a bit in the number of samples of the first report: valid JSON, and not what was signed.
 fn alter_payload(site: &Site, device: &Handle) {
