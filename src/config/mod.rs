@@ -24,6 +24,7 @@ mod read;
 mod rows;
 mod settings;
 pub mod sinks;
+mod url;
 mod violations;
 
 pub use alerts::Alerts;

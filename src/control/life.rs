@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Answered, is_known};
+use super::{Answered, require_known};
 use crate::domain::event::{Covers, Fact};
 use crate::domain::fleet::{Fleet, Silence};
 use crate::domain::instance::Udi;
@@ -92,9 +92,7 @@ pub(super) async fn silence(
     note: String,
 ) -> Result<Answered, Error> {
     // A slip in a name would silence nothing, and nobody would know.
-    if let Some(site) = covers.site.as_ref().filter(|site| !is_known(house, site)) {
-        return Err(Error::Input(format!("no site '{site}' in the configuration, and nothing is known of one")));
-    }
+    require_known(house, covers.site.as_ref())?;
     let unlisted = |name| house.device(name).is_none() && !house.ledger.fleet().devices.contains_key(name);
     if let Some(name) = covers.device.as_ref().filter(|name| unlisted(name)) {
         return Err(Error::Input(format!("no device '{name}' in the inventory, and nothing is known of one")));
