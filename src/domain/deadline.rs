@@ -309,7 +309,8 @@ fn by_rule<'a>(instance: &'a Instance, classes: Classes, rules: &'a Rules) -> Op
             let reason = Reason::AfterInstallation { installed: ack, days: first, policy, classes };
             return Some(Deadline { due: after(ack, first)?, basis: Basis::FirstReport, reason, period: Some(days) });
         }
-        let reason = Reason::AfterAck { ack, days, policy, classes };
+        let estimate = stated_ack(instance).is_none();
+        let reason = Reason::AfterAck { ack, estimate, days, policy, classes };
         let basis = basis(Basis::LastAckPlusFrequency);
         return Some(Deadline { due: after(ack, days)?, basis, reason, period: Some(days) });
     }
@@ -354,7 +355,12 @@ pub(super) fn change_due(instance: &Instance, rules: &Rules) -> Option<ChangeDue
     Some(ChangeDue { change, days, due })
 }
 
+/// The last ACK by the device's own word, else when we learned of it; that comes later, at most by a poll.
 fn last_ack(instance: &Instance) -> Option<Timestamp> {
+    stated_ack(instance).or(instance.last_acknowledged)
+}
+
+fn stated_ack(instance: &Instance) -> Option<Timestamp> {
     instance.state.as_ref()?.usage_reporting.last_ack.as_ref()?.utc
 }
 

@@ -294,7 +294,7 @@ impl Fleet {
         let instance = self.instance_mut(&fact.udi, at);
         for &(id, state) in &fact.states {
             if state == ReportState::Acknowledged {
-                instance.acknowledge(&fact.udi, id, Confirmation::ById);
+                instance.acknowledge(at, &fact.udi, id, Confirmation::ById);
             } else if let Some(owed) = instance.owed_mut(&fact.udi, id) {
                 owed.state = Some(state);
                 // The device says it, so nothing is to be presumed.
@@ -461,7 +461,7 @@ impl Fleet {
                 let primary = self.primary(&udi).clone();
                 if let Some(instance) = self.instances.get_mut(&primary) {
                     for id in reports {
-                        instance.acknowledge(&udi, id, Confirmation::ByTime);
+                        instance.acknowledge(at, &udi, id, Confirmation::ByTime);
                     }
                     touched.push(RecordKey::Instance(primary));
                 }

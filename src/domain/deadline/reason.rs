@@ -28,6 +28,8 @@ pub enum Reason<'a> {
     },
     AfterAck {
         ack: Timestamp,
+        /// `ack` is when we learned of it.
+        estimate: bool,
         days: i64,
         policy: &'a Policy,
         classes: Classes,
@@ -86,8 +88,9 @@ impl fmt::Display for Reason<'_> {
                 }
                 differs.map_or(Ok(()), |own| write!(f, "; by our own rule it would be {}", day(own)))
             }
-            Reason::AfterAck { ack, days, policy, classes } => {
-                write!(f, "last ACK {} + {days} days of {}, {classes}", day(*ack), Named(policy))
+            Reason::AfterAck { ack, estimate, days, policy, classes } => {
+                let seen = if *estimate { " (an estimate: when it was seen here)" } else { "" };
+                write!(f, "last ACK {}{seen} + {days} days of {}, {classes}", day(*ack), Named(policy))
             }
             Reason::AfterInstallation { installed, days, policy, classes } => {
                 let (installed, named) = (day(*installed), Named(policy));

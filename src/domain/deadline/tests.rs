@@ -254,3 +254,22 @@ fn the_obligation_of_a_retired_instance_ends() {
     assert_eq!((standing.state, standing.due), (ObligationState::NotRequired, None));
     assert_eq!(standing.reason.to_string(), "retired on 2026-01-05: sold");
 }
+
+#[test]
+fn where_the_device_tells_no_time_of_its_ack_our_own_sight_of_it_counts() {
+    let mut state = slp();
+    state.licenses = vec![using("Subscription")];
+    let mut instance = instance(state);
+    instance.last_acknowledged = Some(at("2026-02-01T00:00:00Z"));
+    let rules = rules();
+    let stand = |instance: &Instance| {
+        let standing = standing(instance, SignedDuration::ZERO, &rules, at("2026-02-02T00:00:00Z"));
+        (standing.due, standing.reason.to_string())
+    };
+    let (due, reason) = stand(&instance);
+    assert_eq!(due, Some(at("2026-05-02T00:00:00Z")));
+    assert!(reason.contains("2026-02-01 (an estimate: when it was seen here) + 90 days"), "{reason}");
+    let last_ack = &mut instance.state.as_mut().unwrap().usage_reporting.last_ack;
+    *last_ack = Some(Stamp::utc(at("2026-01-31T00:00:00Z")));
+    assert_eq!(stand(&instance).0, Some(at("2026-05-01T00:00:00Z")));
+}

@@ -85,6 +85,9 @@ pub struct Instance {
     pub acknowledged: ReportSet,
     /// How the newest acknowledgement was established.
     pub confirmation: Option<Confirmation>,
+    /// When we learned that a report which waited here is acknowledged.
+    #[serde(default)]
+    pub last_acknowledged: Option<Timestamp>,
     pub owed: Vec<OwedReport>,
     /// When a report was last handed over (a policy without ACK is met by it).
     pub last_handed_over: Option<Timestamp>,
@@ -166,6 +169,7 @@ impl Instance {
             collected: ReportSet::default(),
             acknowledged: ReportSet::default(),
             confirmation: None,
+            last_acknowledged: None,
             owed: Vec::new(),
             last_handed_over: None,
             conflicts: 0,
@@ -250,8 +254,12 @@ impl Instance {
         self.owed.iter_mut().find(|owed| owed.report_id == id && owed.udi == *udi)
     }
 
-    pub(super) fn acknowledge(&mut self, udi: &Udi, id: ReportId, how: Confirmation) {
+    pub(super) fn acknowledge(&mut self, at: Timestamp, udi: &Udi, id: ReportId, how: Confirmation) {
         if self.acknowledged.insert(udi, id) {
+            // What was acknowledged before we came tells nothing of when.
+            if self.owed(udi, id).is_some_and(|owed| owed.collected < at) {
+                self.last_acknowledged = Some(at);
+            }
             self.owed.retain(|owed| owed.report_id != id || owed.udi != *udi);
             self.confirmation = Some(how);
         }
