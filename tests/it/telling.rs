@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lab::policy::Policy;
 use lab::{Spec, specs};
 use nix::sys::signal::Signal;
@@ -21,8 +21,11 @@ use crate::daemon::Daemon;
 use crate::support::receiver::{PATIENCE, Receiver, Request};
 use crate::support::site::{LIMITS, Site};
 
-/// At once, of deadlines alone; nothing before they are past.
-const ALERTS: &str = "[alerts]\nladder = []\ngroup_wait = \"0s\"\ngroup_interval = \"0s\"\n";
+/// At once, and nothing before a deadline is past. The hour of the daily word is far, whenever the test runs.
+fn alerts() -> String {
+    let at = (Timestamp::now() - SignedDuration::from_hours(3)).strftime("%H:%M").to_string();
+    format!("[alerts]\nladder = []\nat = \"{at}\"\ngroup_wait = \"0s\"\ngroup_interval = \"0s\"\n")
+}
 
 const DAY: i64 = 86_400;
 
@@ -43,7 +46,7 @@ fn webhook(name: &str, port: u16) -> String {
 
 /// A site whose devices have missed their deadline by two days and where these sinks are configured.
 fn late(names: &[&str], more: &str) -> Site {
-    let poll = format!("{LIMITS}spread = \"0s\"\n{ALERTS}{more}");
+    let poll = format!("{LIMITS}spread = \"0s\"\n{}{more}", alerts());
     let site = Site::with(names.iter().map(|name| hasty(name)).collect(), &poll, |_| "deliver");
     site.advance(4 * DAY);
     site
@@ -204,16 +207,16 @@ fn neglect(site: &Site, server: &str) {
     site.run(["on-prem", "synced", server, "--at", &at]).exits(0);
 }
 
-/// What a sink is tried with next. Its rest may have begun only after the clock was moved; then it is moved on.
+/// What a sink is sent next. Its rest may have begun only after the clock was moved; then it is moved on.
 #[track_caller]
-fn tried(receivers: &Receivers, receiver: &mut Receiver, site: &Site) -> Value {
+fn tried(receivers: &Receivers, receiver: &mut Receiver, site: &Site) -> Request {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
-        let moment = Duration::from_secs(2);
+        let moment = Duration::from_secs(1);
         if let Some(request) = receivers.0.block_on(receiver.request_within(moment)) {
-            return request.json();
+            return request;
         }
-        site.advance(60);
+        site.advance(600);
         stir(site);
     }
     panic!("it is not tried again");
@@ -221,42 +224,44 @@ fn tried(receivers: &Receivers, receiver: &mut Receiver, site: &Site) -> Value {
 
 #[test]
 fn a_sink_that_was_down_for_an_hour_has_each_message_once_and_in_order() {
-    const TURNED_AWAY: &str = "503 Service Unavailable";
     let receivers = Receivers::new();
     let (mut up, mut down) = (receivers.start(), receivers.start());
     let site = late(&["edge-1"], &format!("{}{}", webhook("up", up.port), webhook("down", down.port)));
-    (0..1000).for_each(|_| down.answer(TURNED_AWAY, "not now"));
+    (0..1000).for_each(|_| down.answer("503 Service Unavailable", "not now"));
     let mut inside = Inside::start(&site);
     site.run(["poll", "edge-1"]).exits(0);
     let began = site.fleet.clock().now();
     let mut made = vec![receivers.message(&mut up)];
     assert_eq!(about(&made[0]), ("overdue", "critical", vec!["edge-1"]));
-    for minutes in (10..60).step_by(10) {
+    let mut turned_away = Vec::new();
+    for minutes in (10..=60).step_by(10) {
         site.advance(600);
         neglect(&site, &format!("house-{minutes}"));
         let told = receivers.message(&mut up);
         assert_eq!(about(&told), ("overdue", "critical", vec![format!("On-Prem house-{minutes}").as_str()]));
         made.push(told);
-        // The oldest is tried again, and nothing else.
-        assert_eq!(tried(&receivers, &mut down, &site), made[0]);
+        turned_away.push(tried(&receivers, &mut down, &site));
         if minutes == 30 {
             inside.stop();
             inside = Inside::start(&site);
-            assert_eq!(tried(&receivers, &mut down, &site), made[0], "it waits on disk");
         }
     }
-    assert_eq!(made.len(), 6);
-    assert!(site.fleet.clock().now() - began >= 3000);
+    assert!(made.len() == 7 && site.fleet.clock().now() - began >= 3600);
 
-    // It is there again; with the last that was turned away an hour is over.
+    // It is there again.
     down.answers.lock().unwrap().clear();
-    site.advance(600);
-    stir(&site);
-    let mut arrived = vec![tried(&receivers, &mut down, &site)];
+    let mut arrived = Vec::new();
     while arrived.len() < made.len() {
-        arrived.push(receivers.message(&mut down));
+        let request = tried(&receivers, &mut down, &site);
+        if request.taken {
+            arrived.push(request.json());
+        } else {
+            turned_away.push(request);
+        }
     }
     assert_eq!(arrived, made);
+    // Meanwhile the oldest was tried again and again, and nothing else.
+    assert!(turned_away.iter().all(|request| !request.taken && request.json() == made[0]));
     inside.stop();
     assert!(up.is_quiet() && down.is_quiet(), "told twice");
     let ledger = site.ledger();
@@ -267,7 +272,7 @@ fn a_sink_that_was_down_for_an_hour_has_each_message_once_and_in_order() {
 fn a_silence_hushes_until_it_is_ended() {
     let receivers = Receivers::new();
     let mut receiver = receivers.start();
-    let poll = format!("{LIMITS}spread = \"0s\"\n{ALERTS}{}", webhook("ops", receiver.port));
+    let poll = format!("{LIMITS}spread = \"0s\"\n{}{}", alerts(), webhook("ops", receiver.port));
     let site = Site::with(["edge-1", "edge-2"].map(hasty).to_vec(), &poll, |_| "deliver");
     site.advance(3600);
     let inside = Inside::start(&site);

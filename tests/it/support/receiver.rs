@@ -22,6 +22,8 @@ pub struct Request {
     /// `name: value`, names in lower case.
     pub headers: Vec<String>,
     pub body: Vec<u8>,
+    /// Was it answered with 200?
+    pub taken: bool,
 }
 
 impl Request {
@@ -142,7 +144,8 @@ async fn serve(
     let answer = answers.lock().unwrap().pop_front();
     let answer =
         answer.unwrap_or_else(|| "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned());
-    tell.send(Request { line, headers, body }).ok()?;
+    let taken = answer.starts_with("HTTP/1.1 200 ");
+    tell.send(Request { line, headers, body, taken }).ok()?;
     if answer.is_empty() {
         std::future::pending::<()>().await;
     }
