@@ -191,3 +191,75 @@ pub async fn send(house: &House, errand: &Errand) -> Result<bool, Error> {
     house.ledger.append_async(house.clock.now(), vec![Fact::MessageSettled(settled)], Vec::new()).await?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::message::{Outgoing, Topic};
+    use crate::domain::violation::Severity;
+
+    fn waiting(messages: &[(&str, &str, &[&str])]) -> Fleet {
+        let mut fleet = Fleet::default();
+        for (title, at, sinks) in messages {
+            let (at, title) = (at.parse().unwrap(), (*title).to_owned());
+            let message =
+                alert::message(at, Topic::Overdue, Severity::Critical, None, title, String::new(), Vec::new());
+            let waiting = sinks.iter().map(|sink| (*sink).to_owned()).collect();
+            fleet.messages.insert(message.id.clone(), Outgoing { message, waiting });
+        }
+        fleet
+    }
+
+    fn sent(outbox: &mut Outbox, fleet: &Fleet, now: Timestamp) -> Vec<(String, String)> {
+        outbox.errands(fleet, now).into_iter().map(|errand| (errand.sink, errand.message.title)).collect()
+    }
+
+    fn errand(sink: &str, title: &str) -> (String, String) {
+        (sink.to_owned(), title.to_owned())
+    }
+
+    #[test]
+    fn each_sink_is_sent_its_oldest_and_one_at_a_time() {
+        let messages: [(&str, &str, &[&str]); 2] =
+            [("second", "2026-01-01T01:00:00Z", &["a", "b"]), ("first", "2026-01-01T00:00:00Z", &["a"])];
+        let fleet = waiting(&messages);
+        let now = "2026-01-01T02:00:00Z".parse().unwrap();
+        let mut outbox = Outbox::default();
+        assert_eq!(sent(&mut outbox, &fleet, now), [errand("a", "first"), errand("b", "second")]);
+        assert_eq!(sent(&mut outbox, &fleet, now), []);
+        outbox.ended("a", true, now);
+        assert_eq!(sent(&mut outbox, &waiting(&messages[..1]), now), [errand("a", "second")]);
+    }
+
+    #[test]
+    fn rests_grow_to_ten_minutes_and_end_with_success_or_a_reload() {
+        let fleet = waiting(&[("m", "2026-01-01T00:00:00Z", &["a"])]);
+        let mut now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let mut outbox = Outbox::default();
+        let mut rests = Vec::new();
+        for _ in 0..40 {
+            assert_eq!(sent(&mut outbox, &fleet, now), [errand("a", "m")]);
+            outbox.ended("a", false, now);
+            assert_eq!(sent(&mut outbox, &fleet, now), []);
+            let wake = outbox.wake().unwrap();
+            rests.push(wake.duration_since(now).as_secs());
+            now = wake;
+        }
+        assert_eq!(rests[..6], [30, 60, 120, 240, 480, 600]);
+        assert!(rests[6..].iter().all(|rest| *rest == 600));
+        outbox.ended("a", false, now);
+        outbox.rested();
+        assert_eq!(sent(&mut outbox, &fleet, now), [errand("a", "m")]);
+    }
+
+    #[test]
+    fn a_sink_for_which_nothing_waits_wakes_nobody() {
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let mut outbox = Outbox::default();
+        assert_eq!(sent(&mut outbox, &waiting(&[("m", "2026-01-01T00:00:00Z", &["gone"])]), now).len(), 1);
+        outbox.ended("gone", false, now);
+        assert!(outbox.wake().is_some());
+        assert_eq!(sent(&mut outbox, &Fleet::default(), now), []);
+        assert_eq!(outbox.wake(), None);
+    }
+}
