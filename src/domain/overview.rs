@@ -25,7 +25,7 @@ pub struct Overview {
     /// The violations that are not resolved.
     pub violations: BTreeMap<(Site, Kind, Severity), usize>,
     /// Records of the fold.
-    pub records: usize,
+    pub records: u64,
     shown: HashSet<Udi>,
 }
 
@@ -128,18 +128,7 @@ impl Overview {
             let found = &violation.found;
             *self.violations.entry((found.site.clone(), found.kind, found.severity)).or_default() += 1;
         }
-        self.records = fleet.instances.len()
-            + fleet.aliases.len()
-            + fleet.devices.len()
-            + fleet.bundles.len()
-            + fleet.answers.len()
-            + fleet.credentials.len()
-            + fleet.schedules.len()
-            + fleet.violations.len()
-            + fleet.messages.len()
-            + fleet.told.len()
-            + fleet.silences.len()
-            + fleet.on_prem.len();
+        self.records = fleet.records();
         self.shown = HashSet::new();
         self.entries.sort_by_cached_key(|entry| (entry.due.is_none(), entry.due, entry.order()));
     }

@@ -3,6 +3,7 @@
 //! * [`poll`] — inward: identify, read state, list, fetch, keep.
 //! * [`outward`] — what is owed goes into a bundle, sealed and written.
 //! * [`homeward`] — an answer is read, matched, kept, delivered and read back.
+//! * [`tell`] — everything is judged, and people are told.
 //!
 //! Each step calls one room: the device, the domain, the ledger, the exchange. These never see
 //! each other; what they exchange passes through here.

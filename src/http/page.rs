@@ -11,7 +11,7 @@ use super::figures::Figures;
 use super::query::{Part, Query};
 use crate::domain::deadline::ObligationState;
 use crate::domain::digest::Sha256;
-use crate::domain::problem::printable;
+use crate::domain::problem::html as escape;
 use crate::domain::settings::Word;
 use crate::domain::status::Row;
 use crate::domain::violation::Severity;
@@ -158,22 +158,6 @@ fn pages(page: &mut String, query: &Query, part: &Part) {
         link("next", query.page + 1);
     }
     page.push_str("</p>\n");
-}
-
-/// Text of others as HTML shows it, in an element or an attribute.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for char in printable(text).chars() {
-        match char {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 fn minute(at: Option<Timestamp>) -> String {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::text;
 use crate::domain::message::Message;
-use crate::domain::problem::{excerpt, printable};
+use crate::domain::problem::{excerpt, html as escape};
 use crate::domain::violation::Severity;
 
 /// The whole message with at most so many lines of the table.
@@ -59,22 +59,6 @@ pub(super) fn write(message: &Message, most: usize) -> String {
         message.at
     );
     html
-}
-
-/// Foreign text where markup stands.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in printable(text).chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
