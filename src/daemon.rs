@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -49,11 +49,44 @@ pub enum Fault {
     Signals(std::io::Error),
 }
 
+/// What the service is told from outside.
+#[derive(Debug)]
+pub enum Order {
+    /// Configuration and inventory are to be read again.
+    Reload,
+    /// It is to end; by whose word.
+    Stop(&'static str),
+}
+
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Fault::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::Signals)?;
-    let mut hang_up = signal(SignalKind::hangup()).map_err(Fault::Signals)?;
+    let orders = signals().map_err(Fault::Signals)?;
+    obey(config, clock, orders).await
+}
+
+/// The signals of this process, as orders.
+fn signals() -> std::io::Result<mpsc::Receiver<Order>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let (give, orders) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let order = tokio::select! {
+                _ = terminate.recv() => Order::Stop("SIGTERM"),
+                _ = interrupt.recv() => Order::Stop("SIGINT"),
+                _ = hang_up.recv() => Order::Reload,
+            };
+            if give.send(order).await.is_err() {
+                break;
+            }
+        }
+    });
+    Ok(orders)
+}
+
+/// Runs until it is told to stop, or nobody is left who could.
+pub async fn obey(config: Config, clock: Clock, mut orders: mpsc::Receiver<Order>) -> Result<(), Fault> {
     let socket = config.collector.socket.clone();
     let ledger = open(&config).await?;
     for healing in ledger.healings() {
@@ -77,17 +110,19 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
     let ended = loop {
         work.start().await?;
         tokio::select! {
-            _ = terminate.recv() => break "SIGTERM",
-            _ = interrupt.recv() => break "SIGINT",
-            _ = hang_up.recv() => {
-                notify(&[sd_notify::NotifyState::Reloading]);
-                if let Some(house) = reload(&work.house) {
-                    current.send_replace(house.clone());
-                    shown.send_replace(view(&house));
-                    work.reconfigure(house);
+            order = orders.recv() => match order {
+                Some(Order::Reload) => {
+                    notify(&[sd_notify::NotifyState::Reloading]);
+                    if let Some(house) = reload(&work.house) {
+                        current.send_replace(house.clone());
+                        shown.send_replace(view(&house));
+                        work.reconfigure(house);
+                    }
+                    notify(&[sd_notify::NotifyState::Ready]);
                 }
-                notify(&[sd_notify::NotifyState::Ready]);
-            }
+                Some(Order::Stop(why)) => break why,
+                None => break "nobody is left to give orders",
+            },
             Some(done) = work.running.join_next() => work.finish(done)?,
             Some(told) = work.telling.join_next() => work.told(told)?,
             Some(_) = work.beating.join_next() => {}
@@ -97,7 +132,7 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), Fault> {
             () = tokio::time::sleep_until(work.look_at), if !work.look => work.look = true,
         }
     };
-    tracing::info!(signal = ended, under_way = work.running.len(), "stopping");
+    tracing::info!(why = ended, under_way = work.running.len(), "stopping");
     notify(&[sd_notify::NotifyState::Stopping]);
     drop(std::fs::remove_file(&socket));
     drop((current, shown));
@@ -277,6 +312,7 @@ impl Work {
         self.deliveries.clear();
         self.schedule = house.config.poll.schedule.clone();
         self.house = house;
+        self.outbox.rested();
         (self.look, self.judged) = (true, None);
     }
 

@@ -72,6 +72,8 @@ fn dropped(house: &House, fleet: &Fleet) -> Vec<Vec<Fact>> {
     let mut facts = Vec::new();
     for (id, outgoing) in &fleet.messages {
         for sink in outgoing.waiting.iter().filter(|sink| !house.sinks.has(sink)) {
+            tracing::warn!(%sink, message = %id, title = %outgoing.message.title,
+                "let go of: no sink of that name is configured any more");
             let dropped = Some("no sink of that name is configured any more".to_owned());
             facts.push(Fact::MessageSettled(MessageSettled { message: id.clone(), sink: sink.clone(), dropped }));
         }
@@ -127,8 +129,10 @@ impl Outbox {
     /// What is to be sent now; each sink is busy until [`ended`](Self::ended).
     pub fn errands(&mut self, fleet: &Fleet, now: Timestamp) -> Vec<Errand> {
         let mut oldest: BTreeMap<&str, &Message> = BTreeMap::new();
+        let mut waiting: BTreeSet<&str> = BTreeSet::new();
         for outgoing in fleet.messages.values() {
             for sink in &outgoing.waiting {
+                waiting.insert(sink);
                 let rests = self.resting.get(sink).is_some_and(|(_, until)| *until > now);
                 if rests || self.busy.contains(sink) {
                     continue;
@@ -139,6 +143,8 @@ impl Outbox {
                 }
             }
         }
+        // Who is no more must wake nobody.
+        self.resting.retain(|sink, _| waiting.contains(sink.as_str()));
         let errands: Vec<Errand> = oldest
             .into_iter()
             .map(|(sink, message)| Errand { sink: sink.to_owned(), message: message.clone() })
@@ -158,6 +164,11 @@ impl Outbox {
         let rest = REST.checked_mul(1 << failures.min(10)).unwrap_or(LONGEST_REST).min(LONGEST_REST);
         let until = now.saturating_add(rest).unwrap_or(now);
         self.resting.insert(sink.to_owned(), (failures.saturating_add(1), until));
+    }
+
+    /// Everybody may be tried again: what made a sink fail may be set right.
+    pub fn rested(&mut self) {
+        self.resting.clear();
     }
 
     /// When the next sink has rested.

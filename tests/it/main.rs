@@ -30,6 +30,7 @@ mod ssh_fakenos;
 mod ssh_impostor;
 mod supply_chain;
 mod support;
+mod telling;
 mod tls;
 mod unit_file;
 mod violation;

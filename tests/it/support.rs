@@ -1,5 +1,6 @@
 //! What tests share: where recorded files are, which programs are there, golden files.
 
+pub mod alertmanager;
 pub mod bare_ssh;
 pub mod receiver;
 pub mod site;

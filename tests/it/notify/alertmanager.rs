@@ -1,16 +1,14 @@
 //! Alerts: their labels against a receiver that keeps them, and their life in a real Alertmanager where there is one.
 
 use std::collections::BTreeSet;
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
 use slp_collector::domain::message::Message;
-use tokio::process::{Child, Command};
 
 use super::*;
-use crate::support;
-use crate::support::receiver::{PATIENCE, Receiver};
+use crate::support::alertmanager::{NOBODY, active, alertmanager};
+use crate::support::receiver::Receiver;
 
 fn sink(folder: &Path, port: u16) -> Sinks {
     sinks(folder, &format!("[sinks.am]\ntype = \"alertmanager\"\nurl = \"http://127.0.0.1:{port}/\"\n"))
@@ -93,90 +91,25 @@ async fn the_heartbeat_fires_until_it_is_not_repeated() {
     assert!(matches!(&told[..], [("am", Err(error))] if error.is_transient()), "{told:?}");
 }
 
-/// A real Alertmanager on a port of its own, or `None` where there is none.
-async fn alertmanager(folder: &Path) -> Option<(Child, u16)> {
-    let program = "prometheus-alertmanager";
-    if !Command::new(program).arg("--version").output().await.is_ok_and(|output| output.status.success()) {
-        assert!(!support::required("alertmanager"), "SLP_REQUIRE asks for alertmanager, but it cannot be run");
-        println!("skipped: {program} cannot be run");
-        return None;
-    }
-    fs::write(folder.join("alertmanager.yml"), "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n").unwrap();
-    for _ in 0..5 {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut child = Command::new(program)
-            .arg(format!("--config.file={}", folder.join("alertmanager.yml").display()))
-            .arg(format!("--storage.path={}", folder.join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .arg("--cluster.listen-address=")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let up = async {
-            while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::select! {
-            up = tokio::time::timeout(PATIENCE, up) => {
-                up.expect("Alertmanager listens in time");
-                return Some((child, port));
-            }
-            _ = child.wait() => {}
-        }
-    }
-    panic!("Alertmanager did not start");
-}
-
-/// What it holds as active, by name, severity and device.
-async fn active(port: u16) -> Vec<String> {
-    let url = format!("http://127.0.0.1:{port}/api/v2/alerts?active=true");
-    let request =
-        format!("GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", &url[url.find("/api").unwrap()..]);
-    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    tokio::time::timeout(PATIENCE, tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer))
-        .await
-        .unwrap()
-        .unwrap();
-    let json = &answer[answer.find("\r\n\r\n").unwrap()..];
-    let json = &json[json.find('[').unwrap()..=json.rfind(']').unwrap()];
-    let alerts: Value = serde_json::from_str(json).unwrap();
-    let label = |alert: &Value, name: &str| alert["labels"][name].as_str().unwrap_or("-").to_owned();
-    let mut alerts: Vec<String> = alerts
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|alert| format!("{} {} {}", label(alert, "alertname"), label(alert, "severity"), label(alert, "device")))
-        .collect();
-    alerts.sort();
-    alerts
-}
-
 #[tokio::test]
 async fn a_real_alertmanager_sees_one_alert_a_device_from_reminder_to_met() {
     let folder = tempfile::tempdir().unwrap();
-    let Some((mut child, port)) = alertmanager(folder.path()).await else { return };
-    let sinks = sink(folder.path(), port);
+    let Some(server) = alertmanager(folder.path(), NOBODY) else { return };
+    let sinks = sink(folder.path(), server.port);
     // Its API takes the clock for what fires.
     let now = Timestamp::now();
     let told = |topic, severity, at| Message { topic, severity, at, ..overdue(2) };
     let before = |seconds: i64| now - jiff::SignedDuration::from_secs(seconds);
     sinks.send("am", &told(Topic::Reminder, Severity::Warning, before(30))).await.unwrap();
-    assert_eq!(active(port).await, ["SlpDeadline warning edge-0000", "SlpDeadline warning edge-0001"]);
+    assert_eq!(active(&server), ["SlpDeadline warning edge-0000", "SlpDeadline warning edge-0001"]);
     sinks.send("am", &told(Topic::Overdue, Severity::Critical, before(20))).await.unwrap();
-    assert_eq!(active(port).await, ["SlpDeadline critical edge-0000", "SlpDeadline critical edge-0001"]);
+    assert_eq!(active(&server), ["SlpDeadline critical edge-0000", "SlpDeadline critical edge-0001"]);
     let mut met = told(Topic::Met, Severity::Info, before(10));
     met.lines.truncate(1);
     sinks.send("am", &met).await.unwrap();
-    assert_eq!(active(port).await, ["SlpDeadline critical edge-0001"]);
+    assert_eq!(active(&server), ["SlpDeadline critical edge-0001"]);
     for (_, told) in sinks.heartbeat(now, Duration::from_secs(900)).await {
         told.unwrap();
     }
-    assert_eq!(active(port).await, ["SlpCollectorAlive info -", "SlpDeadline critical edge-0001"]);
-    child.kill().await.unwrap();
+    assert_eq!(active(&server), ["SlpCollectorAlive info -", "SlpDeadline critical edge-0001"]);
 }

@@ -81,7 +81,11 @@ impl Receiver {
     }
 
     pub async fn request(&mut self) -> Request {
-        tokio::time::timeout(PATIENCE, self.requests.recv()).await.expect("a request in time").unwrap()
+        self.request_within(PATIENCE).await.expect("a request in time")
+    }
+
+    pub async fn request_within(&mut self, limit: Duration) -> Option<Request> {
+        tokio::time::timeout(limit, self.requests.recv()).await.ok().map(Option::unwrap)
     }
 
     /// Was nothing more asked?
