@@ -283,16 +283,18 @@ impl Work {
     /// Plans when there is reason to, and fills the free places.
     async fn start(&mut self) -> Result<(), Error> {
         self.house.metrics.turned(self.house.clock.now());
+        // People are told while a long run over the fleet is still under way.
+        if self.look && self.judged.is_none_or(|judged| judged.elapsed() >= JUDGE) {
+            self.judged = Some(Instant::now());
+            tell::judge(&self.house).await?;
+            if self.beating.is_empty() {
+                let house = self.house.clone();
+                self.beating.spawn(async move { tell::heartbeat(&house).await });
+            }
+            self.tell();
+        }
         if self.look && self.polls.is_empty() && self.deliveries.is_empty() {
             self.look = false;
-            if self.judged.is_none_or(|judged| judged.elapsed() >= JUDGE) {
-                self.judged = Some(Instant::now());
-                tell::judge(&self.house).await?;
-                if self.beating.is_empty() {
-                    let house = self.house.clone();
-                    self.beating.spawn(async move { tell::heartbeat(&house).await });
-                }
-            }
             self.plan().await?;
             self.tell();
         }
@@ -326,7 +328,7 @@ impl Work {
                 (errand.sink, told)
             });
         }
-        if let Some(wake) = self.outbox.wake() {
+        if let Some(wake) = self.outbox.wake(now) {
             self.look_at = self.look_at.min(Instant::now() + self.until(wake));
         }
     }

@@ -23,7 +23,7 @@ use super::event::{Event, Fact};
 use super::fleet::{Fleet, Instance, RecordKey};
 use super::instance::{Account, DeviceName, Site, Udi};
 use super::on_prem;
-use super::plan::Watched;
+use super::plan::{Watched, watched_as};
 use super::settings::words;
 use super::violation::Subject;
 
@@ -263,8 +263,7 @@ impl<'a> Reckoner<'a> {
             Subject::OnPrem(_) => None,
         };
         let name = instance.and_then(|instance| instance.device.as_ref());
-        let at = |name: &DeviceName| self.watched.binary_search_by(|device| device.name.cmp(name)).ok();
-        let device = name.and_then(at).and_then(|at| self.watched.get(at));
+        let device = name.and_then(|name| watched_as(self.watched, name));
         (bundle::account(device, instance), instance.map(|instance| instance.site.clone()).unwrap_or_default())
     }
 

@@ -5,7 +5,7 @@
 use super::event::{DeviceReplaced, DeviceRetired};
 use super::fleet::{Fleet, Instance};
 use super::instance::{DeviceName, Udi};
-use super::plan::Watched;
+use super::plan::{Watched, watched_as};
 
 /// Why an obligation does not end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +73,7 @@ fn find<'a>(fleet: &'a Fleet, watched: &[Watched], whom: &str) -> Result<Found<'
     if let Some(instance) = fleet.of_device(&name) {
         return Ok(Found::Instance(instance));
     }
-    if fleet.devices.contains_key(&name) || lists(watched, &name) {
+    if fleet.devices.contains_key(&name) || watched_as(watched, &name).is_some() {
         return Ok(Found::NeverReached(name));
     }
     let unknown = || NotEnded::Unknown(whom.to_owned());
@@ -87,17 +87,13 @@ fn ending<'a>(instance: &'a Instance, watched: &[Watched]) -> Result<&'a Instanc
         return Err(NotEnded::Already(instance.udi.clone()));
     }
     match &instance.device {
-        Some(name) if lists(watched, name) => Err(NotEnded::Listed(name.clone())),
+        Some(name) if watched_as(watched, name).is_some() => Err(NotEnded::Listed(name.clone())),
         Some(_) | None => Ok(instance),
     }
 }
 
-fn lists(watched: &[Watched], name: &DeviceName) -> bool {
-    watched.iter().any(|device| device.name == *name)
-}
-
 #[cfg(test)]
-pub(in crate::domain) mod tests {
+mod tests {
     use super::*;
     use crate::domain::event::{DeviceIdentified, Event, Fact};
     use crate::domain::instance::{Account, Site};
@@ -127,24 +123,6 @@ pub(in crate::domain) mod tests {
         fleet
     }
 
-    /// A device of an inventory.
-    pub(in crate::domain) fn listed(name: &str) -> Watched {
-        Watched {
-            name: name.into(),
-            site: Site::default(),
-            mode: Mode::Deliver,
-            reporter: Reporter::Collector,
-            within_reach: true,
-            credential: None,
-            exchange_lead: SignedDuration::from_hours(240),
-            account: Account::default(),
-            offset: SignedDuration::ZERO,
-            jitter: 0.0,
-            windows: Windows::default(),
-            tags: Vec::new(),
-        }
-    }
-
     const OLD: &str = "PID:C9300-24T,SN:FOC0000T001";
     const NEW: &str = "PID:C9300-24T,SN:FOC0000T002";
 
@@ -152,7 +130,7 @@ pub(in crate::domain) mod tests {
     fn what_the_inventory_lists_does_not_retire_and_what_nobody_knows_neither() {
         let fleet = fold(&[identified("edge-1", "FOC0000T001")]);
         let retire = |watched: &[Watched], whom: &str| retire(&fleet, watched, whom, "gone".to_owned());
-        let still = [listed("edge-1"), listed("edge-2")];
+        let still = [watched("edge-1", Mode::Deliver, 0), watched("edge-2", Mode::Deliver, 0)];
         assert_eq!(retire(&still, "edge-1"), Err(NotEnded::Listed("edge-1".into())));
         assert_eq!(retire(&still, OLD), Err(NotEnded::Listed("edge-1".into())));
         let udi: Udi = OLD.parse().unwrap();
@@ -172,7 +150,7 @@ pub(in crate::domain) mod tests {
     fn only_another_living_instance_stands_in() {
         let mut facts = vec![identified("edge-1", "FOC0000T001"), identified("edge-1", "FOC0000T002")];
         let fleet = fold(&facts);
-        let watched = [listed("edge-1"), listed("edge-3")];
+        let watched = [watched("edge-1", Mode::Deliver, 0), watched("edge-3", Mode::Deliver, 0)];
         let replaced = replace(&fleet, &watched, OLD, "edge-1", None).unwrap();
         let expected = DeviceReplaced { old: OLD.parse().unwrap(), new: NEW.parse().unwrap(), note: None };
         assert_eq!(replaced, expected);
