@@ -327,7 +327,7 @@ impl<'a> Reckoner<'a> {
                 let found = self.fleet.violations.get(&fact.id).map(|violation| &violation.found);
                 let named =
                     |id| found.map_or_else(|| format!("{id}"), |found| format!("{} {}", found.kind, found.subject));
-                let note = format!("{} (until {})", fact.note, fact.until);
+                let note = format!("{} (until {})", fact.note, minute(fact.until));
                 ("violation acknowledged", found.map(|found| found.subject.clone()), named(&fact.id), note)
             }
             Fact::BundleHandedOver(fact) => {
@@ -351,11 +351,11 @@ impl<'a> Reckoner<'a> {
             }
             Fact::OnPremSynced(fact) => {
                 let subject = Subject::OnPrem(fact.name.clone());
-                let about = format!("{subject} at {}", fact.synced);
+                let about = format!("{subject} at {}", minute(fact.synced));
                 ("synchronised", Some(subject), about, fact.note.clone()?)
             }
             Fact::SilenceSet(fact) => {
-                ("silence set", None, format!("{} until {}", fact.id, fact.until), fact.note.clone())
+                ("silence set", None, format!("{} until {}", fact.id, minute(fact.until)), fact.note.clone())
             }
             _ => return None,
         })
@@ -372,6 +372,11 @@ fn settled(instance: &Instance) -> Option<(Timestamp, &'static str)> {
     let no_ack_asked = state.and_then(|state| state.policy.as_ref()?.ack_required) == Some(false);
     let handed = instance.last_handed_over.filter(|_| no_ack_asked).map(|at| (at, "handed over; no ACK is asked"));
     ack.max(handed)
+}
+
+/// An instant as notes name it.
+fn minute(at: Timestamp) -> impl std::fmt::Display {
+    at.strftime("%Y-%m-%d %H:%MZ")
 }
 
 #[cfg(test)]

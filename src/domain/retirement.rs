@@ -16,18 +16,23 @@ pub enum NotEnded {
     Listed(DeviceName),
     #[error("{0} is retired already")]
     Already(Udi),
-    #[error("nobody knows which instance '{0}' is: it was never reached, or another chassis has its name")]
+    #[error("nobody knows which instance '{0}' is: it was never reached, or did not say, or another chassis has its name")]
     NeverReached(String),
     #[error(
         "'{old}' and '{new}' are the same instance, {udi}; where a new chassis has the old name, name the old one by its UDI"
     )]
     Same { old: String, new: String, udi: Udi },
+    #[error("the end of an obligation needs a note that says why")]
+    NoNote,
     #[error("{0} is retired, so it cannot stand in for another")]
     NewRetired(Udi),
 }
 
 /// The end of the obligation of a device or instance, by its name or UDI.
 pub fn retire(fleet: &Fleet, watched: &[Watched], whom: &str, note: String) -> Result<DeviceRetired, NotEnded> {
+    if note.trim().is_empty() {
+        return Err(NotEnded::NoNote);
+    }
     let (device, udi) = match find(fleet, watched, whom)? {
         Found::Instance(instance) => {
             let ending = ending(instance, watched)?;
@@ -96,10 +101,10 @@ fn ending<'a>(instance: &'a Instance, watched: &[Watched]) -> Result<&'a Instanc
 mod tests {
     use super::*;
     use crate::domain::event::{DeviceIdentified, Event, Fact};
-    use crate::domain::instance::{Account, Site};
-    use crate::domain::settings::{Mode, Reporter};
-    use crate::domain::window::Windows;
-    use jiff::{SignedDuration, Timestamp};
+    use crate::domain::instance::Site;
+    use crate::domain::plan::tests::watched;
+    use crate::domain::settings::Mode;
+    use jiff::Timestamp;
 
     fn identified(name: &str, sn: &str) -> Fact {
         Fact::DeviceIdentified(DeviceIdentified {
@@ -141,6 +146,7 @@ mod tests {
         assert_eq!(retire(&[], "edge-1"), fact("edge-1", Some(&udi)));
         assert_eq!(retire(&[], OLD), fact("edge-1", Some(&udi)));
         assert_eq!(retire(&still, "edge-2"), fact("edge-2", None), "never reached");
+        assert_eq!(super::retire(&fleet, &[], "edge-1", " ".to_owned()), Err(NotEnded::NoNote));
         for nobody in ["edge-9", NEW, "PID:,SN:"] {
             assert_eq!(retire(&still, nobody), Err(NotEnded::Unknown(nobody.to_owned())));
         }

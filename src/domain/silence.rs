@@ -87,7 +87,7 @@ pub fn set(
     }
     let lasts = until.duration_since(from);
     if lasts > SignedDuration::from_hours(24 * LONGEST_DAYS) {
-        return Err(NotSilenced::TooLong { days: lasts.as_hours().div_euclid(24) });
+        return Err(NotSilenced::TooLong { days: (lasts.as_secs() + 86_399).div_euclid(86_400) });
     }
     if note.trim().is_empty() {
         return Err(NotSilenced::NoNote);
