@@ -286,7 +286,12 @@ impl Work {
         // People are told while a long run over the fleet is still under way.
         if self.look && self.judged.is_none_or(|judged| judged.elapsed() >= JUDGE) {
             self.judged = Some(Instant::now());
-            tell::judge(&self.house).await?;
+            match tell::judge(&self.house).await {
+                Ok(()) => {}
+                Err(Error::Ledger(error)) if error.ends_writing() => return Err(error.into()),
+                // Reports are collected all the same.
+                Err(error) => tracing::error!(%error, "the fleet was not judged, and nobody is told; tried again"),
+            }
             if self.beating.is_empty() {
                 let house = self.house.clone();
                 self.beating.spawn(async move { tell::heartbeat(&house).await });
