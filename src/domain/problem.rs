@@ -148,8 +148,8 @@ pub fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// [`printable`] where HTML stands, in an element or an attribute.
-pub fn html(text: &str) -> String {
+/// [`printable`] as HTML shows it, in an element or an attribute.
+pub fn as_html(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in printable(text).chars() {
         match character {

@@ -131,8 +131,7 @@ impl House {
     }
 
     pub fn watched(&self, name: &DeviceName) -> Option<&Watched> {
-        let at = self.watched.binary_search_by(|watched| watched.name.cmp(name)).ok()?;
-        self.watched.get(at)
+        plan::watched_as(&self.watched, name)
     }
 
     /// Why nothing may be sent to the device now.

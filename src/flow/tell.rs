@@ -171,9 +171,10 @@ impl Outbox {
         self.resting.clear();
     }
 
-    /// When the next sink has rested.
-    pub fn wake(&self) -> Option<Timestamp> {
-        self.resting.iter().filter(|(sink, _)| !self.busy.contains(*sink)).map(|(_, (_, until))| *until).min()
+    /// When the next sink has rested; one that has already, and is sent nothing, has nothing to wait for.
+    pub fn wake(&self, now: Timestamp) -> Option<Timestamp> {
+        let resting = self.resting.iter().filter(|(sink, (_, until))| *until > now && !self.busy.contains(*sink));
+        resting.map(|(_, (_, until))| *until).min()
     }
 }
 
@@ -190,4 +191,29 @@ pub async fn send(house: &House, errand: &Errand) -> Result<bool, Error> {
     let settled = MessageSettled { message: message.id.clone(), sink: sink.clone(), dropped: None };
     house.ledger.append_async(house.clock.now(), vec![Fact::MessageSettled(settled)], Vec::new()).await?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_sink_that_failed_rests_longer_each_time_and_wakes_nobody_for_nothing() {
+        let mut outbox = Outbox::default();
+        outbox.ended("mail", false, at("2026-01-01T00:00:00Z"));
+        assert_eq!(outbox.wake(at("2026-01-01T00:00:00Z")), Some(at("2026-01-01T00:00:30Z")));
+        assert_eq!(outbox.wake(at("2026-01-01T00:00:30Z")), None, "what waited for it was dropped meanwhile");
+        outbox.ended("mail", false, at("2026-01-01T00:00:31Z"));
+        assert_eq!(outbox.wake(at("2026-01-01T00:00:31Z")), Some(at("2026-01-01T00:01:31Z")));
+        for _ in 0..40 {
+            outbox.ended("mail", false, at("2026-01-01T01:00:00Z"));
+        }
+        assert_eq!(outbox.wake(at("2026-01-01T01:00:00Z")), Some(at("2026-01-01T01:10:00Z")));
+        outbox.ended("mail", true, at("2026-01-01T01:10:00Z"));
+        assert_eq!(outbox.wake(at("2026-01-01T01:10:00Z")), None);
+    }
 }

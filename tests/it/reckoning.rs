@@ -59,6 +59,7 @@ fn monitor_says_ok_warning_critical_or_unknown() {
     let unknown = site.run(["monitor"]).exits(3);
     assert!(unknown.out.starts_with("SLP UNKNOWN - ") && unknown.out.contains("in use by process"), "{unknown:?}");
     drop(held);
+    assert!(site.run(["monitor", "--warning", "soon"]).exits(3).out.starts_with("SLP UNKNOWN - error: invalid value"));
     assert!(site.run(["monitor", "--warning", "1d", "--critical", "2d"]).exits(3).out.contains("nearer"));
     fs::write(site.config_file(), "[collector]\nnme = \"x\"\n").unwrap();
     let unknown = site.run(["monitor"]).exits(3);
