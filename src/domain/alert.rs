@@ -339,13 +339,7 @@ fn listed<'a>(watched: &'a [Watched], instance: &Instance) -> Option<&'a Watched
     watched_as(watched, instance.device.as_ref()?)
 }
 
-fn line(
-    fleet: &Fleet,
-    instance: &Instance,
-    device: Option<&Watched>,
-    standing: &Standing<'_>,
-    now: Timestamp,
-) -> Line {
+fn line(fleet: &Fleet, instance: &Instance, device: Option<&Watched>, standing: &Standing<'_>, now: Timestamp) -> Line {
     let kind = find::overdue(instance, standing);
     let mut what = match (standing.due, standing.leave_by) {
         (Some(due), _) if due < now => format!("due {}, and no acknowledgement: ", day(due)),

@@ -16,7 +16,9 @@ pub enum NotEnded {
     Listed(DeviceName),
     #[error("{0} is retired already")]
     Already(Udi),
-    #[error("nobody knows which instance '{0}' is: it was never reached, or did not say, or another chassis has its name")]
+    #[error(
+        "nobody knows which instance '{0}' is: it was never reached, or did not say, or another chassis has its name"
+    )]
     NeverReached(String),
     #[error(
         "'{old}' and '{new}' are the same instance, {udi}; where a new chassis has the old name, name the old one by its UDI"
