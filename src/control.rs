@@ -136,7 +136,11 @@ pub async fn execute_asking(
             Ok(Answered::Answers(answers(house)))
         }
         Request::Violations(query) => {
-            aside(house, move |house| Ok(violations::list(house, &query))).await.map(Answered::Violations)
+            let list = move |house: &House| {
+                require_known(house, query.site.as_ref())?;
+                Ok(violations::list(house, &query))
+            };
+            aside(house, list).await.map(Answered::Violations)
         }
         Request::Violation { id } => {
             let line = aside(house, move |house| violations::show(house, &id)).await?;

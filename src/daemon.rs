@@ -319,16 +319,23 @@ impl Work {
     /// Plans when there is reason to, and fills the free places.
     async fn start(&mut self) -> Result<(), Error> {
         self.house.metrics.turned(self.house.clock.now());
+        // People are told while a long run over the fleet is still under way.
+        if self.look && self.judged.is_none_or(|judged| judged.elapsed() >= JUDGE) {
+            self.judged = Some(Instant::now());
+            match tell::judge(&self.house).await {
+                Ok(()) => {}
+                Err(Error::Ledger(error)) if error.ends_writing() => return Err(error.into()),
+                // Reports are collected all the same.
+                Err(error) => tracing::error!(%error, "the fleet was not judged, and nobody is told; tried again"),
+            }
+            if self.beating.is_empty() {
+                let house = self.house.clone();
+                self.beating.spawn(async move { tell::heartbeat(&house).await });
+            }
+            self.tell();
+        }
         if self.look && self.polls.is_empty() && self.deliveries.is_empty() {
             self.look = false;
-            if self.judged.is_none_or(|judged| judged.elapsed() >= JUDGE) {
-                self.judged = Some(Instant::now());
-                tell::judge(&self.house).await?;
-                if self.beating.is_empty() {
-                    let house = self.house.clone();
-                    self.beating.spawn(async move { tell::heartbeat(&house).await });
-                }
-            }
             self.plan().await?;
             self.tell();
         }
@@ -362,7 +369,7 @@ impl Work {
                 (errand.sink, told)
             });
         }
-        if let Some(wake) = self.outbox.wake() {
+        if let Some(wake) = self.outbox.wake(now) {
             self.look_at = self.look_at.min(Instant::now() + self.until(wake));
         }
     }

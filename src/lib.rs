@@ -4,6 +4,7 @@
 //! inward     collect ──▶ parse ──▶ keep ──▶ plan(now)            device → domain → ledger → domain
 //! outward    plan ──▶ compose ──▶ seal ──▶ hand over             domain → exchange
 //! homeward   read ack ──▶ match ──▶ acknowledge ──▶ deliver      exchange → domain → ledger → device ──▶ read back
+//! watching   judge(now) ──▶ keep ──▶ tell                        domain → ledger → notify
 //! ```
 //!
 //! [`domain`] is pure: no clock, no file, no socket. [`device`] is the only room that talks to

@@ -186,8 +186,12 @@ pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
             drop(error.print());
+            let exit = match error.use_stderr() {
+                false => Exit::Done,
+                true if is_monitor() => monitor::unknown(&error.to_string(), &mut std::io::stdout()),
+                true => Exit::Usage,
+            };
             return ExitCode::from(exit.code());
         }
     };
@@ -201,6 +205,12 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit.code())
+}
+
+/// Was it `monitor` that was called wrongly? Its exit codes are those of plugins.
+fn is_monitor() -> bool {
+    let matches = Args::command().ignore_errors(true).try_get_matches();
+    matches.is_ok_and(|matches| matches.subcommand_name() == Some("monitor"))
 }
 
 fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, Stop> {

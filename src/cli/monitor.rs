@@ -33,12 +33,17 @@ pub(super) fn run(args: Args, config: &Path, out: &mut dyn Write) -> Result<Exit
                 Verdict::Critical => 2,
             }))
         }
-        Err(stop) => {
-            let reason = stop.reason.lines().collect::<Vec<_>>().join("; ").replace('|', "/");
-            writeln!(out, "SLP UNKNOWN - {}", printable(&reason))?;
-            Ok(Exit::Monitor(3))
-        }
+        Err(stop) => Ok(unknown(&stop.reason, out)),
     }
+}
+
+/// The line of a plugin that could not do its work.
+pub(super) fn unknown(reason: &str, out: &mut dyn Write) -> Exit {
+    let lines = reason.lines().map(str::trim).filter(|line| !line.is_empty());
+    let reason = lines.collect::<Vec<_>>().join("; ").replace('|', "/");
+    // Where nobody reads it, the exit code still says it.
+    drop(writeln!(out, "SLP UNKNOWN - {}", printable(&reason)));
+    Exit::Monitor(3)
 }
 
 fn health(Args { warning, critical }: Args, config: &Path) -> Result<Health, Stop> {

@@ -11,16 +11,16 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::bundle;
-use super::deadline::{self, ObligationState, Standing};
+use super::deadline::{self, ObligationState, Standing, day};
 use super::digest::Sha256;
 use super::event::MessageMade;
 use super::fleet::{Fleet, Instance, Told};
-use super::instance::{Account, DeviceName, Site};
+use super::instance::{Account, Site};
 use super::message::{Line, Message, Topic};
 use super::on_prem;
-use super::plan::{Settings, Watched};
+use super::plan::{Settings, Watched, watched_as};
 use super::silence;
-use super::violation::{Kind, Severity, Stage, Subject, Violation};
+use super::violation::{Kind, Severity, Stage, Subject, Violation, ViolationId, find};
 use super::window::Windows;
 pub use digest::digest;
 pub use ladder::{Daily, Ladder};
@@ -57,7 +57,7 @@ struct Item {
 pub fn tell(fleet: &Fleet, watched: &[Watched], settings: &Settings, now: Timestamp) -> Vec<MessageMade> {
     let mut items = obligations(fleet, watched, settings, now);
     items.extend(met(fleet, watched, settings, now));
-    items.extend(on_prem(fleet, &settings.alerts, now));
+    items.extend(on_prem(fleet, settings, now));
     items.extend(violations(fleet));
     items.retain(|item| !hushed(fleet, &settings.alerts, item, now));
     grouped(fleet, items, &settings.alerts, now)
@@ -75,7 +75,7 @@ fn obligations(fleet: &Fleet, watched: &[Watched], settings: &Settings, now: Tim
         if settings.alerts.ladder.begins(due) > horizon {
             continue;
         }
-        let device = watched_as(watched, instance.device.as_ref());
+        let device = listed(watched, instance);
         let lead = device.map_or(SignedDuration::ZERO, |device| device.exchange_lead);
         let standing = deadline::standing(instance, lead, &settings.rules, now);
         let subject = Subject::Instance(instance.udi.clone());
@@ -86,9 +86,9 @@ fn obligations(fleet: &Fleet, watched: &[Watched], settings: &Settings, now: Tim
         if is_told(last, due, since) {
             continue;
         }
-        let line = line(instance, device, &standing, now);
+        let line = line(fleet, instance, device, &standing, now);
         let (topic, severity) = match standing.state {
-            ObligationState::Overdue => (Topic::Overdue, Severity::Critical),
+            ObligationState::Overdue => (Topic::Overdue, severity(settings, &line.site, line.kind)),
             ObligationState::DueSoon
             | ObligationState::NotSlp
             | ObligationState::NeverReported
@@ -116,7 +116,7 @@ fn is_told(last: Option<&Told>, due: Timestamp, since: Timestamp) -> bool {
 
 /// Does a person know that this is overdue?
 fn acknowledged(fleet: &Fleet, subject: &Subject, now: Timestamp) -> bool {
-    let of = |kind| fleet.violations.get(&super::violation::ViolationId::of(kind, subject));
+    let of = |kind| fleet.violations.get(&ViolationId::of(kind, subject));
     let kinds = [Kind::AckOverdue, Kind::FirstReportOverdue, Kind::OnPremSyncOverdue];
     kinds.into_iter().filter_map(of).any(|violation| violation.stage(now) == Stage::Acknowledged)
 }
@@ -127,14 +127,16 @@ fn met(fleet: &Fleet, watched: &[Watched], settings: &Settings, now: Timestamp) 
     for (subject, told) in &fleet.told {
         let (Some(before), Subject::Instance(udi)) = (told.due, subject) else { continue };
         let Some(instance) = fleet.resolve(udi) else { continue };
-        let device = watched_as(watched, instance.device.as_ref());
+        let device = listed(watched, instance);
         let lead = device.map_or(SignedDuration::ZERO, |device| device.exchange_lead);
         let standing = deadline::standing(instance, lead, &settings.rules, now);
-        let later = standing.due.is_none_or(|due| due.duration_since(before) > SAME);
+        // What nobody can say any more is not met.
+        let known = standing.state != ObligationState::Unknown;
+        let later = known && standing.due.is_none_or(|due| due.duration_since(before) > SAME);
         if !later || settings.alerts.ladder.passed(&standing, true, now).is_some() {
             continue;
         }
-        let line = line(instance, device, &standing, now);
+        let line = line(fleet, instance, device, &standing, now);
         let (site, told) = (line.site.clone(), Some((subject.clone(), None)));
         items.push(Item { site, severity: Severity::Info, topic: Topic::Met, since: now, line, told });
     }
@@ -142,20 +144,25 @@ fn met(fleet: &Fleet, watched: &[Watched], settings: &Settings, now: Timestamp) 
 }
 
 /// License On-Prem servers and their own duty.
-fn on_prem(fleet: &Fleet, rules: &Rules, now: Timestamp) -> Vec<Item> {
+fn on_prem(fleet: &Fleet, settings: &Settings, now: Timestamp) -> Vec<Item> {
+    let rules = &settings.alerts;
     let mut items = Vec::new();
     for (name, server) in &fleet.on_prem {
         let standing = on_prem::standing(server, now);
         let Some(due) = standing.due else { continue };
         let subject = Subject::OnPrem(name.clone());
         let last = fleet.told.get(&subject);
-        let passed = rules.ladder.passed(&standing, !acknowledged(fleet, &subject, now), now);
+        let overdue = standing.state == ObligationState::Overdue;
+        // Its own warning is the first rung, before any of ours.
+        let warned = on_prem::warns(server).filter(|warns| *warns <= now);
+        let passed = rules.ladder.passed(&standing, !acknowledged(fleet, &subject, now), now).or(warned);
+        let kind = passed.map(|_| Kind::OnPremSyncOverdue);
+        let usual = if overdue { Severity::Critical } else { Severity::Warning };
+        let usual = settings.violations.of(&Site::default()).severity(Kind::OnPremSyncOverdue, usual);
         let (topic, severity, told) = match (passed, last.and_then(|told| told.due)) {
             (Some(since), _) if is_told(last, due, since) => continue,
-            (Some(_), _) if standing.state == ObligationState::Overdue => {
-                (Topic::Overdue, Severity::Critical, Some(due))
-            }
-            (Some(_), _) => (Topic::Reminder, Severity::Warning, Some(due)),
+            (Some(_), _) if overdue => (Topic::Overdue, usual, Some(due)),
+            (Some(_), _) => (Topic::Reminder, usual, Some(due)),
             (None, Some(_)) => (Topic::Met, Severity::Info, None),
             (None, None) => continue,
         };
@@ -168,8 +175,8 @@ fn on_prem(fleet: &Fleet, rules: &Rules, now: Timestamp) -> Vec<Item> {
             state: Some(standing.state),
             due: Some(due),
             leave_by: standing.leave_by,
-            violation: None,
-            kind: None,
+            violation: kind.and_then(|kind| open(fleet, kind, &subject)),
+            kind,
             what: standing.reason.to_string(),
             remedy: told.map(|_| Kind::OnPremSyncOverdue.remedy().to_owned()),
         };
@@ -215,6 +222,17 @@ fn violations(fleet: &Fleet) -> Vec<Item> {
         items.push(Item { site: found.site.clone(), severity, topic, since, line, told: None });
     }
     items
+}
+
+/// The severity of an obligation that is past its deadline: that of its violation at the site.
+fn severity(settings: &Settings, site: &Site, kind: Option<Kind>) -> Severity {
+    kind.map_or(Severity::Critical, |kind| settings.violations.of(site).severity(kind, kind.severity()))
+}
+
+/// The violation on record by which a person can acknowledge what is told.
+fn open(fleet: &Fleet, kind: Kind, subject: &Subject) -> Option<ViolationId> {
+    let id = ViolationId::of(kind, subject);
+    fleet.violations.get(&id).is_some_and(|violation| violation.resolved.is_none()).then_some(id)
 }
 
 fn of_a_deadline(kind: Kind) -> bool {
@@ -317,12 +335,12 @@ pub fn message(
     message
 }
 
-fn watched_as<'a>(watched: &'a [Watched], name: Option<&DeviceName>) -> Option<&'a Watched> {
-    let name = name?;
-    watched.binary_search_by(|device| device.name.cmp(name)).ok().map(|at| &watched[at])
+fn listed<'a>(watched: &'a [Watched], instance: &Instance) -> Option<&'a Watched> {
+    watched_as(watched, instance.device.as_ref()?)
 }
 
-fn line(instance: &Instance, device: Option<&Watched>, standing: &Standing<'_>, now: Timestamp) -> Line {
+fn line(fleet: &Fleet, instance: &Instance, device: Option<&Watched>, standing: &Standing<'_>, now: Timestamp) -> Line {
+    let kind = find::overdue(instance, standing);
     let mut what = match (standing.due, standing.leave_by) {
         (Some(due), _) if due < now => format!("due {}, and no acknowledgement: ", day(due)),
         (Some(due), Some(leave_by)) => format!("due {}, leave by {}: ", day(due), day(leave_by)),
@@ -339,15 +357,11 @@ fn line(instance: &Instance, device: Option<&Watched>, standing: &Standing<'_>, 
         state: Some(standing.state),
         due: standing.due,
         leave_by: standing.leave_by,
-        violation: None,
-        kind: None,
+        violation: kind.and_then(|kind| open(fleet, kind, &Subject::Instance(instance.udi.clone()))),
+        kind,
         what,
-        remedy: (standing.state == ObligationState::Overdue).then(|| Kind::AckOverdue.remedy().to_owned()),
+        remedy: kind.map(|kind| kind.remedy().to_owned()),
     }
-}
-
-fn day(at: Timestamp) -> impl std::fmt::Display {
-    at.strftime("%Y-%m-%d")
 }
 
 #[cfg(test)]

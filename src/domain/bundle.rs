@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fleet::{Fleet, Instance, OwedReport};
 use super::instance::{Account, DeviceName, Site, Udi};
-use super::plan::Watched;
+use super::plan::{Watched, watched_as};
 use super::report::ReportType;
 use super::settings::Reporter;
 use super::state::DeviceState;
@@ -58,8 +58,7 @@ pub struct Contribution<'a> {
 pub fn owed<'a>(fleet: &'a Fleet, watched: &'a [Watched], selection: &Selection) -> Vec<Contribution<'a>> {
     let mut contributions = Vec::new();
     for instance in fleet.instances.values() {
-        let at = |name: &DeviceName| watched.binary_search_by(|device| device.name.cmp(name)).ok();
-        let device = instance.device.as_ref().and_then(at).map(|at| &watched[at]);
+        let device = instance.device.as_ref().and_then(|name| watched_as(watched, name));
         if device.is_some_and(|device| device.reporter != Reporter::Collector) {
             continue;
         }

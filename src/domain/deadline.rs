@@ -18,6 +18,7 @@ use super::state::{DeviceState, Model};
 
 use classes::Classes;
 pub use reason::Reason;
+pub(in crate::domain) use reason::day;
 
 const DAY: i64 = 86_400;
 

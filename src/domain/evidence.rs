@@ -23,7 +23,7 @@ use super::event::{Event, Fact};
 use super::fleet::{Fleet, Instance, RecordKey};
 use super::instance::{Account, DeviceName, Site, Udi};
 use super::on_prem;
-use super::plan::Watched;
+use super::plan::{Watched, watched_as};
 use super::settings::words;
 use super::violation::Subject;
 
@@ -263,8 +263,7 @@ impl<'a> Reckoner<'a> {
             Subject::OnPrem(_) => None,
         };
         let name = instance.and_then(|instance| instance.device.as_ref());
-        let at = |name: &DeviceName| self.watched.binary_search_by(|device| device.name.cmp(name)).ok();
-        let device = name.and_then(at).and_then(|at| self.watched.get(at));
+        let device = name.and_then(|name| watched_as(self.watched, name));
         (bundle::account(device, instance), instance.map(|instance| instance.site.clone()).unwrap_or_default())
     }
 
@@ -328,7 +327,7 @@ impl<'a> Reckoner<'a> {
                 let found = self.fleet.violations.get(&fact.id).map(|violation| &violation.found);
                 let named =
                     |id| found.map_or_else(|| format!("{id}"), |found| format!("{} {}", found.kind, found.subject));
-                let note = format!("{} (until {})", fact.note, fact.until);
+                let note = format!("{} (until {})", fact.note, minute(fact.until));
                 ("violation acknowledged", found.map(|found| found.subject.clone()), named(&fact.id), note)
             }
             Fact::BundleHandedOver(fact) => {
@@ -352,11 +351,11 @@ impl<'a> Reckoner<'a> {
             }
             Fact::OnPremSynced(fact) => {
                 let subject = Subject::OnPrem(fact.name.clone());
-                let about = format!("{subject} at {}", fact.synced);
+                let about = format!("{subject} at {}", minute(fact.synced));
                 ("synchronised", Some(subject), about, fact.note.clone()?)
             }
             Fact::SilenceSet(fact) => {
-                ("silence set", None, format!("{} until {}", fact.id, fact.until), fact.note.clone())
+                ("silence set", None, format!("{} until {}", fact.id, minute(fact.until)), fact.note.clone())
             }
             _ => return None,
         })
@@ -373,6 +372,11 @@ fn settled(instance: &Instance) -> Option<(Timestamp, &'static str)> {
     let no_ack_asked = state.and_then(|state| state.policy.as_ref()?.ack_required) == Some(false);
     let handed = instance.last_handed_over.filter(|_| no_ack_asked).map(|at| (at, "handed over; no ACK is asked"));
     ack.max(handed)
+}
+
+/// An instant as notes name it.
+fn minute(at: Timestamp) -> impl std::fmt::Display {
+    at.strftime("%Y-%m-%d %H:%MZ")
 }
 
 #[cfg(test)]

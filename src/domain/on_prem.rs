@@ -20,7 +20,7 @@ pub fn standing(server: &OnPrem, at: Timestamp) -> Standing<'static> {
     let left = due.duration_since(at);
     let state = if left < SignedDuration::ZERO {
         ObligationState::Overdue
-    } else if at >= after(server.synced, WARNS_AFTER) {
+    } else if warns(server).is_some_and(|warns| warns <= at) {
         ObligationState::DueSoon
     } else {
         ObligationState::Ok
@@ -36,6 +36,11 @@ pub fn standing(server: &OnPrem, at: Timestamp) -> Standing<'static> {
         computed: None,
         agrees: None,
     }
+}
+
+/// From when on the server itself warns; `None` beyond the end of time.
+pub fn warns(server: &OnPrem) -> Option<Timestamp> {
+    server.synced.checked_add(SignedDuration::from_hours(24 * WARNS_AFTER)).ok()
 }
 
 /// Why a synchronisation is not taken.

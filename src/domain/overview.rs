@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::deadline::{self, Contact, ObligationState};
 use super::fleet::{Fleet, Instance};
 use super::instance::{DeviceName, Site, Udi};
-use super::plan::{Settings, Watched};
+use super::plan::{Settings, Watched, watched_as};
 use super::settings::Word;
 use super::violation::{Kind, Severity};
 
@@ -25,7 +25,7 @@ pub struct Overview {
     /// The violations that are not resolved.
     pub violations: BTreeMap<(Site, Kind, Severity), usize>,
     /// Records of the fold.
-    pub records: usize,
+    pub records: u64,
     shown: HashSet<Udi>,
 }
 
@@ -117,7 +117,7 @@ impl Overview {
         let gone: Vec<&Instance> = fleet.instances.values().map(Box::as_ref).filter(gone).collect();
         let mut named: HashSet<&DeviceName> = HashSet::new();
         for instance in gone {
-            let listed = |name: &DeviceName| watched.binary_search_by(|device| device.name.cmp(name)).is_ok();
+            let listed = |name: &DeviceName| watched_as(watched, name).is_some();
             let name = instance.device.as_ref().filter(|name| !listed(name) && named.insert(name));
             let who = Gone { udi: instance.udi.clone(), device: name.cloned(), site: instance.site.clone() };
             let entry = self.entry(Who::Gone(Box::new(who)), Some(instance), SignedDuration::ZERO, settings);
@@ -128,18 +128,7 @@ impl Overview {
             let found = &violation.found;
             *self.violations.entry((found.site.clone(), found.kind, found.severity)).or_default() += 1;
         }
-        self.records = fleet.instances.len()
-            + fleet.aliases.len()
-            + fleet.devices.len()
-            + fleet.bundles.len()
-            + fleet.answers.len()
-            + fleet.credentials.len()
-            + fleet.schedules.len()
-            + fleet.violations.len()
-            + fleet.messages.len()
-            + fleet.told.len()
-            + fleet.silences.len()
-            + fleet.on_prem.len();
+        self.records = fleet.records();
         self.shown = HashSet::new();
         self.entries.sort_by_cached_key(|entry| (entry.due.is_none(), entry.due, entry.order()));
     }

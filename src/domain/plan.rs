@@ -38,6 +38,12 @@ pub struct Watched {
     pub tags: Vec<String>,
 }
 
+/// The device of that name in a list that is in the order of names.
+pub fn watched_as<'a>(watched: &'a [Watched], name: &DeviceName) -> Option<&'a Watched> {
+    let at = watched.binary_search_by(|device| device.name.cmp(name)).ok()?;
+    watched.get(at)
+}
+
 /// The numbers that decisions rest on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -198,8 +204,7 @@ fn deliverable<'a>(fleet: &Fleet, watched: &'a [Watched], answer: &Answer) -> Op
     }
     let instance: &Instance = fleet.resolve(answer.udi.as_ref()?)?;
     let name = instance.device.as_ref()?;
-    let at = watched.binary_search_by(|device| device.name.cmp(name)).ok()?;
-    let device = &watched[at];
+    let device = watched_as(watched, name)?;
     let trouble = fleet.devices.get(name).and_then(|known| known.trouble.as_ref());
     let closed = trouble.is_some_and(|trouble| matches!(trouble.blame, Blame::Refused | Blame::Untrusted));
     (device.within_reach && device.mode == Mode::Deliver && !closed).then_some(device)

@@ -5,7 +5,7 @@
 use super::event::{DeviceReplaced, DeviceRetired};
 use super::fleet::{Fleet, Instance};
 use super::instance::{DeviceName, Udi};
-use super::plan::Watched;
+use super::plan::{Watched, watched_as};
 
 /// Why an obligation does not end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,18 +16,25 @@ pub enum NotEnded {
     Listed(DeviceName),
     #[error("{0} is retired already")]
     Already(Udi),
-    #[error("nobody knows which instance '{0}' is: it was never reached, or another chassis has its name")]
+    #[error(
+        "nobody knows which instance '{0}' is: it was never reached, or did not say, or another chassis has its name"
+    )]
     NeverReached(String),
     #[error(
         "'{old}' and '{new}' are the same instance, {udi}; where a new chassis has the old name, name the old one by its UDI"
     )]
     Same { old: String, new: String, udi: Udi },
+    #[error("the end of an obligation needs a note that says why")]
+    NoNote,
     #[error("{0} is retired, so it cannot stand in for another")]
     NewRetired(Udi),
 }
 
 /// The end of the obligation of a device or instance, by its name or UDI.
 pub fn retire(fleet: &Fleet, watched: &[Watched], whom: &str, note: String) -> Result<DeviceRetired, NotEnded> {
+    if note.trim().is_empty() {
+        return Err(NotEnded::NoNote);
+    }
     let (device, udi) = match find(fleet, watched, whom)? {
         Found::Instance(instance) => {
             let ending = ending(instance, watched)?;
@@ -73,7 +80,7 @@ fn find<'a>(fleet: &'a Fleet, watched: &[Watched], whom: &str) -> Result<Found<'
     if let Some(instance) = fleet.of_device(&name) {
         return Ok(Found::Instance(instance));
     }
-    if fleet.devices.contains_key(&name) || lists(watched, &name) {
+    if fleet.devices.contains_key(&name) || watched_as(watched, &name).is_some() {
         return Ok(Found::NeverReached(name));
     }
     let unknown = || NotEnded::Unknown(whom.to_owned());
@@ -87,23 +94,19 @@ fn ending<'a>(instance: &'a Instance, watched: &[Watched]) -> Result<&'a Instanc
         return Err(NotEnded::Already(instance.udi.clone()));
     }
     match &instance.device {
-        Some(name) if lists(watched, name) => Err(NotEnded::Listed(name.clone())),
+        Some(name) if watched_as(watched, name).is_some() => Err(NotEnded::Listed(name.clone())),
         Some(_) | None => Ok(instance),
     }
 }
 
-fn lists(watched: &[Watched], name: &DeviceName) -> bool {
-    watched.iter().any(|device| device.name == *name)
-}
-
 #[cfg(test)]
-pub(in crate::domain) mod tests {
+mod tests {
     use super::*;
     use crate::domain::event::{DeviceIdentified, Event, Fact};
-    use crate::domain::instance::{Account, Site};
-    use crate::domain::settings::{Mode, Reporter};
-    use crate::domain::window::Windows;
-    use jiff::{SignedDuration, Timestamp};
+    use crate::domain::instance::Site;
+    use crate::domain::plan::tests::watched;
+    use crate::domain::settings::Mode;
+    use jiff::Timestamp;
 
     fn identified(name: &str, sn: &str) -> Fact {
         Fact::DeviceIdentified(DeviceIdentified {
@@ -127,24 +130,6 @@ pub(in crate::domain) mod tests {
         fleet
     }
 
-    /// A device of an inventory.
-    pub(in crate::domain) fn listed(name: &str) -> Watched {
-        Watched {
-            name: name.into(),
-            site: Site::default(),
-            mode: Mode::Deliver,
-            reporter: Reporter::Collector,
-            within_reach: true,
-            credential: None,
-            exchange_lead: SignedDuration::from_hours(240),
-            account: Account::default(),
-            offset: SignedDuration::ZERO,
-            jitter: 0.0,
-            windows: Windows::default(),
-            tags: Vec::new(),
-        }
-    }
-
     const OLD: &str = "PID:C9300-24T,SN:FOC0000T001";
     const NEW: &str = "PID:C9300-24T,SN:FOC0000T002";
 
@@ -152,7 +137,7 @@ pub(in crate::domain) mod tests {
     fn what_the_inventory_lists_does_not_retire_and_what_nobody_knows_neither() {
         let fleet = fold(&[identified("edge-1", "FOC0000T001")]);
         let retire = |watched: &[Watched], whom: &str| retire(&fleet, watched, whom, "gone".to_owned());
-        let still = [listed("edge-1"), listed("edge-2")];
+        let still = [watched("edge-1", Mode::Deliver, 0), watched("edge-2", Mode::Deliver, 0)];
         assert_eq!(retire(&still, "edge-1"), Err(NotEnded::Listed("edge-1".into())));
         assert_eq!(retire(&still, OLD), Err(NotEnded::Listed("edge-1".into())));
         let udi: Udi = OLD.parse().unwrap();
@@ -163,6 +148,7 @@ pub(in crate::domain) mod tests {
         assert_eq!(retire(&[], "edge-1"), fact("edge-1", Some(&udi)));
         assert_eq!(retire(&[], OLD), fact("edge-1", Some(&udi)));
         assert_eq!(retire(&still, "edge-2"), fact("edge-2", None), "never reached");
+        assert_eq!(super::retire(&fleet, &[], "edge-1", " ".to_owned()), Err(NotEnded::NoNote));
         for nobody in ["edge-9", NEW, "PID:,SN:"] {
             assert_eq!(retire(&still, nobody), Err(NotEnded::Unknown(nobody.to_owned())));
         }
@@ -172,7 +158,7 @@ pub(in crate::domain) mod tests {
     fn only_another_living_instance_stands_in() {
         let mut facts = vec![identified("edge-1", "FOC0000T001"), identified("edge-1", "FOC0000T002")];
         let fleet = fold(&facts);
-        let watched = [listed("edge-1"), listed("edge-3")];
+        let watched = [watched("edge-1", Mode::Deliver, 0), watched("edge-3", Mode::Deliver, 0)];
         let replaced = replace(&fleet, &watched, OLD, "edge-1", None).unwrap();
         let expected = DeviceReplaced { old: OLD.parse().unwrap(), new: NEW.parse().unwrap(), note: None };
         assert_eq!(replaced, expected);

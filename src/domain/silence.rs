@@ -13,7 +13,7 @@ use super::violation::{Kind, Severity};
 const LONGEST_DAYS: i64 = 90;
 
 impl Covers {
-    /// Does it cover what is told about this? A thing without a device, or a reminder, which has no kind, is covered
+    /// Does it cover what is told about this? A thing without a device, or a reminder before a deadline, which has no kind, is covered
     /// only where the silence names none.
     pub fn covers(&self, site: &Site, device: Option<&DeviceName>, kind: Option<Kind>, severity: Severity) -> bool {
         self.site.as_ref().is_none_or(|wanted| wanted == site)
@@ -87,7 +87,7 @@ pub fn set(
     }
     let lasts = until.duration_since(from);
     if lasts > SignedDuration::from_hours(24 * LONGEST_DAYS) {
-        return Err(NotSilenced::TooLong { days: lasts.as_hours().div_euclid(24) });
+        return Err(NotSilenced::TooLong { days: (lasts.as_secs() + 86_399).div_euclid(86_400) });
     }
     if note.trim().is_empty() {
         return Err(NotSilenced::NoNote);

@@ -282,8 +282,7 @@ fn unknown(fleet: &Fleet, device: Option<&Watched>) -> String {
 pub(in crate::domain) mod tests {
     use super::*;
     use crate::domain::event::{DeviceIdentified, Event, Fact};
-    use crate::domain::plan::tests::settings;
-    use crate::domain::retirement::tests::listed;
+    use crate::domain::plan::tests::{settings, watched};
 
     const NOW: &str = "2026-03-01T00:00:00Z";
 
@@ -341,7 +340,7 @@ pub(in crate::domain) mod tests {
         for fact in facts {
             fleet.apply(&Event { at: now, fact: fact.clone() });
         }
-        let watched: Vec<Watched> = inventory.iter().map(|name| listed(name)).collect();
+        let watched: Vec<Watched> = inventory.iter().map(|name| watched(name, Mode::Deliver, 0)).collect();
         let settings = settings();
         let mut rows = rows(&fleet, &watched, &settings, now, now);
         rows.sort_by_key(Row::name);

@@ -1,6 +1,6 @@
 //! What breaks policy: the kinds, what each means and what mends it, and the life of one violation.
 //!
-//! A violation is named by its kind and its subject, so that the same one found again is the same one. [`find`] looks
+//! A violation is named by its kind and its subject, so that the same one found again is the same one. [`find`](fn@find) looks
 //! for them, [`news`] compares what was found with what is on record.
 
 pub mod find;

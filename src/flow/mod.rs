@@ -3,6 +3,7 @@
 //! * [`poll`] — inward: identify, read state, list, fetch, keep.
 //! * [`outward`] — what is owed goes into a bundle, sealed and written.
 //! * [`homeward`] — an answer is read, matched, kept, delivered and read back.
+//! * [`tell`] — everything is judged, and people are told.
 //!
 //! Each step calls one room: the device, the domain, the ledger, the exchange. These never see
 //! each other; what they exchange passes through here.
@@ -130,8 +131,7 @@ impl House {
     }
 
     pub fn watched(&self, name: &DeviceName) -> Option<&Watched> {
-        let at = self.watched.binary_search_by(|watched| watched.name.cmp(name)).ok()?;
-        self.watched.get(at)
+        plan::watched_as(&self.watched, name)
     }
 
     /// Why nothing may be sent to the device now.

@@ -129,10 +129,8 @@ impl Outbox {
     /// What is to be sent now; each sink is busy until [`ended`](Self::ended).
     pub fn errands(&mut self, fleet: &Fleet, now: Timestamp) -> Vec<Errand> {
         let mut oldest: BTreeMap<&str, &Message> = BTreeMap::new();
-        let mut waiting: BTreeSet<&str> = BTreeSet::new();
         for outgoing in fleet.messages.values() {
             for sink in &outgoing.waiting {
-                waiting.insert(sink);
                 let rests = self.resting.get(sink).is_some_and(|(_, until)| *until > now);
                 if rests || self.busy.contains(sink) {
                     continue;
@@ -143,8 +141,6 @@ impl Outbox {
                 }
             }
         }
-        // Who is no more must wake nobody.
-        self.resting.retain(|sink, _| waiting.contains(sink.as_str()));
         let errands: Vec<Errand> = oldest
             .into_iter()
             .map(|(sink, message)| Errand { sink: sink.to_owned(), message: message.clone() })
@@ -171,9 +167,10 @@ impl Outbox {
         self.resting.clear();
     }
 
-    /// When the next sink has rested.
-    pub fn wake(&self) -> Option<Timestamp> {
-        self.resting.iter().filter(|(sink, _)| !self.busy.contains(*sink)).map(|(_, (_, until))| *until).min()
+    /// When the next sink has rested; one that has already, and is sent nothing, has nothing to wait for.
+    pub fn wake(&self, now: Timestamp) -> Option<Timestamp> {
+        let resting = self.resting.iter().filter(|(sink, (_, until))| *until > now && !self.busy.contains(*sink));
+        resting.map(|(_, (_, until))| *until).min()
     }
 }
 
@@ -198,10 +195,14 @@ mod tests {
     use crate::domain::message::{Outgoing, Topic};
     use crate::domain::violation::Severity;
 
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
     fn waiting(messages: &[(&str, &str, &[&str])]) -> Fleet {
         let mut fleet = Fleet::default();
-        for (title, at, sinks) in messages {
-            let (at, title) = (at.parse().unwrap(), (*title).to_owned());
+        for (title, made, sinks) in messages {
+            let (at, title) = (at(made), (*title).to_owned());
             let message =
                 alert::message(at, Topic::Overdue, Severity::Critical, None, title, String::new(), Vec::new());
             let waiting = sinks.iter().map(|sink| (*sink).to_owned()).collect();
@@ -223,7 +224,7 @@ mod tests {
         let messages: [(&str, &str, &[&str]); 2] =
             [("second", "2026-01-01T01:00:00Z", &["a", "b"]), ("first", "2026-01-01T00:00:00Z", &["a"])];
         let fleet = waiting(&messages);
-        let now = "2026-01-01T02:00:00Z".parse().unwrap();
+        let now = at("2026-01-01T02:00:00Z");
         let mut outbox = Outbox::default();
         assert_eq!(sent(&mut outbox, &fleet, now), [errand("a", "first"), errand("b", "second")]);
         assert_eq!(sent(&mut outbox, &fleet, now), []);
@@ -232,34 +233,30 @@ mod tests {
     }
 
     #[test]
-    fn rests_grow_to_ten_minutes_and_end_with_success_or_a_reload() {
+    fn a_reload_ends_every_rest() {
         let fleet = waiting(&[("m", "2026-01-01T00:00:00Z", &["a"])]);
-        let mut now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let now = at("2026-01-01T00:00:00Z");
         let mut outbox = Outbox::default();
-        let mut rests = Vec::new();
-        for _ in 0..40 {
-            assert_eq!(sent(&mut outbox, &fleet, now), [errand("a", "m")]);
-            outbox.ended("a", false, now);
-            assert_eq!(sent(&mut outbox, &fleet, now), []);
-            let wake = outbox.wake().unwrap();
-            rests.push(wake.duration_since(now).as_secs());
-            now = wake;
-        }
-        assert_eq!(rests[..6], [30, 60, 120, 240, 480, 600]);
-        assert!(rests[6..].iter().all(|rest| *rest == 600));
+        assert_eq!(sent(&mut outbox, &fleet, now), [errand("a", "m")]);
         outbox.ended("a", false, now);
+        assert_eq!(sent(&mut outbox, &fleet, now), []);
         outbox.rested();
         assert_eq!(sent(&mut outbox, &fleet, now), [errand("a", "m")]);
     }
 
     #[test]
-    fn a_sink_for_which_nothing_waits_wakes_nobody() {
-        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    fn a_sink_that_failed_rests_longer_each_time_and_wakes_nobody_for_nothing() {
         let mut outbox = Outbox::default();
-        assert_eq!(sent(&mut outbox, &waiting(&[("m", "2026-01-01T00:00:00Z", &["gone"])]), now).len(), 1);
-        outbox.ended("gone", false, now);
-        assert!(outbox.wake().is_some());
-        assert_eq!(sent(&mut outbox, &Fleet::default(), now), []);
-        assert_eq!(outbox.wake(), None);
+        outbox.ended("mail", false, at("2026-01-01T00:00:00Z"));
+        assert_eq!(outbox.wake(at("2026-01-01T00:00:00Z")), Some(at("2026-01-01T00:00:30Z")));
+        assert_eq!(outbox.wake(at("2026-01-01T00:00:30Z")), None, "what waited for it was dropped meanwhile");
+        outbox.ended("mail", false, at("2026-01-01T00:00:31Z"));
+        assert_eq!(outbox.wake(at("2026-01-01T00:00:31Z")), Some(at("2026-01-01T00:01:31Z")));
+        for _ in 0..40 {
+            outbox.ended("mail", false, at("2026-01-01T01:00:00Z"));
+        }
+        assert_eq!(outbox.wake(at("2026-01-01T01:00:00Z")), Some(at("2026-01-01T01:10:00Z")));
+        outbox.ended("mail", true, at("2026-01-01T01:10:00Z"));
+        assert_eq!(outbox.wake(at("2026-01-01T01:10:00Z")), None);
     }
 }

@@ -183,7 +183,7 @@ impl Server {
         let own = metrics::own(
             &self.view.metrics,
             metrics::Ledger {
-                records: figures.overview.records as u64,
+                records: figures.overview.records,
                 bytes: figures.bytes,
                 segments: standing.segments,
                 batches: standing.seq,

@@ -11,7 +11,7 @@ use super::figures::Figures;
 use super::query::{Part, Query};
 use crate::domain::deadline::ObligationState;
 use crate::domain::digest::Sha256;
-use crate::domain::problem::printable;
+use crate::domain::problem::as_html;
 use crate::domain::settings::Word;
 use crate::domain::status::Row;
 use crate::domain::violation::Severity;
@@ -45,7 +45,7 @@ pub(super) fn content_security_policy() -> String {
 /// The page. Writing into a text cannot fail.
 pub(super) fn html(figures: &Figures, query: &Query, part: &Part) -> String {
     let mut page = String::with_capacity(4096 + 512 * part.rows.len());
-    let name = escape(&figures.view.name);
+    let name = as_html(&figures.view.name);
     let _ = write!(
         page,
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{name}: deadlines</title>\
@@ -55,7 +55,7 @@ pub(super) fn html(figures: &Figures, query: &Query, part: &Part) -> String {
         minute(Some(figures.overview.at)),
     );
     if let Some(trouble) = figures.view.ledger.trouble() {
-        let _ = writeln!(page, "<p class=\"trouble\">The ledger: {}</p>", escape(&trouble));
+        let _ = writeln!(page, "<p class=\"trouble\">The ledger: {}</p>", as_html(&trouble));
     }
     totals(&mut page, figures, query);
     form(&mut page, query);
@@ -74,7 +74,7 @@ fn totals(page: &mut String, figures: &Figures, query: &Query) {
     for (state, count) in ObligationState::ALL.iter().zip(figures.overview.totals()).filter(|(_, count)| *count > 0) {
         let link = Query { state: Some(*state), page: 1, ..query.clone() }.link();
         let _ =
-            write!(page, "<li><a href=\"{}\"><span class=\"{state}\">{state}</span></a> {count}</li>", escape(&link));
+            write!(page, "<li><a href=\"{}\"><span class=\"{state}\">{state}</span></a> {count}</li>", as_html(&link));
     }
     page.push_str("</ul>\n");
     let open = |severity: Severity| -> usize {
@@ -104,7 +104,7 @@ fn form(page: &mut String, query: &Query) {
         let selected = if query.state == Some(*state) { " selected" } else { "" };
         let _ = write!(page, "<option{selected}>{state}</option>");
     }
-    let site = escape(query.site.as_deref().unwrap_or_default());
+    let site = as_html(query.site.as_deref().unwrap_or_default());
     let _ = writeln!(
         page,
         "</select></label> <label>Site <input name=\"site\" value=\"{site}\"></label> <button>Show</button></form>"
@@ -122,8 +122,8 @@ fn table(page: &mut String, rows: &[Row]) {
     page.push_str("</tr></thead><tbody>\n");
     for row in rows {
         let device = match (&row.device, &row.instance) {
-            (Some(name), _) => escape(&name.0),
-            (None, Some(instance)) => escape(&format!("{} {}", instance.pid, instance.sn)),
+            (Some(name), _) => as_html(&name.0),
+            (None, Some(instance)) => as_html(&format!("{} {}", instance.pid, instance.sn)),
             (None, None) => "–".to_owned(),
         };
         let state = row.state;
@@ -132,14 +132,14 @@ fn table(page: &mut String, rows: &[Row]) {
             page,
             "<tr><td>{device}</td><td>{}</td><td class=\"{state}\">{state}</td><td>{}</td><td>{}</td><td>{}</td>\
              <td class=\"n\">{days}</td><td>{}</td><td class=\"n\">{}</td><td>{}</td><td>{}</td></tr>",
-            escape(&row.site.0),
+            as_html(&row.site.0),
             row.contact,
             minute(row.due),
             minute(row.leave_by),
             minute(row.last_ack),
             row.reports_waiting,
-            escape(&row.reason),
-            escape(row.trouble.as_deref().unwrap_or_default()),
+            as_html(&row.reason),
+            as_html(row.trouble.as_deref().unwrap_or_default()),
         );
     }
     page.push_str("</tbody></table>\n");
@@ -149,7 +149,7 @@ fn pages(page: &mut String, query: &Query, part: &Part) {
     let _ = write!(page, "<p>Page {} of {}; {} rows.", query.page, part.pages, part.matching);
     let mut link = |word: &str, to: usize| {
         let link = Query { page: to, ..query.clone() }.link();
-        let _ = write!(page, " <a href=\"{}\" rel=\"{word}\">{word}</a>", escape(&link));
+        let _ = write!(page, " <a href=\"{}\" rel=\"{word}\">{word}</a>", as_html(&link));
     };
     if query.page > 1 {
         link("prev", (query.page - 1).min(part.pages));
@@ -158,22 +158,6 @@ fn pages(page: &mut String, query: &Query, part: &Part) {
         link("next", query.page + 1);
     }
     page.push_str("</p>\n");
-}
-
-/// Text of others as HTML shows it, in an element or an attribute.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for char in printable(text).chars() {
-        match char {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 fn minute(at: Option<Timestamp>) -> String {
@@ -213,10 +197,10 @@ mod tests {
     #[test]
     fn foreign_text_stays_text() {
         assert_eq!(
-            escape("<script>\"x\" & 'y'</script>"),
+            as_html("<script>\"x\" & 'y'</script>"),
             "&lt;script&gt;&quot;x&quot; &amp; &#39;y&#39;&lt;/script&gt;"
         );
-        assert!(!escape("a\u{1b}[31m\u{202e}b").contains(['\u{1b}', '\u{202e}']));
+        assert!(!as_html("a\u{1b}[31m\u{202e}b").contains(['\u{1b}', '\u{202e}']));
     }
 
     #[test]

@@ -12,7 +12,6 @@ use super::batch::{self, Line, Link, limits};
 use super::decode::{self, Records};
 use super::error::{Error, Place};
 use super::hashing::Hashing;
-use super::owner::records;
 use super::register::Applied;
 use super::seal::LEVEL;
 use super::sealed::FileSeal;
@@ -47,7 +46,7 @@ impl CheckpointHead {
     pub(super) const FORMAT: u64 = 1;
 
     pub(super) fn of(fleet: &Fleet, segment: u64, link: &Link, newest: Timestamp) -> CheckpointHead {
-        let records = records(fleet);
+        let records = fleet.records();
         CheckpointHead {
             format: Self::FORMAT,
             schema: Applied::SCHEMA,
@@ -122,8 +121,8 @@ fn read_unchecked(file: &Path) -> Result<(CheckpointHead, Fleet, Sha256), Error>
     let mut reader = BufReader::with_capacity(256 << 10, Hashing::new(decoder));
     let read = |records: &mut Records| read_lines(&mut reader, file, records);
     let (head, fleet) = decode::fleet(RecordForm::Json, read, |what| Error::damaged(file, Place::Whole, what))?;
-    if records(&fleet) != head.records {
-        let what = format!("it has {} records and should have {}", records(&fleet), head.records);
+    if fleet.records() != head.records {
+        let what = format!("it has {} records and should have {}", fleet.records(), head.records);
         return Err(Error::damaged(file, Place::Whole, what));
     }
     let (_, digest, _) = reader.into_inner().finish();

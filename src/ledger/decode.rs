@@ -1,6 +1,5 @@
 //! Reading many records into a fleet, on as many threads as there are cores.
 
-use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -77,7 +76,7 @@ pub(super) fn fleet<T, E>(
     let mut bad = None;
     for part in parts {
         match part {
-            Ok(part) => join(&mut whole, part),
+            Ok(part) => whole.join(part),
             Err(what) => bad = Some(what),
         }
     }
@@ -111,38 +110,4 @@ fn decode_chunk(fleet: &mut Fleet, chunk: &Chunk, form: RecordForm) -> Result<()
         start = end;
     }
     Ok(())
-}
-
-fn join(whole: &mut Fleet, part: Fleet) {
-    fn append<K: Ord, V>(whole: &mut BTreeMap<K, V>, mut part: BTreeMap<K, V>) {
-        whole.append(&mut part);
-    }
-    let Fleet {
-        instances,
-        aliases,
-        devices,
-        bundles,
-        answers,
-        credentials,
-        schedules,
-        violations,
-        messages,
-        told,
-        silences,
-        on_prem,
-        contacts,
-    } = part;
-    append(&mut whole.instances, instances);
-    append(&mut whole.aliases, aliases);
-    append(&mut whole.devices, devices);
-    append(&mut whole.bundles, bundles);
-    append(&mut whole.answers, answers);
-    append(&mut whole.credentials, credentials);
-    append(&mut whole.schedules, schedules);
-    append(&mut whole.violations, violations);
-    append(&mut whole.messages, messages);
-    append(&mut whole.told, told);
-    append(&mut whole.silences, silences);
-    append(&mut whole.on_prem, on_prem);
-    append(&mut whole.contacts, contacts);
 }

@@ -20,6 +20,7 @@ use super::{Hooks, Options, Shared};
 use crate::domain::event::Event;
 use crate::domain::fleet::{Fleet, RecordForm, RecordKey};
 use crate::domain::instance::DeviceName;
+use crate::domain::problem::with_causes;
 
 /// After this long without work the register is flushed, so that the next start has little to fold.
 const IDLE: Duration = Duration::from_secs(1);
@@ -240,18 +241,18 @@ impl Owner {
             Err(SealError::TakenBack(cause)) => {
                 self.seal_again_at = events_len + pack_len + self.options.segment_bytes / 8;
                 self.shared
-                    .set_trouble(format!("a segment could not be sealed and goes on growing: {}", chain(&cause)));
+                    .set_trouble(format!("a segment could not be sealed and goes on growing: {}", with_causes(&cause)));
                 return Err(cause);
             }
-            Err(SealError::Unsure(cause)) => return Err(self.writer.poison(chain(&cause))),
+            Err(SealError::Unsure(cause)) => return Err(self.writer.poison(with_causes(&cause))),
         };
         if let Some(cause) = left_over {
-            self.shared.set_trouble(format!("sealing left files that the next start removes: {}", chain(&cause)));
+            self.shared.set_trouble(format!("sealing left files that the next start removes: {}", with_causes(&cause)));
         }
         let link = next.start;
         self.writer = match Writer::new(&*self.hooks.handles, &next, link, (0, 0)) {
             Ok(writer) => writer,
-            Err(cause) => return Err(self.writer.poison(chain(&cause))),
+            Err(cause) => return Err(self.writer.poison(with_causes(&cause))),
         };
         self.seal_again_at = 0;
         self.span = Span { newest_so_far: Some(newest_so_far), ..Span::default() };
@@ -274,7 +275,7 @@ impl Owner {
         let Some(register) = &mut self.register else { return };
         // Nobody else writes: nothing changed since the fold, and readers need not wait for sled.
         let fleet = self.shared.fleet.read().unwrap_or_else(PoisonError::into_inner);
-        let applied = Applied::at(&self.writer.link, &self.shared.ledger_id, records(&fleet));
+        let applied = Applied::at(&self.writer.link, &self.shared.ledger_id, fleet.records());
         let committed = register.commit(changes(&fleet, touched), Some(&applied));
         drop(fleet);
         self.register_dirty = true;
@@ -321,52 +322,6 @@ impl Owner {
             ));
         }
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
-}
-
-/// How many records a fleet has.
-pub(super) fn records(fleet: &Fleet) -> u64 {
-    let Fleet {
-        instances,
-        aliases,
-        devices,
-        bundles,
-        answers,
-        credentials,
-        schedules,
-        violations,
-        messages,
-        told,
-        silences,
-        on_prem,
-        contacts: _,
-    } = fleet;
-    let sizes = [
-        instances.len(),
-        aliases.len(),
-        devices.len(),
-        bundles.len(),
-        answers.len(),
-        credentials.len(),
-        schedules.len(),
-        violations.len(),
-        messages.len(),
-        told.len(),
-        silences.len(),
-        on_prem.len(),
-    ];
-    sizes.iter().map(|len| *len as u64).sum()
 }
 
 /// The stored form of the records that were touched.

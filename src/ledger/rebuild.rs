@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use super::error::Error;
 use super::history::FoldFrom;
 use super::identity::Identity;
-use super::owner::records;
 use super::start::{self, From, Started};
 use super::{Healing, Hooks, Ledger, Options};
 use crate::domain::digest::Sha256;
@@ -55,7 +54,7 @@ pub fn rebuild(dir: &Path, options: Options, from: FoldFrom) -> Result<Rebuilt, 
         | Healing::SealFinished { .. } => true,
     });
     drop(lock);
-    Ok(Rebuilt { records: records(&fleet), seq: writer.link.seq, healings })
+    Ok(Rebuilt { records: fleet.records(), seq: writer.link.seq, healings })
 }
 
 /// What reading the kept reports again brought.

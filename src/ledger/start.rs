@@ -13,7 +13,7 @@ use super::error::Error;
 use super::history::{FoldFrom, Layout};
 use super::identity::Identity;
 use super::lock::Lock;
-use super::owner::{Span, changes, records};
+use super::owner::{Span, changes};
 use super::register::{Applied, MemoryRegister, Register, RegisterError};
 use super::sealed::Seal;
 use super::segment::{self, Open, Walked};
@@ -101,7 +101,7 @@ pub(super) fn start(
             let mut fleet =
                 layout.fleet_sealed(if let From::Journal(from) = from { from } else { FoldFrom::Checkpoint })?;
             if before != Link::START {
-                let applied = Applied::at(&before, &identity.ledger_id, records(&fleet));
+                let applied = Applied::at(&before, &identity.ledger_id, fleet.records());
                 fill(&mut *register, &fleet, &applied).map_err(register_failed(root))?;
             }
             let noted: Vec<_> = contacts.iter().map(|(device, at)| (device.clone(), *at)).collect();
@@ -310,7 +310,7 @@ fn read_fold(register: &dyn Register, applied: &Applied) -> Result<Fleet, String
         Ok(records.count)
     };
     let (count, mut fleet) = decode::fleet(RecordForm::Compact, read, |what| what)?;
-    if count != applied.records || count != records(&fleet) {
+    if count != applied.records || count != fleet.records() {
         return Err(format!("it has {count} records and should have {}", applied.records));
     }
     fleet.contacts = register.contacts().map_err(|e| e.to_string())?;
@@ -336,7 +336,7 @@ fn fold_tail(
         }
         link = Some(batch.link());
         if touched.len() >= TAIL_COMMIT {
-            let applied = Applied::at(&batch.link(), &identity.ledger_id, records(&fleet));
+            let applied = Applied::at(&batch.link(), &identity.ledger_id, fleet.records());
             let committed = register.commit(changes(&fleet, std::mem::take(&mut touched)), Some(&applied));
             failure = committed.err();
         }
@@ -346,7 +346,7 @@ fn fold_tail(
         return Err(register_failed(root)(e));
     }
     if let Some(link) = link {
-        let applied = Applied::at(&link, &identity.ledger_id, records(&fleet));
+        let applied = Applied::at(&link, &identity.ledger_id, fleet.records());
         register.commit(changes(&fleet, touched), Some(&applied)).map_err(register_failed(root))?;
         register.flush().map_err(register_failed(root))?;
     }

@@ -13,7 +13,6 @@ use super::hashing::Hashing;
 use super::identity::Identity;
 use super::index::{Entry, Index};
 use super::lock::Lock;
-use super::owner::{chain, records};
 use super::pack::{self, Header};
 use super::register::{Applied, Register, RegisterError};
 use super::sealed::{SEALED_EVENTS, SEALED_PACK, Seal, Sealed, read_frame};
@@ -22,6 +21,7 @@ use super::sled_register::SledRegister;
 use super::{heads, history};
 use crate::domain::digest::Sha256;
 use crate::domain::fleet::{Fleet, RecordForm, RecordKey};
+use crate::domain::problem::with_causes;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub fn verify(dir: &Path) -> Result<Verification, Error> {
     verifier.heads();
     verifier.register_end();
     let Verifier { mut done, fold, link, .. } = verifier;
-    done.records = fold.as_ref().map_or(0, records);
+    done.records = fold.as_ref().map_or(0, Fleet::records);
     if let Some(Link { seq, head }) = link {
         (done.seq, done.head) = (seq, head);
     }
@@ -128,7 +128,7 @@ impl Verifier<'_> {
         let (file, place, what) = match error {
             Error::Damaged { file, place, what } => (file.clone(), *place, what.clone()),
             Error::Io { file, .. } | Error::NotStored { file, .. } | Error::TooNew { file, .. } => {
-                (file.clone(), Place::Whole, chain(error))
+                (file.clone(), Place::Whole, with_causes(error))
             }
             Error::Held { .. }
             | Error::NotALedger { .. }
@@ -136,7 +136,7 @@ impl Verifier<'_> {
             | Error::TooLarge { .. }
             | Error::Closed
             | Error::BeforeHistory { .. }
-            | Error::Register { .. } => (self.root.to_owned(), Place::Whole, chain(error)),
+            | Error::Register { .. } => (self.root.to_owned(), Place::Whole, with_causes(error)),
         };
         self.done.findings.push(Finding { severity: Severity::Damage, file, place, what });
     }
@@ -391,7 +391,7 @@ impl Verifier<'_> {
             let key = String::from_utf8_lossy(key).replace('\0', " ");
             Err(RegisterError::Damaged(format!("the record {key:?} is not what a fresh fold gives")))
         });
-        let wanted = records(fold);
+        let wanted = fold.records();
         let dir = self.root.join(SledRegister::NAME);
         match compared {
             Err(e) => self.wrong(&dir, format!("{e}; `rebuild` makes it anew")),

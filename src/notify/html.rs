@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::text;
 use crate::domain::message::Message;
-use crate::domain::problem::{excerpt, printable};
+use crate::domain::problem::{as_html, excerpt};
 use crate::domain::violation::Severity;
 
 /// The whole message with at most so many lines of the table.
@@ -14,14 +14,14 @@ pub(super) fn write(message: &Message, most: usize) -> String {
         Severity::Warning => "#b26a00",
         Severity::Critical => "#b3261e",
     };
-    let title = escape(&message.title);
+    let title = as_html(&message.title);
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title></head>\n\
          <body style=\"font-family:sans-serif\">\n\
          <h2 style=\"border-left:6px solid {colour};padding-left:8px\">{title}</h2>\n"
     );
     for sentence in message.text.lines().filter(|line| !line.trim().is_empty()) {
-        let _ = writeln!(html, "<p>{}</p>", escape(sentence));
+        let _ = writeln!(html, "<p>{}</p>", as_html(sentence));
     }
     let lines = &message.lines[..message.lines.len().min(most)];
     if !lines.is_empty() {
@@ -34,20 +34,20 @@ pub(super) fn write(message: &Message, most: usize) -> String {
         for line in lines {
             html.push_str("<tr>");
             for (_, cell) in &columns {
-                let _ = write!(html, "<td>{}</td>", escape(&excerpt(&cell(line))));
+                let _ = write!(html, "<td>{}</td>", as_html(&excerpt(&cell(line))));
             }
             html.push_str("</tr>\n");
         }
         html.push_str("</table>\n");
     }
     if let Some(more) = text::left_out(message, most) {
-        let _ = writeln!(html, "<p>{}</p>", escape(&more));
+        let _ = writeln!(html, "<p>{}</p>", as_html(&more));
     }
     let remedies = text::remedies(lines);
     if !remedies.is_empty() {
         html.push_str("<p>What can be done:</p>\n<ul>\n");
         for remedy in remedies {
-            let _ = writeln!(html, "<li>{}</li>", escape(remedy));
+            let _ = writeln!(html, "<li>{}</li>", as_html(remedy));
         }
         html.push_str("</ul>\n");
     }
@@ -55,26 +55,10 @@ pub(super) fn write(message: &Message, most: usize) -> String {
         html,
         "<p><small>{} {}, {}</small></p>\n</body></html>\n",
         message.topic,
-        escape(&message.id),
+        as_html(&message.id),
         message.at
     );
     html
-}
-
-/// Foreign text where markup stands.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in printable(text).chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
@@ -84,7 +68,7 @@ mod tests {
     #[test]
     fn markup_of_others_is_text() {
         assert_eq!(
-            escape("<img src=x onerror=\"a('b')\">&\u{202e}\u{1b}"),
+            as_html("<img src=x onerror=\"a('b')\">&\u{202e}\u{1b}"),
             "&lt;img src=x onerror=&quot;a(&#39;b&#39;)&quot;&gt;&amp;\\u{202e}\\u{1b}"
         );
     }

@@ -12,13 +12,14 @@ use crate::domain::settings::Word;
 /// A column of the table: its heading and its cell for a line, empty where there is nothing to say.
 pub(super) type Column = (&'static str, fn(&Line) -> Cow<'_, str>);
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     ("name", |line| Cow::Borrowed(&line.name)),
     ("site", |line| Cow::Borrowed(&line.site.0)),
     ("state", |line| Cow::Borrowed(line.state.map_or("", Word::word))),
     ("leave by", |line| day(line.leave_by)),
     ("due", |line| day(line.due)),
     ("violation", |line| Cow::Borrowed(line.kind.map_or("", Word::word))),
+    ("id", |line| Cow::Borrowed(line.violation.as_ref().map_or("", |id| id.as_str()))),
     ("what", |line| Cow::Borrowed(&line.what)),
 ];
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::{Topic, line, message, watched_as};
+use super::{Topic, line, listed, message};
 use crate::domain::deadline::{self, ObligationState};
 use crate::domain::fleet::Fleet;
 use crate::domain::message::{Line, Message};
@@ -21,12 +21,12 @@ pub fn digest(fleet: &Fleet, watched: &[Watched], settings: &Settings, now: Time
     let mut states: BTreeMap<ObligationState, usize> = BTreeMap::new();
     let mut near: Vec<Line> = Vec::new();
     for instance in fleet.instances.values().filter(|instance| instance.retired.is_none()) {
-        let device = watched_as(watched, instance.device.as_ref());
+        let device = listed(watched, instance);
         let lead = device.map_or_else(Default::default, |device| device.exchange_lead);
         let standing = deadline::standing(instance, lead, &settings.rules, now);
         *states.entry(standing.state).or_default() += 1;
         if matches!(standing.state, ObligationState::Overdue | ObligationState::DueSoon) {
-            near.push(line(instance, device, &standing, now));
+            near.push(line(fleet, instance, device, &standing, now));
         }
     }
     near.sort_by(|a, b| (a.due, &a.name).cmp(&(b.due, &b.name)));

@@ -159,6 +159,30 @@ fn finding(kind: Kind, severity: Severity) -> Finding {
 }
 
 #[test]
+fn what_is_overdue_is_told_as_its_violation_is_at_the_site() {
+    let (mut fleet, watched) = fleet(&[("a", "2026-01-01T12:00:00Z")]);
+    let mut settings = settings();
+    let kind = Kind::AckOverdue;
+    let silence = SilenceSet {
+        id: "s-1".to_owned(),
+        covers: Covers { kind: Some(kind), ..Covers::default() },
+        from: at("2026-04-01T00:00:00Z"),
+        until: at("2026-04-03T00:00:00Z"),
+        note: "courier".to_owned(),
+    };
+    fleet.apply(&Event { at: at("2026-04-01T00:00:00Z"), fact: Fact::SilenceSet(silence) });
+    assert_eq!(told(&mut fleet, &watched, &settings, "2026-04-02T12:00:00Z"), [], "the kind is silenced");
+    settings.violations.everywhere.severity.insert(kind, Severity::Warning);
+    let found = finding(kind, Severity::Warning);
+    fleet.apply(&Event { at: at("2026-04-02T12:00:00Z"), fact: Fact::ViolationFound(Box::new(found.clone())) });
+    let made = tell(&fleet, &watched, &settings, at("2026-04-03T07:00:00Z"));
+    assert_eq!(made.len(), 1);
+    let message = &made[0].message;
+    assert_eq!((message.topic, message.severity), (Topic::Overdue, Severity::Warning));
+    assert_eq!((message.lines[0].kind, &message.lines[0].violation), (Some(kind), &Some(found.id())));
+}
+
+#[test]
 fn a_violation_is_told_when_found_when_resolved_and_when_it_comes_back() {
     let (mut fleet, watched) = fleet(&[("a", "2026-01-01T12:00:00Z")]);
     let settings = settings();
@@ -218,6 +242,12 @@ fn on_prem_has_a_ladder_of_its_own() {
         fleet.apply(&Event { at: at(when), fact: Fact::OnPremSynced(fact) });
     };
     synced(&mut fleet, "2026-01-01T00:00:00Z");
+    assert_eq!(told(&mut fleet, &watched, &settings, "2026-01-30T23:59:59Z"), []);
+    assert_eq!(
+        told(&mut fleet, &watched, &settings, "2026-01-31T00:00:00Z"),
+        [(Topic::Reminder, Severity::Warning, 1)],
+        "On-Prem itself warns from here on"
+    );
     assert_eq!(told(&mut fleet, &watched, &settings, "2026-02-20T07:00:00Z"), []);
     assert_eq!(
         told(&mut fleet, &watched, &settings, "2026-03-02T07:00:00Z"),

@@ -127,6 +127,7 @@ impl fmt::Display for Named<'_> {
     }
 }
 
-fn day(at: Timestamp) -> impl fmt::Display {
+/// A day as sentences name it.
+pub(in crate::domain) fn day(at: Timestamp) -> impl fmt::Display {
     at.strftime("%Y-%m-%d")
 }

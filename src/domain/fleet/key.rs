@@ -167,6 +167,46 @@ impl Fleet {
         Ok(())
     }
 
+    /// How many records there are.
+    pub fn records(&self) -> u64 {
+        let Fleet {
+            instances,
+            aliases,
+            devices,
+            bundles,
+            answers,
+            credentials,
+            schedules,
+            violations,
+            messages,
+            told,
+            silences,
+            on_prem,
+            contacts: _,
+        } = self;
+        let many = instances.len() + aliases.len() + devices.len() + told.len() + violations.len();
+        let few = bundles.len() + answers.len() + credentials.len() + schedules.len() + messages.len();
+        (many + few + silences.len() + on_prem.len()) as u64
+    }
+
+    /// Takes in the records of another part of the same fleet.
+    pub fn join(&mut self, mut part: Fleet) {
+        self.instances.append(&mut part.instances);
+        self.aliases.append(&mut part.aliases);
+        self.devices.append(&mut part.devices);
+        self.bundles.append(&mut part.bundles);
+        self.answers.append(&mut part.answers);
+        self.credentials.append(&mut part.credentials);
+        self.schedules.append(&mut part.schedules);
+        self.violations.append(&mut part.violations);
+        self.messages.append(&mut part.messages);
+        self.told.append(&mut part.told);
+        self.silences.append(&mut part.silences);
+        self.on_prem.append(&mut part.on_prem);
+        self.contacts.append(&mut part.contacts);
+        debug_assert!(part == Fleet::default(), "every kind of record is taken over");
+    }
+
     /// The names of all records, in the order of their bytes.
     pub fn keys(&self) -> impl Iterator<Item = RecordKey> + '_ {
         let answers = self.answers.keys().map(|object| RecordKey::Answer(*object));

@@ -13,12 +13,13 @@ mod obligation;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub(in crate::domain) use obligation::{by_deadline, kinds as obligation_kinds};
+pub(in crate::domain) use obligation::{by_deadline, kinds as obligation_kinds, overdue};
 
 use self::collecting::Exchange;
 use self::index::Index;
 use super::rules::SiteRules;
 use super::{Evidence, Finding, Kind, Severity, Subject};
+use crate::domain::deadline::day;
 use crate::domain::event::Fact;
 use crate::domain::fleet::{Device, Fleet, Instance};
 use crate::domain::instance::Site;
@@ -145,11 +146,6 @@ impl About<'_> {
     fn is_ours(&self) -> bool {
         self.device.is_none_or(|device| device.reporter == Reporter::Collector)
     }
-}
-
-/// A day as sentences name it.
-fn day(at: Timestamp) -> impl std::fmt::Display {
-    at.strftime("%Y-%m-%d")
 }
 
 #[cfg(test)]

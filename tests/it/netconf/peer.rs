@@ -153,7 +153,7 @@ async fn our_client_finds_its_way_in_another_server() {
         let error = session.import_file("bootflash:ack.xml").await.unwrap_err();
         assert!(error.to_string().contains("(verifysignaturefailed 45)"), "{error}");
         session.delete("bootflash:a&b.xml").await.unwrap();
-        let error = session.delete("bootflash:a").await.unwrap_err();
+        let error = session.save_usage(Usage::All, "bootflash:a").await.unwrap_err();
         assert_eq!(error.blame(), Blame::Unsupported, "{error}");
         session.close().await.unwrap();
         ssh.close().await;

@@ -217,7 +217,8 @@ impl World {
 
     /// Every device of the inventory is asked; `fetch`: for its reports too.
     fn poll(&mut self, fetch: bool) {
-        for device in self.watched.to_vec() {
+        let watched = self.watched.clone();
+        for device in watched.iter().cloned() {
             let name = device.name.0.clone();
             let Some(played) = self.devices.get_mut(&name) else { continue };
             let lost = self.fleet.devices.get(&device.name).is_some_and(|known| known.trouble.is_some());

@@ -8,13 +8,11 @@ use jiff::SignedDuration;
 use super::index::{Fnv, Index};
 use super::{About, Evidence, Kind, Scan, Severity, Subject, Told, day};
 use crate::domain::instance::{DeviceName, Udi};
+use crate::domain::on_prem::{REMOVED_AFTER, WARNS_AFTER};
 use crate::domain::policy::{ClassPolicy, LicenceClass, Policy};
 
 /// Fewer instances than these in a Virtual Account are no majority.
 const LEAST_TO_COMPARE: u32 = 3;
-/// Cisco warns On-Prem's operator after so many days without synchronisation, and removes it after so many.
-const ON_PREM_WARNED: i64 = 30;
-const ON_PREM_REMOVED: i64 = 90;
 
 pub(super) fn find<'a>(scan: &mut Scan<'_>, about: &About<'a>, policies: &mut Policies<'a>) {
     if about.device.is_none() {
@@ -195,16 +193,16 @@ pub(super) fn on_prem(scan: &mut Scan<'_>) {
     let (fleet, kind) = (scan.fleet, Kind::OnPremSyncOverdue);
     for (name, server) in &fleet.on_prem {
         let after = |days: i64| SignedDuration::from_hours(24 * days);
-        if !scan.past(server.synced, after(ON_PREM_WARNED)) {
+        if !scan.past(server.synced, after(WARNS_AFTER)) {
             continue;
         }
-        let removed = scan.past(server.synced, after(ON_PREM_REMOVED));
+        let removed = scan.past(server.synced, after(REMOVED_AFTER));
         let severity = if removed { Severity::Critical } else { Severity::Warning };
-        let limit = server.synced.checked_add(after(ON_PREM_REMOVED)).unwrap_or(server.synced);
+        let limit = server.synced.checked_add(after(REMOVED_AFTER)).unwrap_or(server.synced);
         let (synced, limit) = (day(server.synced), day(limit));
         let told = Told::new(format!(
-            "it last synchronised on {synced}; Cisco warns after {ON_PREM_WARNED} days and removes it after \
-             {ON_PREM_REMOVED}, on {limit}"
+            "it last synchronised on {synced}; Cisco warns after {WARNS_AFTER} days and removes it after \
+             {REMOVED_AFTER}, on {limit}"
         ))
         .with([Evidence::Event { at: server.told, what: "told of its synchronisation".to_owned() }]);
         scan.tell_of(kind, Subject::OnPrem(name.clone()), None, severity, told);

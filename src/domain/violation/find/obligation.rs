@@ -77,7 +77,7 @@ pub(in crate::domain) fn kinds(
 }
 
 /// Overdue is never hidden: it is one of the two.
-fn overdue(instance: &Instance, standing: &Standing<'_>) -> Option<Kind> {
+pub(in crate::domain) fn overdue(instance: &Instance, standing: &Standing<'_>) -> Option<Kind> {
     match standing.state {
         ObligationState::Overdue => {}
         ObligationState::NotSlp
