@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::violations;
 use crate::domain::event::Event;
 use crate::domain::evidence::{Evidence, Reckoner};
 use crate::domain::fleet::Fleet;
@@ -17,8 +16,7 @@ use crate::ledger;
 pub(super) fn monitor(house: &House, thresholds: Thresholds) -> Health {
     let (fleet, now) = (house.ledger.fleet(), house.clock.now());
     let rows = status::rows(&fleet, &house.watched, &house.settings, now, now);
-    let (violations, _) = violations::current(house, &fleet, now);
-    monitor::judge(&rows, violations.values(), thresholds, now)
+    monitor::judge(&rows, &fleet, thresholds, now)
 }
 
 pub(super) fn forecast(house: &House, days: u16) -> Vec<Week> {
