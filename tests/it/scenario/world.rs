@@ -218,14 +218,18 @@ impl World {
     /// Every device of the inventory is asked; `fetch`: for its reports too.
     fn poll(&mut self, fetch: bool) {
         let watched = self.watched.clone();
-        for device in watched.iter().cloned() {
+        for device in watched.iter() {
             let name = device.name.0.clone();
             let Some(played) = self.devices.get_mut(&name) else { continue };
             let lost = self.fleet.devices.get(&device.name).is_some_and(|known| known.trouble.is_some());
             if played.silent {
                 if !lost {
                     let cause = "no answer".to_owned();
-                    self.note(Fact::ContactLost(ContactLost { device: device.name, blame: Blame::Unreachable, cause }));
+                    self.note(Fact::ContactLost(ContactLost {
+                        device: device.name.clone(),
+                        blame: Blame::Unreachable,
+                        cause,
+                    }));
                 }
                 continue;
             }
@@ -235,7 +239,7 @@ impl World {
                 self.note(Fact::ContactRestored(ContactRestored { device: device.name.clone() }));
             }
             facts.into_iter().for_each(|fact| self.note(fact));
-            self.fleet.contacts.insert(device.name, self.now);
+            self.fleet.contacts.insert(device.name.clone(), self.now);
         }
     }
 
