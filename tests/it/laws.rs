@@ -2,6 +2,7 @@
 //!
 //! Times are mostly ordinary and now and then the first or last that there is; numbers likewise.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
@@ -412,16 +413,19 @@ fn an_earlier_ack_never_gives_a_later_deadline() {
 
 #[test]
 fn looking_twice_changes_nothing() {
+    let (news_seen, told) = (Cell::new(0), Cell::new(0));
     always(300, |dice| {
         let (mut fleet, watched, settings) = (dice.fleet(), dice.watched(), dice.settings());
         for _ in 0..3 {
             let now = dice.time();
             let found = find(&fleet, &watched, &settings, now);
             let facts = news(&fleet, found, now);
+            news_seen.set(news_seen.get() + facts.len());
             apply(&mut fleet, now, facts);
             let again = news(&fleet, find(&fleet, &watched, &settings, now), now);
             assert!(again.is_empty(), "{again:?}");
             let made = alert::tell(&fleet, &watched, &settings, now);
+            told.set(told.get() + made.len());
             apply(&mut fleet, now, made.into_iter().map(|made| Fact::MessageMade(Box::new(made))).collect());
             let again = alert::tell(&fleet, &watched, &settings, now);
             assert!(again.is_empty(), "{again:?}");
@@ -429,6 +433,7 @@ fn looking_twice_changes_nothing() {
             assert!(again.is_empty(), "what was told is no news: {again:?}");
         }
     });
+    assert!(news_seen.get() > 0 && told.get() > 0, "{} facts, {} messages", news_seen.get(), told.get());
 }
 
 #[test]
@@ -507,7 +512,8 @@ fn nothing_finite_panics() {
             assert!(rows.len() >= watched.len());
             status::retired(&fleet, &watched, &settings, at, now);
             assert!(calendar::calendar(&rows, now).ends_with("END:VCALENDAR\r\n"));
-            let weeks = forecast::forecast(&rows, dice.of(&[1, 90, u16::MAX]), now);
+            let days = if dice.one_in(100) { u16::MAX } else { 90 };
+            let weeks = forecast::forecast(&rows, days, now);
             assert!(!weeks.is_empty());
             let (warning, critical) = (dice.span(), dice.span());
             let health = monitor::judge(&rows, &fleet, Thresholds { warning, critical }, now);
