@@ -1,12 +1,13 @@
 //! Asking: the running daemon over its socket, or the ledger itself when no daemon runs.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::{Exit, Stop};
-use crate::config::Config;
+use crate::config::{Config, Outline};
 use crate::control::{self, Answered, Reply, Request};
 use crate::flow::rehearse::Leave;
 use crate::flow::{self, Clock, House};
@@ -20,9 +21,26 @@ pub(super) fn ask(config: Config, request: Request, told: &mut dyn FnMut(Reply))
     })
 }
 
-/// The same, where `told` answers the questions among the parts.
+/// Asks what is answered in one. A daemon that answers has read the inventory; only where there is none it is read here.
+pub(super) fn ask_briefly(file: &Path, request: Request) -> Result<Answered, Stop> {
+    let outline = Outline::load(file).map_err(Stop::usage)?;
+    let socket = outline.socket().to_owned();
+    exchange(socket, move || outline.complete().map_err(Stop::usage), request, &mut |_| None)
+}
+
+/// As [`ask`], where `told` answers the questions among the parts.
 pub(super) fn converse(
     config: Config,
+    request: Request,
+    told: &mut dyn FnMut(Reply) -> Option<Leave>,
+) -> Result<Answered, Stop> {
+    exchange(config.collector.socket.clone(), move || Ok(config), request, told)
+}
+
+/// Asks whoever listens at the socket, else the ledger of the configuration.
+fn exchange(
+    socket: PathBuf,
+    config: impl FnOnce() -> Result<Config, Stop> + Send + 'static,
     request: Request,
     told: &mut dyn FnMut(Reply) -> Option<Leave>,
 ) -> Result<Answered, Stop> {
@@ -32,7 +50,7 @@ pub(super) fn converse(
         .map_err(|error| Stop::failed(format!("cannot start: {error}")))?;
     let (tell, mut parts) = mpsc::unbounded_channel();
     let (say, answers) = mpsc::unbounded_channel();
-    let answering = runtime.spawn(answer(config, request, tell, answers));
+    let answering = runtime.spawn(answer(socket, config, request, tell, answers));
     let mut last = None;
     while let Some(reply) = parts.blocking_recv() {
         match reply {
@@ -60,12 +78,12 @@ pub(super) fn converse(
 }
 
 async fn answer(
-    config: Config,
+    socket: PathBuf,
+    config: impl FnOnce() -> Result<Config, Stop> + Send,
     request: Request,
     tell: control::Tell,
     mut answers: control::Answers,
 ) -> Result<(), Stop> {
-    let socket = config.collector.socket.clone();
     let called = control::call(&socket, &request, &tell, &mut answers).await;
     let unheard = |error: std::io::Error| {
         let hint = match error.kind() {
@@ -77,6 +95,7 @@ async fn answer(
     if called.map_err(unheard)?.is_some() {
         return Ok(());
     }
+    let config = config()?;
     let ledger = open(&config)?;
     for healing in ledger.healings() {
         drop(writeln!(std::io::stderr(), "slp-collector: mended while opening: {healing}"));

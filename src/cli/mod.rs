@@ -227,7 +227,7 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, Stop> {
             }
         }
         Verb::Poll(verb) => poll::run(verb, config()?, out),
-        Verb::Status(verb) => status::run(verb, config()?, out),
+        Verb::Status(verb) => status::run(verb, &args.config, out),
         Verb::Device(verb) => device::run(verb, config()?, out),
         Verb::Credential(verb) => credential::run(verb, config()?, out),
         Verb::Inspect(verb) => inspect::run(&verb, out),

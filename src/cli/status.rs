@@ -1,10 +1,11 @@
 //! `status`: the deadline register.
 
 use std::io::Write;
+use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::ask::{ask, part};
+use super::ask::{ask_briefly, part};
 use super::output::{self, Column, Format, minute, word};
 use super::{Exit, Stop};
 use crate::config::Config;
@@ -47,21 +48,18 @@ enum Form {
     Ics,
 }
 
-pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
-    let known = |site: &String| {
-        config.sites.keys().any(|known| known.0 == *site)
-            || config.inventory.iter().any(|device| device.site.0 == *site)
-    };
-    let unknown = args.site.clone().filter(|site| !known(site));
+pub(super) fn run(args: Args, config: &Path, out: &mut dyn Write) -> Result<Exit, Stop> {
     let query = StatusQuery {
         at: args.at,
-        site: args.site.map(Site),
+        site: args.site.clone().map(Site),
         state: args.state,
         due_within: args.due_within,
         retired: args.retired,
     };
-    let rows = part!(ask(config, Request::Status(query), &mut |_| {})?, Answered::Rows(rows) => rows);
-    if let Some(site) = unknown.filter(|_| rows.is_empty()) {
+    let rows = part!(ask_briefly(config, Request::Status(query))?, Answered::Rows(rows) => rows);
+    if let Some(site) = args.site.filter(|_| rows.is_empty())
+        && !is_known(&super::load(config)?, &site)
+    {
         return Err(Stop::usage(format!("no site '{site}' in the configuration, and nothing is known of one")));
     }
     let list = |format: Format, out: &mut dyn Write| output::list(out, format, &rows, COLUMNS);
@@ -73,6 +71,10 @@ pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exi
         Form::Ics => out.write_all(calendar::calendar(&rows, Timestamp::now()).as_bytes())?,
     }
     Ok(Exit::Done)
+}
+
+fn is_known(config: &Config, site: &str) -> bool {
+    config.sites.keys().any(|known| known.0 == site) || config.inventory.iter().any(|device| device.site.0 == site)
 }
 
 /// The columns of the register; the device list shows the same.

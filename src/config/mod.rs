@@ -73,6 +73,13 @@ pub struct Config {
 impl Config {
     /// Reads the configuration and the inventory it names.
     pub fn load(file: &Path) -> Result<Config, Mistakes> {
+        let (mut config, mut mistakes) = Config::begun(file)?;
+        config.inventory = inventory::read(&config, &mut mistakes);
+        mistakes.or(config)
+    }
+
+    /// All but the inventory, with the mistakes so far.
+    fn begun(file: &Path) -> Result<(Config, Mistakes), Mistakes> {
         let mut mistakes = Mistakes::default();
         let text = match std::fs::read_to_string(file) {
             Ok(text) => text,
@@ -83,10 +90,8 @@ impl Config {
         };
         let document = raw::Document::new(file, &text);
         let Some(table) = document.parse() else { return Err(document.into_mistakes().sorted()) };
-        let mut config = read::config(&document, &table, file);
-        let mut mistakes = document.into_mistakes();
-        config.inventory = inventory::read(&config, &mut mistakes);
-        mistakes.or(config)
+        let config = read::config(&document, &table, file);
+        Ok((config, document.into_mistakes()))
     }
 
     /// The settings of a site; those of `[defaults]` for a device without one.
@@ -108,6 +113,29 @@ impl Config {
             ));
         }
         warnings
+    }
+}
+
+/// The configuration without its inventory, which may be long: enough to ask the daemon, who has read it.
+#[derive(Clone, Debug)]
+pub struct Outline(Config);
+
+impl Outline {
+    pub fn load(file: &Path) -> Result<Outline, Mistakes> {
+        let (config, mistakes) = Config::begun(file)?;
+        mistakes.or(config).map(Outline)
+    }
+
+    /// Where the daemon listens.
+    pub fn socket(&self) -> &Path {
+        &self.0.collector.socket
+    }
+
+    /// With the inventory.
+    pub fn complete(self) -> Result<Config, Mistakes> {
+        let (mut config, mut mistakes) = (self.0, Mistakes::default());
+        config.inventory = inventory::read(&config, &mut mistakes);
+        mistakes.or(config)
     }
 }
 

@@ -306,14 +306,17 @@ fn by_rule<'a>(instance: &'a Instance, classes: Classes, rules: &'a Rules) -> Op
         // A device counts the installation of a policy as an ACK. While no report was acknowledged, the number for
         // the first report holds where it is smaller (inferred from one output of agent 6.3).
         let first = classes.smallest(policy, |class| class.first_report_days).filter(|first| *first < days);
-        if let Some(first) = first.filter(|_| is_installation(state, policy, ack)) {
-            let reason = Reason::AfterInstallation { installed: ack, days: first, policy, classes };
-            return Some(Deadline { due: after(ack, first)?, basis: Basis::FirstReport, reason, period: Some(days) });
+        let installed = installation(state, policy, ack).zip(first);
+        let installed = installed.and_then(|(at, first)| Some((at, first, after(at, first)?)));
+        let usual = after(ack, days);
+        if let Some((installed, first, due)) = installed.filter(|(.., due)| usual.is_none_or(|usual| *due < usual)) {
+            let reason = Reason::AfterInstallation { installed, days: first, policy, classes };
+            return Some(Deadline { due, basis: Basis::FirstReport, reason, period: Some(days) });
         }
         let estimate = stated_ack(instance).is_none();
         let reason = Reason::AfterAck { ack, estimate, days, policy, classes };
         let basis = basis(Basis::LastAckPlusFrequency);
-        return Some(Deadline { due: after(ack, days)?, basis, reason, period: Some(days) });
+        return Some(Deadline { due: usual?, basis, reason, period: Some(days) });
     }
     let days = classes.smallest(policy, |class| class.first_report_days)?;
     let (start, estimate) = match (instance.earliest_report, instance.first_in_use) {
@@ -365,11 +368,11 @@ fn stated_ack(instance: &Instance) -> Option<Timestamp> {
     instance.state.as_ref()?.usage_reporting.last_ack.as_ref()?.utc
 }
 
-/// Is the last ACK nothing but the installation of the policy?
-fn is_installation(state: Option<&DeviceState>, policy: &Policy, last_ack: Timestamp) -> bool {
+/// When the policy was installed, where the last ACK is nothing newer and no report was acknowledged.
+fn installation(state: Option<&DeviceState>, policy: &Policy, last_ack: Timestamp) -> Option<Timestamp> {
     let acknowledged = state.and_then(|state| state.reports.as_ref()?.acknowledged);
     let installed = policy.installed.as_ref().and_then(|installed| installed.utc);
-    acknowledged == Some(0) && installed == Some(last_ack)
+    installed.filter(|installed| acknowledged == Some(0) && last_ack <= *installed)
 }
 
 fn after(start: Timestamp, days: i64) -> Option<Timestamp> {

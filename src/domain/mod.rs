@@ -6,6 +6,7 @@
 
 pub mod ack;
 pub mod alert;
+mod beside;
 pub mod bundle;
 pub mod calendar;
 pub mod deadline;

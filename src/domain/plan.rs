@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::alert;
+use super::beside::beside;
 use super::deadline::{self, Rules};
 use super::digest::Sha256;
 use super::event::Blame;
@@ -92,7 +93,7 @@ pub struct Plan {
     pub wake: Option<Timestamp>,
 }
 
-/// Decides. `next_run` is the next instant of the schedule after `now`.
+/// Decides. `watched` is in the order of names, `next_run` the next instant of the schedule after `now`.
 pub fn plan(
     fleet: &Fleet,
     watched: &[Watched],
@@ -106,13 +107,12 @@ pub fn plan(
     let mut wake = |at: Timestamp| plan.wake = Some(plan.wake.map_or(at, |known| known.min(at)));
     if let Some(run) = run {
         let mut later = false;
+        let mut contact = beside(&fleet.contacts);
+        let mut tried = beside(run.tried.iter().map(|name| (name, ())));
         for device in watched {
-            let answered = fleet.contacts.get(&device.name).is_some_and(|last| *last >= run.due);
-            if !device.within_reach
-                || answered
-                || run.tried.contains(&device.name)
-                || hold(fleet, device, settings).is_some()
-            {
+            let answered = contact(&device.name).is_some_and(|last| *last >= run.due);
+            let tried = tried(&device.name).is_some();
+            if !device.within_reach || answered || tried || hold(fleet, device, settings).is_some() {
                 continue;
             }
             let turn = run.due.checked_add(device.offset).unwrap_or(run.due);

@@ -12,6 +12,7 @@ mod fuzz;
 mod kill;
 mod lab_ssh;
 mod lab_texts;
+mod laws;
 mod ledger;
 mod life;
 mod netconf;

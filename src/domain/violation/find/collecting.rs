@@ -157,7 +157,7 @@ fn two_reporters(scan: &mut Scan<'_>, about: &About<'_>, state: &DeviceState) {
         return;
     }
     // Recent: within one interval of its own, and a week for its retries.
-    let days = state.usage_reporting.push_interval_days.filter(|days| *days > 0).unwrap_or(30) + 7;
+    let days = state.usage_reporting.push_interval_days.filter(|days| *days > 0).unwrap_or(30).saturating_add(7);
     let recent = pushed.utc.is_some_and(|at| !scan.past(at, SignedDuration::from_hours(i64::from(days) * 24)));
     if recent {
         scan.tell(about, Kind::TwoReporters, || {

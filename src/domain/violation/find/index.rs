@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
+use crate::domain::beside::beside;
 use crate::domain::fleet::{Device, Fleet};
 use crate::domain::instance::Udi;
 use crate::domain::plan::Watched;
@@ -27,15 +28,10 @@ impl<'a> Index<'a> {
     pub(super) fn of(fleet: &'a Fleet, watched: &'a [Watched]) -> Self {
         let by_instance = HashMap::with_capacity_and_hasher(watched.len(), BuildHasherDefault::default());
         let mut index = Index { listed: Vec::with_capacity(watched.len()), by_instance, twice: Vec::new() };
-        // All three are in the order of names, so that nothing is searched for.
-        let mut devices = fleet.devices.iter().peekable();
-        let mut contacts = fleet.contacts.iter().peekable();
+        let (mut devices, mut contacts) = (beside(&fleet.devices), beside(&fleet.contacts));
         for (at, watched) in watched.iter().enumerate() {
-            let name = &watched.name;
-            while devices.next_if(|(other, _)| *other < name).is_some() {}
-            while contacts.next_if(|(other, _)| *other < name).is_some() {}
-            let known = devices.peek().copied().filter(|(other, _)| *other == name).map(|(_, known)| known.as_ref());
-            let last_contact = contacts.peek().copied().filter(|(other, _)| *other == name).map(|(_, last)| *last);
+            let known = devices(&watched.name).map(Box::as_ref);
+            let last_contact = contacts(&watched.name).copied();
             if let Some(udi) = known.and_then(|known| known.instance.as_ref()) {
                 match index.by_instance.get(&BySerial(udi)) {
                     None => drop(index.by_instance.insert(BySerial(udi), at)),
