@@ -32,11 +32,11 @@ fn main() {
     let (settings, now) = (settings(), now());
     let watched: Vec<Watched> = (0..instances).map(watched).collect();
     let mut fleet = Fleet::default();
-    for n in 0..instances {
+    for (n, device) in watched.iter().enumerate() {
         apply(&mut fleet, identified(n));
         // A hundredth does not answer.
         let days = if n % 100 == 3 { 30 } else { 1 };
-        fleet.contacts.insert(watched[n].name.clone(), now - SignedDuration::from_hours(24 * days));
+        fleet.contacts.insert(device.name.clone(), now - SignedDuration::from_hours(24 * days));
     }
     let found = find(&fleet, &watched, &settings, now);
     let facts = news(&fleet, found, now);
