@@ -39,7 +39,8 @@ fn main() {
         fleet.contacts.insert(watched[n].name.clone(), now - SignedDuration::from_hours(24 * days));
     }
     let found = find(&fleet, &watched, &settings, now);
-    apply(&mut fleet, news(&fleet, found, now));
+    let facts = news(&fleet, found, now);
+    apply(&mut fleet, facts);
     let made = alert::tell(&fleet, &watched, &settings, now);
     let lines: usize = made.iter().map(|made| made.message.lines.len()).sum();
     let messages = made.len();
