@@ -81,7 +81,7 @@ fn obligations(fleet: &Fleet, watched: &[Watched], settings: &Settings, now: Tim
         let subject = Subject::Instance(instance.udi.clone());
         let last = fleet.told.get(&subject);
         // Its deadline or, where somebody has said that he knows, just that it is past.
-        let daily = !acknowledged(fleet, &subject, now);
+        let daily = standing.state != ObligationState::Overdue || !acknowledged(fleet, &subject, now);
         let Some(since) = settings.alerts.ladder.passed(&standing, daily, now) else { continue };
         if is_told(last, due, since) {
             continue;

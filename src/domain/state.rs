@@ -90,7 +90,9 @@ impl License {
     /// The class whose numbers of the policy apply, where the device tells it.
     pub fn class(&self) -> Option<LicenceClass> {
         let enforcement = self.enforcement.as_deref().unwrap_or_default();
-        if holds(enforcement, "EXPORT") && !holds(enforcement, "NON-EXPORT") {
+        // What nearly every licence has, first: a fleet is judged twice a minute.
+        let enforced = !enforcement.eq_ignore_ascii_case("NOT ENFORCED");
+        if enforced && holds(enforcement, "EXPORT") && !holds(enforcement, "NON-EXPORT") {
             return Some(LicenceClass::Export);
         }
         const ENFORCED: &str = "ENFORCED";
