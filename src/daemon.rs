@@ -19,7 +19,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::event::{Fact, ScheduleRan};
 use crate::domain::instance::DeviceName;
 use crate::domain::plan::{self, PollTask, Run};
-use crate::flow::tell::{self, Outbox};
+use crate::flow::tell::{self, Errand, Outbox, Sent};
 use crate::flow::{self, Clock, Error, House, deliver};
 use crate::http;
 use crate::ledger::Ledger;
@@ -251,8 +251,8 @@ struct Work {
     /// When everything was looked at last.
     judged: Option<Instant>,
     outbox: Outbox,
-    /// Messages on their way: to which sink, and whether it has it.
-    telling: JoinSet<(String, Result<bool, Error>)>,
+    /// Messages on their way, and how that ended.
+    telling: JoinSet<(Errand, Result<Sent, Error>)>,
     /// The heartbeat, one at a time.
     beating: JoinSet<()>,
     wake: Option<Timestamp>,
@@ -366,7 +366,7 @@ impl Work {
             let house = self.house.clone();
             self.telling.spawn(async move {
                 let told = tell::send(&house, &errand).await;
-                (errand.sink, told)
+                (errand, told)
             });
         }
         if let Some(wake) = self.outbox.wake(now) {
@@ -375,14 +375,15 @@ impl Work {
     }
 
     /// A sink has taken a message, or has not; the next one for it may be waiting.
-    fn told(&mut self, told: Result<(String, Result<bool, Error>), tokio::task::JoinError>) -> Result<(), Error> {
+    fn told(&mut self, told: Result<(Errand, Result<Sent, Error>), tokio::task::JoinError>) -> Result<(), Error> {
         let now = self.house.clock.now();
         match told {
-            Ok((sink, Ok(arrived))) => self.outbox.ended(&sink, arrived, now),
+            Ok((errand, Ok(how))) => self.outbox.ended(&errand, how, now),
             Ok((_, Err(Error::Ledger(error)))) if error.ends_writing() => return Err(error.into()),
-            Ok((sink, Err(error))) => {
+            Ok((errand, Err(error))) => {
+                let sink = &errand.sink;
                 tracing::warn!(%sink, %error, "a message went out, which is not on record; it goes out again");
-                self.outbox.ended(&sink, false, now);
+                self.outbox.ended(&errand, Sent::NotNow, now);
             }
             Err(panic) => {
                 tracing::error!(%panic, "telling ended abnormally; what waits goes out again");

@@ -117,6 +117,18 @@ pub struct Outbox {
     busy: BTreeSet<String>,
     /// Sinks that failed: how often in a row, and until when they are left alone.
     resting: BTreeMap<String, (u32, Timestamp)>,
+    /// How often a sink said no to a message: such a one goes behind the others, so that it keeps none of them.
+    refused: BTreeMap<(String, String), u32>,
+}
+
+/// How an errand ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Arrived,
+    /// Whatever had been sent, it would not have been taken.
+    NotNow,
+    /// The sink said no to just this.
+    Refused,
 }
 
 /// A message and whom it goes to.
@@ -128,43 +140,53 @@ pub struct Errand {
 impl Outbox {
     /// What is to be sent now; each sink is busy until [`ended`](Self::ended).
     pub fn errands(&mut self, fleet: &Fleet, now: Timestamp) -> Vec<Errand> {
-        let mut oldest: BTreeMap<&str, &Message> = BTreeMap::new();
+        let mut first: BTreeMap<&str, (u32, &Message)> = BTreeMap::new();
         for outgoing in fleet.messages.values() {
             for sink in &outgoing.waiting {
                 let rests = self.resting.get(sink).is_some_and(|(_, until)| *until > now);
                 if rests || self.busy.contains(sink) {
                     continue;
                 }
-                let first = oldest.entry(sink).or_insert(&outgoing.message);
-                if (outgoing.message.at, &outgoing.message.id) < (first.at, &first.id) {
-                    *first = &outgoing.message;
+                let message = &outgoing.message;
+                let refusals = self.refused.get(&(sink.clone(), message.id.clone())).copied().unwrap_or(0);
+                let known = first.entry(sink).or_insert((refusals, message));
+                if (refusals, message.at, &message.id) < (known.0, known.1.at, &known.1.id) {
+                    *known = (refusals, message);
                 }
             }
         }
-        let errands: Vec<Errand> = oldest
+        let errands: Vec<Errand> = first
             .into_iter()
-            .map(|(sink, message)| Errand { sink: sink.to_owned(), message: message.clone() })
+            .map(|(sink, (_, message))| Errand { sink: sink.to_owned(), message: message.clone() })
             .collect();
         self.busy.extend(errands.iter().map(|errand| errand.sink.clone()));
         errands
     }
 
     /// Notes how an errand ended.
-    pub fn ended(&mut self, sink: &str, arrived: bool, now: Timestamp) {
+    pub fn ended(&mut self, errand: &Errand, how: Sent, now: Timestamp) {
+        let sink = &errand.sink;
         self.busy.remove(sink);
-        if arrived {
-            self.resting.remove(sink);
-            return;
+        let about = (sink.clone(), errand.message.id.clone());
+        match how {
+            Sent::Arrived => {
+                self.refused.remove(&about);
+                self.resting.remove(sink);
+                return;
+            }
+            Sent::Refused => *self.refused.entry(about).or_default() += 1,
+            Sent::NotNow => {}
         }
         let failures = self.resting.get(sink).map_or(0, |(failures, _)| *failures);
         let rest = REST.checked_mul(1 << failures.min(10)).unwrap_or(LONGEST_REST).min(LONGEST_REST);
         let until = now.saturating_add(rest).unwrap_or(now);
-        self.resting.insert(sink.to_owned(), (failures.saturating_add(1), until));
+        self.resting.insert(sink.clone(), (failures.saturating_add(1), until));
     }
 
     /// Everybody may be tried again: what made a sink fail may be set right.
     pub fn rested(&mut self) {
         self.resting.clear();
+        self.refused.clear();
     }
 
     /// When the next sink has rested; one that has already, and is sent nothing, has nothing to wait for.
@@ -174,19 +196,19 @@ impl Outbox {
     }
 }
 
-/// Sends one message to one sink. `true`: it has it, and that is on record. A failure is said here, and what is next.
-pub async fn send(house: &House, errand: &Errand) -> Result<bool, Error> {
+/// Sends one message to one sink; one that arrived is on record. A failure is said here, and what is next.
+pub async fn send(house: &House, errand: &Errand) -> Result<Sent, Error> {
     let Errand { sink, message } = errand;
     if let Err(error) = house.sinks.send(sink, message).await {
         house.metrics.sink_error(sink);
         tracing::warn!(%sink, message = %message.id, %error, "a message was not taken; it is kept and tried again");
-        return Ok(false);
+        return Ok(if error.is_about_the_message() { Sent::Refused } else { Sent::NotNow });
     }
     house.metrics.sink_sent(sink);
     tracing::info!(%sink, message = %message.id, title = %message.title, "told");
     let settled = MessageSettled { message: message.id.clone(), sink: sink.clone(), dropped: None };
     house.ledger.append_async(house.clock.now(), vec![Fact::MessageSettled(settled)], Vec::new()).await?;
-    Ok(true)
+    Ok(Sent::Arrived)
 }
 
 #[cfg(test)]
@@ -215,6 +237,13 @@ mod tests {
         outbox.errands(fleet, now).into_iter().map(|errand| (errand.sink, errand.message.title)).collect()
     }
 
+    /// How the errand to a sink ended whose message is that one of the fleet.
+    fn ended(outbox: &mut Outbox, fleet: &Fleet, sink: &str, title: &str, how: Sent, now: &str) {
+        let message = fleet.messages.values().map(|outgoing| &outgoing.message).find(|message| message.title == title);
+        let errand = Errand { sink: sink.to_owned(), message: message.unwrap().clone() };
+        outbox.ended(&errand, how, at(now));
+    }
+
     fn errand(sink: &str, title: &str) -> (String, String) {
         (sink.to_owned(), title.to_owned())
     }
@@ -228,8 +257,21 @@ mod tests {
         let mut outbox = Outbox::default();
         assert_eq!(sent(&mut outbox, &fleet, now), [errand("a", "first"), errand("b", "second")]);
         assert_eq!(sent(&mut outbox, &fleet, now), []);
-        outbox.ended("a", true, now);
+        ended(&mut outbox, &fleet, "a", "first", Sent::Arrived, "2026-01-01T02:00:00Z");
         assert_eq!(sent(&mut outbox, &waiting(&messages[..1]), now), [errand("a", "second")]);
+    }
+
+    #[test]
+    fn a_message_that_is_refused_for_good_keeps_no_other_from_its_sink() {
+        let fleet = waiting(&[("bad", "2026-01-01T00:00:00Z", &["a"]), ("good", "2026-01-01T01:00:00Z", &["a"])]);
+        let mut outbox = Outbox::default();
+        let later = at("2026-01-01T03:00:00Z");
+        assert_eq!(sent(&mut outbox, &fleet, at("2026-01-01T02:00:00Z")), [errand("a", "bad")]);
+        ended(&mut outbox, &fleet, "a", "bad", Sent::Refused, "2026-01-01T02:00:00Z");
+        assert_eq!(sent(&mut outbox, &fleet, later), [errand("a", "good")]);
+        ended(&mut outbox, &fleet, "a", "good", Sent::Arrived, "2026-01-01T03:00:00Z");
+        let left = waiting(&[("bad", "2026-01-01T00:00:00Z", &["a"])]);
+        assert_eq!(sent(&mut outbox, &left, later), [errand("a", "bad")], "and it is tried again");
     }
 
     #[test]
@@ -238,7 +280,7 @@ mod tests {
         let now = at("2026-01-01T00:00:00Z");
         let mut outbox = Outbox::default();
         assert_eq!(sent(&mut outbox, &fleet, now), [errand("a", "m")]);
-        outbox.ended("a", false, now);
+        ended(&mut outbox, &fleet, "a", "m", Sent::NotNow, "2026-01-01T00:00:00Z");
         assert_eq!(sent(&mut outbox, &fleet, now), []);
         outbox.rested();
         assert_eq!(sent(&mut outbox, &fleet, now), [errand("a", "m")]);
@@ -246,17 +288,18 @@ mod tests {
 
     #[test]
     fn a_sink_that_failed_rests_longer_each_time_and_wakes_nobody_for_nothing() {
+        let fleet = waiting(&[("m", "2026-01-01T00:00:00Z", &["mail"])]);
         let mut outbox = Outbox::default();
-        outbox.ended("mail", false, at("2026-01-01T00:00:00Z"));
+        ended(&mut outbox, &fleet, "mail", "m", Sent::NotNow, "2026-01-01T00:00:00Z");
         assert_eq!(outbox.wake(at("2026-01-01T00:00:00Z")), Some(at("2026-01-01T00:00:30Z")));
         assert_eq!(outbox.wake(at("2026-01-01T00:00:30Z")), None, "what waited for it was dropped meanwhile");
-        outbox.ended("mail", false, at("2026-01-01T00:00:31Z"));
+        ended(&mut outbox, &fleet, "mail", "m", Sent::NotNow, "2026-01-01T00:00:31Z");
         assert_eq!(outbox.wake(at("2026-01-01T00:00:31Z")), Some(at("2026-01-01T00:01:31Z")));
         for _ in 0..40 {
-            outbox.ended("mail", false, at("2026-01-01T01:00:00Z"));
+            ended(&mut outbox, &fleet, "mail", "m", Sent::NotNow, "2026-01-01T01:00:00Z");
         }
         assert_eq!(outbox.wake(at("2026-01-01T01:00:00Z")), Some(at("2026-01-01T01:10:00Z")));
-        outbox.ended("mail", true, at("2026-01-01T01:10:00Z"));
+        ended(&mut outbox, &fleet, "mail", "m", Sent::Arrived, "2026-01-01T01:10:00Z");
         assert_eq!(outbox.wake(at("2026-01-01T01:10:00Z")), None);
     }
 }

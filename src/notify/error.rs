@@ -52,6 +52,21 @@ impl Error {
         }
     }
 
+    /// Did it say no to just this message, so that another one may be taken?
+    pub fn is_about_the_message(&self) -> bool {
+        match self {
+            Error::Refused { .. } => true,
+            Error::Unreachable { .. }
+            | Error::TooSlow { .. }
+            | Error::Untrusted { .. }
+            | Error::Busy { .. }
+            | Error::Misbehaved { .. }
+            | Error::Secret(_)
+            | Error::Ours(_)
+            | Error::Unknown(_) => false,
+        }
+    }
+
     /// What a person can do.
     pub fn remedy(&self) -> &'static str {
         match self {
