@@ -104,7 +104,7 @@ fn now() -> Timestamp {
 
 fn apply(fleet: &mut Fleet, facts: Vec<Fact>) {
     for fact in facts {
-        fleet.apply(&Event { at: now(), fact });
+        fleet.apply(&Event { at: now(), by: None, fact });
     }
 }
 

@@ -55,7 +55,7 @@ fn current(house: &House, fleet: &Fleet, now: Timestamp) -> (BTreeMap<ViolationI
     let facts = violation::news(fleet, found, now);
     let mut after = Fleet { violations: fleet.violations.clone(), ..Fleet::default() };
     for fact in &facts {
-        after.apply(&Event { at: now, fact: fact.clone() });
+        after.apply(&Event { by: None, at: now, fact: fact.clone() });
     }
     (after.violations, facts)
 }

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::cross_check::Difference;
 use super::digest::Sha256;
-use super::instance::{DeviceName, Member, Site, Udi};
+use super::instance::{Account, DeviceName, Member, Site, Udi};
 use super::message::Message;
 use super::report::{ReportFacts, ReportId};
 use super::settings::{Access, FileWay, Task};
@@ -20,6 +21,9 @@ use super::violation::{Finding, Kind, Severity, Subject, ViolationId};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     pub at: Timestamp,
+    /// The person who asked for it, by the name of the system's user; `None`: nobody did, or it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     pub fact: Fact,
 }
 
@@ -65,6 +69,16 @@ pub enum Fact {
     AnswerQuarantined(AnswerQuarantined),
     /// An answer was sent to its device; how that ended.
     AnswerDelivered(AnswerDelivered),
+    /// A person told that an answer is installed on a device on which nobody here can look.
+    AnswerConfirmed(AnswerConfirmed),
+    /// Answers were written out, for a person to carry them to their devices.
+    AnswersExported(AnswersExported),
+    /// Reports are about to be offered to an upstream's API.
+    ReportsSubmitted(Box<ReportsSubmitted>),
+    /// What the upstream said to them, at once or later.
+    SubmissionMoved(SubmissionMoved),
+    /// What an upstream knows of the fleet was read, and compared with what is known here.
+    UpstreamRead(Box<UpstreamRead>),
     /// A scheduled run came to its end.
     ScheduleRan(ScheduleRan),
     /// A violation was found: for the first time, again after it was resolved, or with other evidence.
@@ -391,6 +405,68 @@ pub struct AnswerDelivered {
     pub object: Sha256,
     pub device: DeviceName,
     pub outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerConfirmed {
+    pub object: Sha256,
+    pub udi: Udi,
+    /// When it was installed, by the person's word.
+    pub installed: Timestamp,
+    pub note: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswersExported {
+    pub objects: Vec<Sha256>,
+    /// The name of the folder that was written.
+    pub folder: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportsSubmitted {
+    /// Its own id, never used twice.
+    pub submission: String,
+    /// The upstream's name in the configuration.
+    pub upstream: String,
+    pub account: Account,
+    pub nonce: String,
+    pub reports: Vec<BundledReport>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmissionMoved {
+    pub submission: String,
+    pub progress: Progress,
+}
+
+/// How far a submission is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Progress {
+    /// The upstream has it; from `ask` on the answer may be asked for under this number.
+    Accepted { poll_id: u64, ask: Timestamp },
+    /// The answer came.
+    Answered,
+    /// The upstream had these reports before, so there is no answer to this submission.
+    Duplicate { said: String },
+    /// It was refused, or never answered; `again`: offered anew by the plan.
+    Failed { cause: String, again: bool },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamRead {
+    /// The upstream's name in the configuration.
+    pub upstream: String,
+    /// What it said, as JSON of ours.
+    pub object: Sha256,
+    /// So many product instances it knows.
+    pub devices: u64,
+    pub differences: Vec<Difference>,
+    /// The software of the server, where it told.
+    pub version: Option<String>,
+    /// Until when the server's certificate is valid.
+    pub certificate_until: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -180,7 +180,9 @@ impl<'a> Reckoner<'a> {
                 | RecordKey::Violation(_)
                 | RecordKey::Message(_)
                 | RecordKey::Told(_)
-                | RecordKey::Silence(_) => {}
+                | RecordKey::Silence(_)
+                | RecordKey::Submission(_)
+                | RecordKey::Upstream(_) => {}
             }
         }
     }

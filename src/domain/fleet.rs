@@ -17,13 +17,13 @@ pub use ids::{IdSet, ReportSet};
 pub use key::{NotARecord, RecordForm, RecordKey};
 pub use record::{
     Answer, AnswerStatus, Bundle, Confirmation, Credential, Device, HostKey, Instance, LastUse, OnPrem, OwedReport,
-    Retirement, ScheduleRun, Silence, Told, Trouble, WriteRecord,
+    Retirement, ScheduleRun, Silence, Submission, Told, Trouble, Upstream, WriteRecord,
 };
 
 use super::digest::Sha256;
 use super::event::{
-    AnswerDelivered, AnswerReceived, BundleMade, Event, Fact, MessageMade, Outcome, ReportCollected, ReportReread,
-    ReportStates, SilenceSet, StateRead, Write,
+    AnswerConfirmed, AnswerDelivered, AnswerReceived, BundleMade, Event, Fact, MessageMade, Outcome, ReportCollected,
+    ReportReread, ReportStates, SilenceSet, StateRead, Write,
 };
 use super::instance::{DeviceName, Udi};
 use super::message::Outgoing;
@@ -48,6 +48,10 @@ pub struct Fleet {
     pub told: BTreeMap<Subject, Told>,
     pub silences: BTreeMap<String, Silence>,
     pub on_prem: BTreeMap<String, OnPrem>,
+    /// What was offered to an upstream's API, by its own id.
+    pub submissions: BTreeMap<String, Submission>,
+    /// What each upstream last told.
+    pub upstreams: BTreeMap<String, Upstream>,
     /// When each device last answered as it should. Not folded from events: a poll that finds
     /// nothing new writes none. Kept beside the fold and lost without harm.
     pub contacts: BTreeMap<DeviceName, Timestamp>,
@@ -187,6 +191,23 @@ impl Fleet {
                 vec![RecordKey::Answer(fact.object)]
             }
             Fact::AnswerDelivered(fact) => self.answer_delivered(at, fact),
+            Fact::AnswerConfirmed(fact) => self.answer_confirmed(fact),
+            // For the chain of custody: nothing is decided by it.
+            Fact::AnswersExported(_) => Vec::new(),
+            Fact::ReportsSubmitted(fact) => {
+                let new = || Submission { at, facts: (**fact).clone(), progress: None, moved: None };
+                self.submissions.entry(fact.submission.clone()).or_insert_with(new);
+                vec![RecordKey::Submission(fact.submission.clone())]
+            }
+            Fact::SubmissionMoved(fact) => {
+                let Some(submission) = self.submissions.get_mut(&fact.submission) else { return Vec::new() };
+                (submission.progress, submission.moved) = (Some(fact.progress.clone()), Some(at));
+                vec![RecordKey::Submission(fact.submission.clone())]
+            }
+            Fact::UpstreamRead(fact) => {
+                self.upstreams.insert(fact.upstream.clone(), Upstream { read: at, facts: (**fact).clone() });
+                vec![RecordKey::Upstream(fact.upstream.clone())]
+            }
             Fact::ScheduleRan(fact) => {
                 self.schedules.insert(
                     fact.schedule.clone(),
@@ -431,6 +452,21 @@ impl Fleet {
             if let Some(bundle) = self.bundles.get_mut(id) {
                 bundle.answered.get_or_insert(at);
             }
+        }
+        touched
+    }
+
+    fn answer_confirmed(&mut self, fact: &AnswerConfirmed) -> Vec<RecordKey> {
+        let Some(answer) = self.answers.get_mut(&fact.object) else { return Vec::new() };
+        answer.status = AnswerStatus::Confirmed(Confirmation::ByPerson);
+        let reports = answer.reports.clone();
+        let mut touched = vec![RecordKey::Answer(fact.object)];
+        let primary = self.primary(&fact.udi).clone();
+        if let Some(instance) = self.instances.get_mut(&primary) {
+            for id in reports {
+                instance.acknowledge(fact.installed, &fact.udi, id, Confirmation::ByPerson);
+            }
+            touched.push(RecordKey::Instance(primary));
         }
         touched
     }

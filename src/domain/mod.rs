@@ -9,6 +9,7 @@ pub mod alert;
 mod beside;
 pub mod bundle;
 pub mod calendar;
+pub mod cross_check;
 pub mod deadline;
 pub mod digest;
 pub mod event;

@@ -208,7 +208,7 @@ mod tests {
         let id = found.id();
         let mut fleet = Fleet::default();
         let mut tell = |fact: Fact| {
-            fleet.apply(&Event { at: at(NOW), fact });
+            fleet.apply(&Event { by: None, at: at(NOW), fact });
             health(&[], &fleet).verdict()
         };
         assert_eq!(tell(Fact::ViolationFound(Box::new(found))), Verdict::Critical);

@@ -316,7 +316,7 @@ pub(super) mod tests {
     }
 
     fn event(when: &str, fact: Fact) -> Event {
-        Event { at: at(when), fact }
+        Event { by: None, at: at(when), fact }
     }
 
     fn identified(name: &str) -> Fact {

@@ -125,7 +125,7 @@ mod tests {
     fn fold(facts: &[Fact]) -> Fleet {
         let mut fleet = Fleet::default();
         for fact in facts {
-            fleet.apply(&Event { at: Timestamp::UNIX_EPOCH, fact: fact.clone() });
+            fleet.apply(&Event { by: None, at: Timestamp::UNIX_EPOCH, fact: fact.clone() });
         }
         fleet
     }

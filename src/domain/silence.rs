@@ -142,7 +142,7 @@ mod tests {
         let mut set = |from: &str, until: &str| {
             let set = set(Covers::default(), at(from), at(until), "lift".to_owned(), now).unwrap();
             let id = set.id.clone();
-            fleet.apply(&Event { at: now, fact: Fact::SilenceSet(set) });
+            fleet.apply(&Event { by: None, at: now, fact: Fact::SilenceSet(set) });
             id
         };
         let short = set("2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z");
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(until(&fleet, "2026-01-05T00:00:00Z"), None);
         assert_eq!(fleet.silences[&short].phase(at("2026-01-04T00:00:00Z")), Phase::Over);
         let ended = end(&fleet, &long).unwrap();
-        fleet.apply(&Event { at: now, fact: Fact::SilenceEnded(ended) });
+        fleet.apply(&Event { by: None, at: now, fact: Fact::SilenceEnded(ended) });
         assert_eq!(until(&fleet, "2026-01-02T00:00:00Z"), Some(at("2026-01-03T00:00:00Z")));
         assert_eq!(end(&fleet, &long), None);
     }

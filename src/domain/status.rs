@@ -341,7 +341,7 @@ pub(in crate::domain) mod tests {
         let now: Timestamp = NOW.parse().unwrap();
         let mut fleet = Fleet::default();
         for fact in facts {
-            fleet.apply(&Event { at: now, fact: fact.clone() });
+            fleet.apply(&Event { by: None, at: now, fact: fact.clone() });
         }
         let watched: Vec<Watched> = inventory.iter().map(|name| watched(name, Mode::Deliver, 0)).collect();
         let settings = settings();

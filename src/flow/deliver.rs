@@ -66,6 +66,9 @@ pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> 
         let outcome = match confirmation {
             Confirmation::ById => Outcome::ConfirmedById,
             Confirmation::ByTime => Outcome::ConfirmedByTime,
+            Confirmation::ByPerson => {
+                return Err(Error::Input(format!("'{}' is installed by a person's word; see `ack list`", answer.name)));
+            }
         };
         return Ok(Delivered { object, name: answer.name, device: name, outcome });
     }

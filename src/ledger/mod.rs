@@ -371,7 +371,7 @@ fn prepare(at: Timestamp, facts: Vec<Fact>, objects: Vec<Vec<u8>>) -> Result<Opt
     if facts.is_empty() && objects.is_empty() {
         return Ok(None);
     }
-    let events: Vec<Event> = facts.into_iter().map(|fact| Event { at, fact }).collect();
+    let events: Vec<Event> = facts.into_iter().map(|fact| Event { at, by: None, fact }).collect();
     let json = batch::events_json(&events).expect("facts have string keys only");
     if json.len() as u64 > limits::FACTS {
         return Err(Error::TooLarge { what: "one append's facts", bytes: json.len() as u64, limit: limits::FACTS });

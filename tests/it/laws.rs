@@ -292,7 +292,7 @@ impl Dice {
         let mut fleet = Fleet::default();
         for _ in 0..self.0.u32(5..80) {
             let fact = self.fact(&fleet);
-            fleet.apply(&Event { at: self.time(), fact });
+            fleet.apply(&Event { by: None, at: self.time(), fact });
         }
         for _ in 0..self.0.u32(..8) {
             fleet.contacts.insert(self.name(), self.time());
@@ -372,7 +372,7 @@ impl Dice {
 
 fn apply(fleet: &mut Fleet, at: Timestamp, facts: Vec<Fact>) {
     for fact in facts {
-        fleet.apply(&Event { at, fact });
+        fleet.apply(&Event { by: None, at, fact });
     }
 }
 
@@ -530,7 +530,7 @@ fn nothing_finite_panics() {
             apply(&mut fleet, now, made.into_iter().map(|made| Fact::MessageMade(Box::new(made))).collect());
             assert_eq!(alert::digest(&fleet, &watched, &settings, now).at, now);
             let fact = dice.fact(&fleet);
-            fleet.apply(&Event { at: dice.time(), fact });
+            fleet.apply(&Event { by: None, at: dice.time(), fact });
         }
     });
 }

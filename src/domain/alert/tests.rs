@@ -52,7 +52,7 @@ fn fleet(devices: &[(&str, &str)]) -> (Fleet, Vec<Watched>) {
             hostname: None,
             clock_skew_seconds: None,
         };
-        fleet.apply(&Event { at: at("2026-01-01T00:00:00Z"), fact: Fact::DeviceIdentified(identified) });
+        fleet.apply(&Event { by: None, at: at("2026-01-01T00:00:00Z"), fact: Fact::DeviceIdentified(identified) });
         acknowledge(&mut fleet, name, ack);
     }
     (fleet, all)
@@ -64,7 +64,7 @@ fn acknowledge(fleet: &mut Fleet, name: &str, ack: &str) {
     state.licenses = vec![licence];
     state.usage_reporting.last_ack = Some(Stamp::utc(at(ack)));
     let read = StateRead { udi: udi(name), state: Box::new(state) };
-    fleet.apply(&Event { at: at(ack), fact: Fact::StateRead(read) });
+    fleet.apply(&Event { by: None, at: at(ack), fact: Fact::StateRead(read) });
 }
 
 /// What is told at an instant, and noted.
@@ -72,7 +72,7 @@ fn told(fleet: &mut Fleet, watched: &[Watched], settings: &Settings, now: &str) 
     let made = tell(fleet, watched, settings, at(now));
     let told = made.iter().map(|made| (made.message.topic, made.message.severity, made.message.lines.len())).collect();
     for made in made {
-        fleet.apply(&Event { at: at(now), fact: Fact::MessageMade(Box::new(made)) });
+        fleet.apply(&Event { by: None, at: at(now), fact: Fact::MessageMade(Box::new(made)) });
     }
     told
 }
@@ -136,9 +136,9 @@ fn an_acknowledgement_stops_the_daily_word_for_its_time() {
     assert_eq!(told(&mut fleet, &watched, &settings, "2026-04-01T13:00:00Z").len(), 1);
     let found = finding(Kind::AckOverdue, Severity::Critical);
     let id = found.id();
-    fleet.apply(&Event { at: at("2026-04-01T13:00:00Z"), fact: Fact::ViolationFound(Box::new(found)) });
+    fleet.apply(&Event { by: None, at: at("2026-04-01T13:00:00Z"), fact: Fact::ViolationFound(Box::new(found)) });
     let known = ViolationAcknowledged { id, note: "courier".to_owned(), until: at("2026-04-10T00:00:00Z") };
-    fleet.apply(&Event { at: at("2026-04-01T14:00:00Z"), fact: Fact::ViolationAcknowledged(known) });
+    fleet.apply(&Event { by: None, at: at("2026-04-01T14:00:00Z"), fact: Fact::ViolationAcknowledged(known) });
     assert_eq!(told(&mut fleet, &watched, &settings, "2026-04-05T13:00:00Z"), []);
     assert_eq!(
         told(&mut fleet, &watched, &settings, "2026-04-10T07:00:00Z"),
@@ -170,11 +170,15 @@ fn what_is_overdue_is_told_as_its_violation_is_at_the_site() {
         until: at("2026-04-03T00:00:00Z"),
         note: "courier".to_owned(),
     };
-    fleet.apply(&Event { at: at("2026-04-01T00:00:00Z"), fact: Fact::SilenceSet(silence) });
+    fleet.apply(&Event { by: None, at: at("2026-04-01T00:00:00Z"), fact: Fact::SilenceSet(silence) });
     assert_eq!(told(&mut fleet, &watched, &settings, "2026-04-02T12:00:00Z"), [], "the kind is silenced");
     settings.violations.everywhere.severity.insert(kind, Severity::Warning);
     let found = finding(kind, Severity::Warning);
-    fleet.apply(&Event { at: at("2026-04-02T12:00:00Z"), fact: Fact::ViolationFound(Box::new(found.clone())) });
+    fleet.apply(&Event {
+        by: None,
+        at: at("2026-04-02T12:00:00Z"),
+        fact: Fact::ViolationFound(Box::new(found.clone())),
+    });
     let made = tell(&fleet, &watched, &settings, at("2026-04-03T07:00:00Z"));
     assert_eq!(made.len(), 1);
     let message = &made[0].message;
@@ -188,12 +192,12 @@ fn a_violation_is_told_when_found_when_resolved_and_when_it_comes_back() {
     let settings = settings();
     let found = |fleet: &mut Fleet, when: &str| {
         let found = finding(Kind::ClockSkew, Severity::Warning);
-        fleet.apply(&Event { at: at(when), fact: Fact::ViolationFound(Box::new(found)) });
+        fleet.apply(&Event { by: None, at: at(when), fact: Fact::ViolationFound(Box::new(found)) });
     };
     let resolved = |fleet: &mut Fleet, when: &str| {
         let id = ViolationId::of(Kind::ClockSkew, &Subject::Instance(udi("a")));
         let cause = "the clock is right again".to_owned();
-        fleet.apply(&Event { at: at(when), fact: Fact::ViolationResolved(ViolationResolved { id, cause }) });
+        fleet.apply(&Event { by: None, at: at(when), fact: Fact::ViolationResolved(ViolationResolved { id, cause }) });
     };
     found(&mut fleet, "2026-01-02T00:00:00Z");
     resolved(&mut fleet, "2026-01-02T01:00:00Z");
@@ -222,7 +226,7 @@ fn what_a_silence_or_maintenance_covers_is_told_when_that_ends() {
         until: at("2026-04-05T00:00:00Z"),
         note: "moving".to_owned(),
     };
-    fleet.apply(&Event { at: at("2026-04-01T00:00:00Z"), fact: Fact::SilenceSet(silence) });
+    fleet.apply(&Event { by: None, at: at("2026-04-01T00:00:00Z"), fact: Fact::SilenceSet(silence) });
     assert_eq!(told(&mut fleet, &watched, &settings, "2026-04-04T23:59:00Z"), []);
     let nightly = Windows::new([("daily 00:00-04:00".parse().unwrap(), TimeZone::UTC)]);
     settings.alerts.maintenance.insert(Site::default(), nightly);
@@ -239,7 +243,7 @@ fn on_prem_has_a_ladder_of_its_own() {
     let settings = settings();
     let synced = |fleet: &mut Fleet, when: &str| {
         let fact = OnPremSynced { name: "house".to_owned(), synced: at(when), note: None };
-        fleet.apply(&Event { at: at(when), fact: Fact::OnPremSynced(fact) });
+        fleet.apply(&Event { by: None, at: at(when), fact: Fact::OnPremSynced(fact) });
     };
     synced(&mut fleet, "2026-01-01T00:00:00Z");
     assert_eq!(told(&mut fleet, &watched, &settings, "2026-01-30T23:59:59Z"), []);
@@ -270,15 +274,15 @@ fn a_message_is_kept_until_every_sink_has_it_and_the_retired_are_met() {
     let mut made = tell(&fleet, &watched, &settings, at("2026-04-02T12:00:00Z"));
     made[0].sinks = vec!["mail".to_owned(), "syslog".to_owned()];
     let id = made[0].message.id.clone();
-    fleet.apply(&Event { at: at("2026-04-02T12:00:00Z"), fact: Fact::MessageMade(Box::new(made.remove(0))) });
+    fleet.apply(&Event { by: None, at: at("2026-04-02T12:00:00Z"), fact: Fact::MessageMade(Box::new(made.remove(0))) });
     for sink in ["mail", "syslog"] {
         assert!(fleet.messages.contains_key(&id), "{sink} has not got it yet");
         let settled = MessageSettled { message: id.clone(), sink: sink.to_owned(), dropped: None };
-        fleet.apply(&Event { at: at("2026-04-02T12:01:00Z"), fact: Fact::MessageSettled(settled) });
+        fleet.apply(&Event { by: None, at: at("2026-04-02T12:01:00Z"), fact: Fact::MessageSettled(settled) });
     }
     assert!(fleet.messages.is_empty());
     let retired = DeviceRetired { device: Some("a".into()), udi: Some(udi("a")), note: "sold".to_owned() };
-    fleet.apply(&Event { at: at("2026-04-02T13:00:00Z"), fact: Fact::DeviceRetired(retired) });
+    fleet.apply(&Event { by: None, at: at("2026-04-02T13:00:00Z"), fact: Fact::DeviceRetired(retired) });
     assert_eq!(told(&mut fleet, &watched, &settings, "2026-04-02T14:00:00Z"), [(Topic::Met, Severity::Info, 1)]);
 }
 

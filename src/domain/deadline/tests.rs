@@ -41,8 +41,12 @@ fn instance(state: DeviceState) -> Instance {
     };
     let mut fleet = Fleet::default();
     let first = at("2026-01-01T00:00:00Z");
-    fleet.apply(&Event { at: first, fact: Fact::DeviceIdentified(identified) });
-    fleet.apply(&Event { at: first, fact: Fact::StateRead(StateRead { udi: udi.clone(), state: Box::new(state) }) });
+    fleet.apply(&Event { by: None, at: first, fact: Fact::DeviceIdentified(identified) });
+    fleet.apply(&Event {
+        by: None,
+        at: first,
+        fact: Fact::StateRead(StateRead { udi: udi.clone(), state: Box::new(state) }),
+    });
     *fleet.instances.remove(&udi).unwrap()
 }
 
@@ -213,7 +217,7 @@ fn a_change_of_use_is_due_by_its_own_number_until_it_is_acknowledged() {
             parser: 1,
             presumed_acknowledged: false,
         };
-        fleet.apply(&Event { at: at("2026-01-07T00:00:00Z"), fact: Fact::ReportCollected(collected) });
+        fleet.apply(&Event { by: None, at: at("2026-01-07T00:00:00Z"), fact: Fact::ReportCollected(collected) });
     }
     instance = *fleet.instances.remove(&udi).unwrap();
     let rules = rules();

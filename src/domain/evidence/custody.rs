@@ -103,6 +103,7 @@ impl Chains {
                 }
             }
             Fact::ReportStates(fact) => self.confirm(fleet, &fact.udi, event.at),
+            Fact::AnswerConfirmed(fact) => self.confirm(fleet, &fact.udi, event.at),
             Fact::BundleMade(fact) => {
                 for report in &fact.reports {
                     if let Some(custody) = self.reports.get_mut(&(report.udi.clone(), report.report_id)) {

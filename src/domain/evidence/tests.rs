@@ -88,7 +88,7 @@ fn reckon(from: &str, to: &str, account: Option<&str>, events: &[(&str, Fact)]) 
     let mut reckoner =
         Reckoner::new(Fleet::default(), Timestamp::UNIX_EPOCH, false, (at(from), at(to)), account, &[], &rules);
     for (day, fact) in events {
-        reckoner.take(&Event { at: at(day), fact: fact.clone() });
+        reckoner.take(&Event { by: None, at: at(day), fact: fact.clone() });
     }
     reckoner.end()
 }
@@ -251,13 +251,13 @@ fn a_fold_in_the_middle_tells_the_same_as_one_from_the_beginning() {
     let (before, rest) = events.split_at(3);
     let mut fleet = Fleet::default();
     for (day, fact) in before {
-        fleet.apply(&Event { at: at(day), fact: fact.clone() });
+        fleet.apply(&Event { by: None, at: at(day), fact: fact.clone() });
     }
     let rules = rules();
     let period = (at("2026-02-01"), at("2026-03-01"));
     let mut reckoner = Reckoner::new(fleet, at("2026-01-20"), true, period, None, &[], &rules);
     for (day, fact) in rest {
-        reckoner.take(&Event { at: at(day), fact: fact.clone() });
+        reckoner.take(&Event { by: None, at: at(day), fact: fact.clone() });
     }
     let part = reckoner.end();
     assert_eq!(part.incomplete_before, Some(at("2026-01-20")));

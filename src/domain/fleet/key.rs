@@ -26,6 +26,8 @@ pub enum RecordKey {
     Told(Subject),
     Silence(String),
     OnPrem(String),
+    Submission(String),
+    Upstream(String),
 }
 
 impl RecordKey {
@@ -51,6 +53,8 @@ impl RecordKey {
             RecordKey::Told(Subject::OnPrem(name)) => format!("told-on-prem\0{}", clean(name)),
             RecordKey::Silence(id) => format!("silence\0{}", clean(id)),
             RecordKey::OnPrem(name) => format!("on-prem\0{}", clean(name)),
+            RecordKey::Submission(id) => format!("submission\0{}", clean(id)),
+            RecordKey::Upstream(name) => format!("upstream\0{}", clean(name)),
         }
         .into_bytes()
     }
@@ -76,6 +80,8 @@ impl RecordKey {
             "told-on-prem" => Some(RecordKey::Told(Subject::OnPrem(dirty(name)))),
             "silence" => Some(RecordKey::Silence(dirty(name))),
             "on-prem" => Some(RecordKey::OnPrem(dirty(name))),
+            "submission" => Some(RecordKey::Submission(dirty(name))),
+            "upstream" => Some(RecordKey::Upstream(dirty(name))),
             _ => None,
         }
     }
@@ -95,7 +101,7 @@ pub enum RecordForm {
 impl RecordForm {
     /// Raised by every change of a compact record's fields, one added or moved included: it has no names that would
     /// tell. A test holds the bytes of a sample against it.
-    pub const COMPACT_VERSION: u32 = 6;
+    pub const COMPACT_VERSION: u32 = 7;
 
     fn write<T: Serialize>(self, record: Option<&T>) -> Option<Vec<u8>> {
         record.map(|record| match self {
@@ -141,6 +147,8 @@ impl Fleet {
             RecordKey::Told(subject) => form.write(self.told.get(subject)),
             RecordKey::Silence(id) => RecordForm::Json.write(self.silences.get(id)),
             RecordKey::OnPrem(name) => RecordForm::Json.write(self.on_prem.get(name)),
+            RecordKey::Submission(id) => RecordForm::Json.write(self.submissions.get(id)),
+            RecordKey::Upstream(name) => RecordForm::Json.write(self.upstreams.get(name)),
         }
     }
 
@@ -163,6 +171,8 @@ impl Fleet {
             RecordKey::Told(subject) => drop(self.told.insert(subject, form.read(bytes)?)),
             RecordKey::Silence(id) => drop(self.silences.insert(id, RecordForm::Json.read(bytes)?)),
             RecordKey::OnPrem(name) => drop(self.on_prem.insert(name, RecordForm::Json.read(bytes)?)),
+            RecordKey::Submission(id) => drop(self.submissions.insert(id, RecordForm::Json.read(bytes)?)),
+            RecordKey::Upstream(name) => drop(self.upstreams.insert(name, RecordForm::Json.read(bytes)?)),
         }
         Ok(())
     }
@@ -182,11 +192,13 @@ impl Fleet {
             told,
             silences,
             on_prem,
+            submissions,
+            upstreams,
             contacts: _,
         } = self;
         let many = instances.len() + aliases.len() + devices.len() + told.len() + violations.len();
         let few = bundles.len() + answers.len() + credentials.len() + schedules.len() + messages.len();
-        (many + few + silences.len() + on_prem.len()) as u64
+        (many + few + silences.len() + on_prem.len() + submissions.len() + upstreams.len()) as u64
     }
 
     /// Takes in the records of another part of the same fleet.
@@ -203,6 +215,8 @@ impl Fleet {
         self.told.append(&mut part.told);
         self.silences.append(&mut part.silences);
         self.on_prem.append(&mut part.on_prem);
+        self.submissions.append(&mut part.submissions);
+        self.upstreams.append(&mut part.upstreams);
         self.contacts.append(&mut part.contacts);
         debug_assert!(part == Fleet::default(), "every kind of record is taken over");
     }
@@ -219,6 +233,8 @@ impl Fleet {
         let messages = self.messages.keys().map(|id| RecordKey::Message(id.clone()));
         let on_prem = self.on_prem.keys().map(|name| RecordKey::OnPrem(name.clone()));
         let silences = self.silences.keys().map(|id| RecordKey::Silence(id.clone()));
+        let submissions = self.submissions.keys().map(|id| RecordKey::Submission(id.clone()));
+        let upstreams = self.upstreams.keys().map(|name| RecordKey::Upstream(name.clone()));
         let violations = self.violations.keys().map(|id| RecordKey::Violation(id.clone()));
         // Devices, instances, On-Prem servers: three kinds of key.
         let told = |kind: fn(&Subject) -> bool| {
@@ -228,7 +244,7 @@ impl Fleet {
         let told_instances = told(|subject| matches!(subject, Subject::Instance(_)));
         let told_on_prem = told(|subject| matches!(subject, Subject::OnPrem(_)));
         let first = aliases.chain(answers).chain(bundles).chain(credentials).chain(devices).chain(instances);
-        let then = first.chain(messages).chain(on_prem).chain(schedules).chain(silences);
-        then.chain(told_devices).chain(told_instances).chain(told_on_prem).chain(violations)
+        let then = first.chain(messages).chain(on_prem).chain(schedules).chain(silences).chain(submissions);
+        then.chain(told_devices).chain(told_instances).chain(told_on_prem).chain(upstreams).chain(violations)
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::ReportSet;
 use crate::domain::digest::Sha256;
-use crate::domain::event::{Blame, BundleMade, Covers, Learned, Write};
+use crate::domain::event::{Blame, BundleMade, Covers, Learned, Progress, ReportsSubmitted, UpstreamRead, Write};
 use crate::domain::instance::{DeviceName, Member, Site, Udi};
 use crate::domain::report::{EntitlementTag, ReportFacts, ReportId, ReportType};
 use crate::domain::state::{DeviceState, ReportState};
@@ -54,6 +54,8 @@ impl OwedReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Confirmation {
+    /// Weakest: a person told so of a device on which nobody here can look.
+    ByPerson,
     /// Weaker: the last-ACK time moved after our import.
     ByTime,
     ById,
@@ -367,6 +369,25 @@ pub struct Answer {
     pub attempts: u32,
     pub last_attempt: Option<Timestamp>,
     pub last_cause: Option<String>,
+}
+
+/// Reports that were offered to an upstream's API. **stored**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Submission {
+    pub at: Timestamp,
+    #[serde(flatten)]
+    pub facts: ReportsSubmitted,
+    /// The upstream's last word; `None`: none came, so it may have it or not.
+    pub progress: Option<Progress>,
+    pub moved: Option<Timestamp>,
+}
+
+/// What an upstream last told. **stored**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Upstream {
+    pub read: Timestamp,
+    #[serde(flatten)]
+    pub facts: UpstreamRead,
 }
 
 /// Which devices refused a credential since it was last released. **stored**

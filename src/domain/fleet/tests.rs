@@ -120,7 +120,7 @@ fn delivered(object: &[u8], outcome: Outcome) -> Fact {
 fn fold(facts: impl IntoIterator<Item = Fact>) -> Fleet {
     let mut fleet = Fleet::default();
     for (second, fact) in facts.into_iter().enumerate() {
-        fleet.apply(&Event { at: at(second as i64), fact });
+        fleet.apply(&Event { by: None, at: at(second as i64), fact });
     }
     fleet
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use slp_collector::domain::cross_check::{About, Difference};
 use slp_collector::domain::deadline::ObligationState;
 use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::*;
@@ -19,7 +20,12 @@ use slp_collector::domain::violation::{Evidence, Finding, Kind, Severity, Subjec
 
 /// The bytes that the events name.
 pub fn objects() -> Vec<Vec<u8>> {
-    vec![report_bytes(), b"<smartLicense>answer one</smartLicense>".to_vec(), b"not an answer".to_vec()]
+    vec![
+        report_bytes(),
+        b"<smartLicense>answer one</smartLicense>".to_vec(),
+        b"not an answer".to_vec(),
+        b"what it said".to_vec(),
+    ]
 }
 
 pub fn report_bytes() -> Vec<u8> {
@@ -296,7 +302,7 @@ pub fn all() -> Vec<Event> {
     facts.extend(watching());
     let first = time("2026-09-01T08:00:00.5Z");
     let instant = |minutes: i64| first + jiff::SignedDuration::from_mins(minutes);
-    facts.into_iter().zip(0..).map(|(fact, minutes)| Event { at: instant(minutes), fact }).collect()
+    facts.into_iter().zip(0..).map(|(fact, minutes)| Event { by: None, at: instant(minutes), fact }).collect()
 }
 
 /// Violations, messages, silences, and the life of a fleet.
@@ -384,9 +390,60 @@ fn watching() -> Vec<Fact> {
         Fact::DeviceReplaced(DeviceReplaced {
             old: active(),
             new: Udi::new("C9300-24T", "9INVENTED02"),
-            note: Some(note),
+            note: Some(note.clone()),
         }),
+        Fact::AnswersExported(AnswersExported {
+            objects: vec![Sha256::of(b"<smartLicense>answer one</smartLicense>")],
+            folder: "acks-dark-3-20260903T000000Z".to_owned(),
+        }),
+        Fact::AnswerConfirmed(AnswerConfirmed {
+            object: Sha256::of(b"<smartLicense>answer one</smartLicense>"),
+            udi: active(),
+            installed: until,
+            note,
+        }),
+        Fact::ReportsSubmitted(Box::new(submitted())),
+        moved(Progress::Accepted { poll_id: u64::MAX, ask: until }),
+        moved(Progress::Duplicate { said: "a duplicate report".to_owned() }),
+        moved(Progress::Failed { cause: "HTTP 500".to_owned(), again: true }),
+        moved(Progress::Answered),
+        Fact::UpstreamRead(Box::new(read())),
     ]
+}
+
+fn account(virtual_account: &str) -> Account {
+    Account { smart_account: Some("example.com".to_owned()), virtual_account: Some(virtual_account.to_owned()) }
+}
+
+fn submitted() -> ReportsSubmitted {
+    ReportsSubmitted {
+        submission: "0011223344556677".to_owned(),
+        upstream: "cisco".to_owned(),
+        account: account("Branch"),
+        nonce: "8899aabbccddeeff".to_owned(),
+        reports: vec![BundledReport { udi: active(), report_id: ReportId(7), payload_sha256: Sha256::of(b"payload") }],
+    }
+}
+
+fn moved(progress: Progress) -> Fact {
+    Fact::SubmissionMoved(SubmissionMoved { submission: "0011223344556677".to_owned(), progress })
+}
+
+fn read() -> UpstreamRead {
+    let about = |about| Difference { udi: active(), about };
+    UpstreamRead {
+        upstream: "house".to_owned(),
+        object: Sha256::of(b"what it said"),
+        devices: 3,
+        differences: vec![
+            about(About::OnlyThere),
+            about(About::OnlyHere),
+            about(About::Contact { there: None, here: Some(time("2026-09-01T00:00:00Z")) }),
+            about(About::Account { there: account("Branch"), here: account("Head") }),
+        ],
+        version: Some("9-202407".to_owned()),
+        certificate_until: Some(time("2027-01-01T00:00:00Z")),
+    }
 }
 
 /// The number of a kind; does not compile when a kind is missing here, and so in [`all`].
@@ -422,8 +479,13 @@ pub fn kind(fact: &Fact) -> usize {
         Fact::OnPremSynced(_) => 27,
         Fact::DeviceRetired(_) => 28,
         Fact::DeviceReplaced(_) => 29,
+        Fact::AnswerConfirmed(_) => 30,
+        Fact::AnswersExported(_) => 31,
+        Fact::ReportsSubmitted(_) => 32,
+        Fact::SubmissionMoved(_) => 33,
+        Fact::UpstreamRead(_) => 34,
     }
 }
 
 /// How many kinds there are.
-pub const KINDS: usize = 30;
+pub const KINDS: usize = 35;

@@ -51,7 +51,7 @@ fn the_kept_ledger_opens_verifies_and_folds_to_what_it_did() {
     copy(&data("ledger-v1"), dir.path());
     let verified = verify(dir.path()).unwrap();
     assert_eq!(verified.findings, []);
-    assert_eq!((verified.segments, verified.objects), (2, 3));
+    assert_eq!((verified.segments, verified.objects), (2, 4));
     for kind in [RegisterKind::Sled, RegisterKind::Memory] {
         let ledger = open(dir.path(), kind);
         assert_eq!(events(&ledger, None), facts::all());

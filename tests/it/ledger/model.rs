@@ -99,7 +99,7 @@ fn run(dir: &Path, kind: RegisterKind, random: &mut fastrand::Rng) {
                 let objects: Vec<Vec<u8>> = (0..random.usize(..3)).map(|_| object(random.u32(..50))).collect();
                 ledger.append(at(clock), facts.clone(), objects.clone()).unwrap();
                 if !facts.is_empty() || !objects.is_empty() {
-                    let events = facts.into_iter().map(|fact| Event { at: at(clock), fact }).collect();
+                    let events = facts.into_iter().map(|fact| Event { by: None, at: at(clock), fact }).collect();
                     let known = model.objects();
                     let mut new: Vec<_> =
                         objects.iter().filter(|object| !known.contains_key(&Sha256::of(object))).cloned().collect();

@@ -183,7 +183,7 @@ impl World {
     }
 
     fn note(&mut self, fact: Fact) {
-        self.fleet.apply(&Event { at: self.now, fact });
+        self.fleet.apply(&Event { by: None, at: self.now, fact });
     }
 
     /// Reads the inventory and the configuration as the program does.

@@ -106,7 +106,7 @@ impl World {
     fn look(&mut self) -> Vec<Fact> {
         let facts = news(&self.fleet, self.find(), self.now);
         for fact in &facts {
-            self.fleet.apply(&Event { at: self.now, fact: fact.clone() });
+            self.fleet.apply(&Event { by: None, at: self.now, fact: fact.clone() });
         }
         facts
     }
