@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::cross_check::Difference;
+use super::cross_check::{Counts, Difference};
 use super::digest::Sha256;
 use super::instance::{Account, DeviceName, Member, Site, Udi};
 use super::message::Message;
@@ -462,6 +462,9 @@ pub struct UpstreamRead {
     pub object: Sha256,
     /// So many product instances it knows.
     pub devices: u64,
+    /// So many differences of each kind.
+    pub counts: Counts,
+    /// The differences, at most [`KEPT`](super::cross_check::KEPT) of them; the object has all.
     pub differences: Vec<Difference>,
     /// The software of the server, where it told.
     pub version: Option<String>,

@@ -110,3 +110,22 @@ pub struct Account {
     pub smart_account: Option<String>,
     pub virtual_account: Option<String>,
 }
+
+impl Account {
+    /// Do both name a Smart Account or a Virtual Account, and not the same? What only one of them names is no quarrel.
+    pub fn contradicts(&self, other: &Account) -> bool {
+        let differs = |a: &Option<String>, b: &Option<String>| {
+            let both = a.as_deref().zip(b.as_deref());
+            both.is_some_and(|(a, b)| !a.trim().eq_ignore_ascii_case(b.trim()))
+        };
+        differs(&self.smart_account, &other.smart_account) || differs(&self.virtual_account, &other.virtual_account)
+    }
+}
+
+impl fmt::Display for Account {
+    /// `Smart / Virtual`, with `-` for what is not known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
+        write!(f, "{} / {}", word(&self.smart_account), word(&self.virtual_account))
+    }
+}

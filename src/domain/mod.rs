@@ -5,6 +5,7 @@
 //! planning what is to be done.
 
 pub mod ack;
+pub mod advisory;
 pub mod alert;
 mod beside;
 pub mod bundle;

@@ -39,6 +39,7 @@ pub fn find(fleet: &Fleet, watched: &[Watched], settings: &Settings, now: Timest
     index.devices(|listed| collecting::unreachable(&mut scan, listed));
     let exchange = Exchange::of(fleet, settings, now);
     let mut policies = fleet::Policies::default();
+    let upstreams = fleet::Upstreams::of(fleet, now);
     for instance in fleet.instances.values() {
         if instance.retired.is_some() {
             continue;
@@ -50,7 +51,7 @@ pub fn find(fleet: &Fleet, watched: &[Watched], settings: &Settings, now: Timest
         obligation::find(&mut scan, &about);
         collecting::find(&mut scan, &about, &exchange);
         device::find(&mut scan, &about);
-        fleet::find(&mut scan, &about, &mut policies);
+        fleet::find(&mut scan, &about, &upstreams, &mut policies);
     }
     policies.compare(&mut scan);
     fleet::duplicates(&mut scan, &index);

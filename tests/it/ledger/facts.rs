@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use slp_collector::domain::cross_check::{About, Difference};
+use slp_collector::domain::cross_check::{About, Counts, Difference};
 use slp_collector::domain::deadline::ObligationState;
 use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::*;
@@ -430,11 +430,12 @@ fn moved(progress: Progress) -> Fact {
 }
 
 fn read() -> UpstreamRead {
-    let about = |about| Difference { udi: active(), about };
+    let about = |about| Difference { about, udi: active(), since: time("2026-08-01T00:00:00Z") };
     UpstreamRead {
         upstream: "house".to_owned(),
         object: Sha256::of(b"what it said"),
         devices: 3,
+        counts: Counts { account: 1, contact: 1, only_here: 1, only_there: 1 },
         differences: vec![
             about(About::OnlyThere),
             about(About::OnlyHere),

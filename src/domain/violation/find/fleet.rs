@@ -3,22 +3,29 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::index::{Fnv, Index};
 use super::{About, Evidence, Kind, Scan, Severity, Subject, Told, day};
-use crate::domain::instance::{DeviceName, Udi};
+use crate::domain::fleet::Fleet;
+use crate::domain::instance::{Account, DeviceName, Udi};
 use crate::domain::on_prem::{REMOVED_AFTER, WARNS_AFTER};
+use crate::domain::plan::Watched;
 use crate::domain::policy::{ClassPolicy, LicenceClass, Policy};
+use crate::domain::state::DeviceState;
+use crate::domain::{bundle, cross_check};
 
 /// Fewer instances than these in a Virtual Account are no majority.
 const LEAST_TO_COMPARE: u32 = 3;
 
-pub(super) fn find<'a>(scan: &mut Scan<'_>, about: &About<'a>, policies: &mut Policies<'a>) {
+/// So long what an upstream said of accounts counts.
+const SAID_COUNTS: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+pub(super) fn find<'a>(scan: &mut Scan<'_>, about: &About<'a>, upstreams: &Upstreams<'_>, policies: &mut Policies<'a>) {
     if about.device.is_none() {
         scan.tell(about, Kind::Orphaned, || orphaned(about));
     }
-    account_mismatch(scan, about);
+    account_mismatch(scan, about, upstreams);
     let Some(policy) = about.instance.state.as_ref().and_then(|state| state.policy.as_ref()) else { return };
     match &scan.rules(about.site).expected_policy {
         Some(expected) if policy.name.as_ref() != Some(expected) => {
@@ -47,26 +54,62 @@ fn orphaned(about: &About<'_>) -> Told {
         .with([Evidence::Event { at: instance.first_seen, what: "first seen".to_owned() }])
 }
 
-fn account_mismatch(scan: &mut Scan<'_>, about: &About<'_>) {
-    let (Some(device), Some(state)) = (about.device, about.instance.state.as_ref()) else { return };
-    let differs = |stated: &Option<String>, told: &Option<String>| {
-        let both = stated.as_deref().zip(told.as_deref());
-        both.is_some_and(|(stated, told)| !stated.trim().eq_ignore_ascii_case(told.trim()))
-    };
-    let (stated, told) = (&device.account, state);
-    let smart = differs(&stated.smart_account, &told.smart_account);
-    let virtual_account = differs(&stated.virtual_account, &told.virtual_account);
-    if !smart && !virtual_account {
+/// What upstreams have in another account than we do, by instance.
+#[derive(Default)]
+pub(super) struct Upstreams<'a>(HashMap<&'a Udi, Vec<Elsewhere<'a>>>);
+
+struct Elsewhere<'a> {
+    upstream: &'a str,
+    there: &'a Account,
+    since: Timestamp,
+}
+
+impl<'a> Upstreams<'a> {
+    /// Of every upstream that was read lately: what one said long ago, and may not be asked any more, is nobody's fault.
+    pub(super) fn of(fleet: &'a Fleet, now: Timestamp) -> Self {
+        let mut found: HashMap<&Udi, Vec<Elsewhere<'a>>> = HashMap::new();
+        for (upstream, known) in &fleet.upstreams {
+            if now.duration_since(known.read) > SAID_COUNTS {
+                continue;
+            }
+            for difference in &known.facts.differences {
+                if let cross_check::About::Account { there, .. } = &difference.about {
+                    let since = difference.since;
+                    found.entry(&difference.udi).or_default().push(Elsewhere { upstream, there, since });
+                }
+            }
+        }
+        Upstreams(found)
+    }
+
+    /// Those that still are elsewhere by what is known here now.
+    fn elsewhere(&self, about: &About<'_>) -> impl Iterator<Item = &Elsewhere<'a>> {
+        let said = self.0.get(&about.instance.udi).map_or(&[][..], Vec::as_slice);
+        said.iter().filter(|said| said.there.contradicts(&bundle::account(about.device, Some(about.instance))))
+    }
+}
+
+fn account_mismatch(scan: &mut Scan<'_>, about: &About<'_>, upstreams: &Upstreams<'_>) {
+    let device = about.device.zip(about.instance.state.as_ref());
+    let differs = |(device, state): &(&Watched, &DeviceState)| device.account.contradicts(&state.account());
+    let device = device.filter(differs);
+    if device.is_none() && upstreams.elsewhere(about).next().is_none() {
         return;
     }
     scan.tell(about, Kind::AccountMismatch, || {
-        let of = |smart: &Option<String>, virtual_account: &Option<String>| {
-            format!("{} / {}", smart.as_deref().unwrap_or("-"), virtual_account.as_deref().unwrap_or("-"))
-        };
-        let told = of(&told.smart_account, &told.virtual_account);
-        let stated = of(&stated.smart_account, &stated.virtual_account);
-        Told::new(format!("the inventory says {stated}, the device {told} (Smart / Virtual Account)"))
-            .with([Evidence::Printed(format!("Smart Account / Virtual Account: {told}"))])
+        let mut evidence = Vec::new();
+        let mut says = Vec::new();
+        if let Some((device, state)) = device {
+            let told = state.account();
+            says.push(format!("the inventory says {}, the device {told}", device.account));
+            evidence.push(Evidence::Printed(format!("Smart Account / Virtual Account: {told}")));
+        }
+        for Elsewhere { upstream, there, since } in upstreams.elsewhere(about) {
+            let here = bundle::account(about.device, Some(about.instance));
+            says.push(format!("the upstream '{upstream}' has it in {there}, and here it is in {here}"));
+            evidence.push(Evidence::Event { at: *since, what: format!("'{upstream}' said {there}") });
+        }
+        Told::new(format!("{} (Smart / Virtual Account)", says.join("; "))).with(evidence)
     });
 }
 

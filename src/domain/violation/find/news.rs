@@ -62,7 +62,7 @@ fn cause(fleet: &Fleet, known: &Violation) -> String {
         Kind::ClockSkew => "the device's clock is within an hour of ours",
         Kind::TrustMissing => "a trust code is there, or the transport needs none",
         Kind::PolicyDiffers => "the policy is the one expected",
-        Kind::AccountMismatch => "device and inventory name the same account",
+        Kind::AccountMismatch => "device, inventory and upstreams name the same account",
         Kind::DuplicateInstance => "one device of the inventory is this instance",
         Kind::CsluUnresolvable => "the transport is off, or has an address",
         Kind::Orphaned => "the instance is in the inventory",

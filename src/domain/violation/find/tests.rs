@@ -603,3 +603,48 @@ fn looking_twice_finds_the_same_and_tells_nothing_new() {
         assert_eq!(open(&other), found, "seed {seed}: what is open is what is found");
     }
 }
+
+#[test]
+fn an_upstream_that_has_it_in_another_account_is_told_until_both_agree_or_it_was_long_ago() {
+    use crate::domain::cross_check::{About, Counts, Difference};
+    use crate::domain::event::UpstreamRead;
+
+    let mut world = World::new();
+    let there = Account { smart_account: Some("Example".to_owned()), virtual_account: Some("Head".to_owned()) };
+    let about = About::Account { there, here: Account::default() };
+    let read = UpstreamRead {
+        upstream: "cisco".to_owned(),
+        object: Sha256::of(b"said"),
+        devices: 1,
+        counts: Counts { account: 1, ..Counts::default() },
+        differences: vec![Difference { about, udi: udi(0), since: at("2026-05-02") }],
+        version: None,
+        certificate_until: None,
+    };
+    let fact = Fact::UpstreamRead(Box::new(read.clone()));
+    world.fleet.apply(&Event { by: None, at: at("2026-05-20"), fact: fact.clone() });
+    let found = world.of(Kind::AccountMismatch);
+    assert_eq!(
+        found[0].explanation,
+        "the upstream 'cisco' has it in Example / Head, and here it is in Example / Branch (Smart / Virtual Account)"
+    );
+    let what = "'cisco' said Example / Head".to_owned();
+    assert_eq!(found[0].evidence, [Evidence::Event { at: at("2026-05-02"), what }]);
+    // Read again with nothing new: the finding is the same, so that nothing is written.
+    assert_eq!(world.look().len(), 1);
+    world.fleet.apply(&Event { by: None, at: at("2026-05-21"), fact });
+    assert_eq!(world.look(), []);
+    // The device says another thing than the inventory too: one violation with both.
+    world.watched[0].account.virtual_account = Some("Other".to_owned());
+    let both = &world.of(Kind::AccountMismatch)[0];
+    assert!(both.explanation.starts_with("the inventory says - / Other, the device"), "{}", both.explanation);
+    assert_eq!(both.evidence.len(), 2);
+    world.watched[0].account = Account::default();
+    world.state().virtual_account = Some("head".to_owned());
+    assert_eq!(world.of(Kind::AccountMismatch), []);
+    world.state().virtual_account = Some("Branch".to_owned());
+    world.now = at("2026-06-20");
+    assert_eq!(world.of(Kind::AccountMismatch).len(), 1);
+    world.now = at("2026-06-21");
+    assert_eq!(world.of(Kind::AccountMismatch), []);
+}
