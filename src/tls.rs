@@ -64,12 +64,20 @@ pub struct NoRoots(String);
 
 /// What the peer showed during the last handshake, for whoever must pin or report it.
 #[derive(Clone, Debug, Default)]
-pub struct Shown(Arc<Mutex<Option<Sha256>>>);
+pub struct Shown(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// More certificates than these of a chain are not looked at.
+const LONGEST_CHAIN: usize = 8;
 
 impl Shown {
     /// SHA-256 of the certificate (DER) that was shown; `None` before any handshake.
     pub fn fingerprint(&self) -> Option<Sha256> {
-        *self.0.lock().expect("no panic while it is held")
+        self.0.lock().expect("no panic while it is held").first().map(|own| Sha256::of(own))
+    }
+
+    /// The certificates (DER) that were shown, the peer's own first; none before any handshake.
+    pub fn chain(&self) -> Vec<Vec<u8>> {
+        self.0.lock().expect("no panic while it is held").clone()
     }
 }
 
@@ -144,7 +152,8 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let fingerprint = Sha256::of(end_entity);
-        *self.shown.0.lock().expect("no panic while it is held") = Some(fingerprint);
+        let chain = std::iter::once(end_entity).chain(intermediates).take(LONGEST_CHAIN);
+        *self.shown.0.lock().expect("no panic while it is held") = chain.map(|shown| shown.to_vec()).collect();
         match (&self.trust, &self.chain) {
             (Trust::Ca(_), Some(chain)) => {
                 chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)

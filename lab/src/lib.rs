@@ -62,6 +62,7 @@ pub mod fault;
 pub mod fleet;
 pub mod licence;
 pub mod measurement;
+pub mod on_prem;
 pub mod operation;
 mod payload;
 pub mod policy;

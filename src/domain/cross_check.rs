@@ -30,8 +30,8 @@ pub const KEPT: usize = 1_000;
 /// The usual tolerance of [`Scope`]: longer than the usual way of a bundle to the portal.
 pub const TOLERANCE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// What an upstream lists of one product instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What an upstream lists of one product instance. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     pub udi: Udi,
     pub account: Account,
