@@ -5,6 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use super::instance::{Account, Udi};
 
+/// A product instance as an upstream knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub udi: Udi,
+    pub account: Account,
+    pub last_contact: Option<Timestamp>,
+    pub host: Option<String>,
+}
+
 /// One thing on which an upstream and we do not agree. **stored**
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
