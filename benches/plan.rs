@@ -120,6 +120,7 @@ fn settings() -> Settings {
         credential_hold_after: 3,
         back_off: SignedDuration::from_mins(15),
         circuit: CircuitRule { after: 5, pause: SignedDuration::from_mins(5) },
+        gates: Vec::new(),
         violations: violation::Rules::default(),
         alerts: alert::Rules {
             ladder: Ladder {

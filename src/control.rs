@@ -9,6 +9,7 @@ mod question;
 mod reckoning;
 pub mod reports;
 mod socket;
+mod upstreams;
 mod violations;
 
 use std::collections::BTreeMap;
@@ -35,12 +36,14 @@ use crate::flow::poll::{self, Ask, Polled};
 use crate::flow::probe;
 use crate::flow::record;
 use crate::flow::rehearse::{self, Asking, Leave};
+use crate::flow::submit;
 use crate::flow::{Error, House, by_turns};
 
 pub use life::SilenceLine;
 pub use question::{AnswerLine, Answered, CredentialLine, DeviceSheet, Reply, Request, StatusQuery, TrustLine};
 pub use reports::{ReportBytes, ReportLife, ReportLine};
 pub use socket::{call, serve};
+pub use upstreams::UpstreamLine;
 pub use violations::{ViolationLine, ViolationQuery};
 
 /// Where the parts of an answer go while they come.
@@ -127,6 +130,13 @@ pub async fn execute_asking(
             house.ledger.append_async(now, vec![Fact::BundleHandedOver(fact)], Vec::new()).await?;
             let bundle = find_bundle(&house.ledger.fleet(), &bundle_id)?.clone();
             Ok(Answered::Bundles(BTreeMap::from([(bundle_id, bundle)])))
+        }
+        Request::Upstreams => Ok(Answered::Upstreams(upstreams::lines(house))),
+        Request::Submit { upstream, dry_run: true } => {
+            aside(house, move |house| submit::rehearsed(house, &upstream)).await.map(Answered::Passed)
+        }
+        Request::Submit { upstream, dry_run: false } => {
+            submit::pass(house, &upstream, true).await.map(Answered::Passed)
         }
         Request::ImportAnswers { files, deliver } => import(house, files, deliver, tell).await,
         Request::Answers => Ok(Answered::Answers(answers(house))),
@@ -333,7 +343,8 @@ fn credentials(house: &House) -> BTreeMap<String, CredentialLine> {
     let fleet = house.ledger.fleet();
     let line = |(name, credential): (&String, &crate::secret::Credential)| {
         let known = fleet.credentials.get(name).cloned().unwrap_or_default();
-        let held = known.refused_by.len() >= house.settings.credential_hold_after;
+        let refused = known.refused_by.len() >= house.settings.credential_hold_after;
+        let held = refused || !known.refused_by_upstreams.is_empty();
         (name.clone(), CredentialLine { username: credential.username.clone(), held, known })
     };
     house.config.credentials.iter().map(line).collect()

@@ -19,6 +19,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::event::{Fact, ScheduleRan};
 use crate::domain::instance::DeviceName;
 use crate::domain::plan::{self, PollTask, Run};
+use crate::flow::submit::{self, Passed};
 use crate::flow::tell::{self, Errand, Outbox, Sent};
 use crate::flow::{self, Clock, Error, House, deliver};
 use crate::http;
@@ -126,6 +127,7 @@ pub async fn obey(config: Config, clock: Clock, mut orders: mpsc::Receiver<Order
             Some(done) = work.running.join_next() => work.finish(done)?,
             Some(told) = work.telling.join_next() => work.told(told)?,
             Some(_) = work.beating.join_next() => {}
+            Some(passed) = work.passes.join_next() => work.passed(passed)?,
             _ = watchdog.tick() => notify(&[sd_notify::NotifyState::Watchdog]),
             () = house.stirred() => (work.look, work.judged) = (true, None),
             // An instant and not a pause: whatever else happens meanwhile must not put it off.
@@ -248,6 +250,9 @@ struct Work {
     /// Answers on their way, so that no second delivery of them is started.
     delivering: BTreeSet<Sha256>,
     running: JoinSet<Result<Done, Error>>,
+    /// Upstreams that are being talked to, one pass each.
+    passing: BTreeSet<String>,
+    passes: JoinSet<(String, Result<Passed, Error>)>,
     /// When everything was looked at last.
     judged: Option<Instant>,
     outbox: Outbox,
@@ -287,6 +292,8 @@ impl Work {
             deliveries: VecDeque::new(),
             delivering: BTreeSet::new(),
             running: JoinSet::new(),
+            passing: BTreeSet::new(),
+            passes: JoinSet::new(),
             judged: None,
             outbox: Outbox::default(),
             telling: JoinSet::new(),
@@ -420,6 +427,15 @@ impl Work {
         self.wake = plan.wake;
         self.look_at = Instant::now() + self.pause();
         self.deliveries.extend(plan.deliver.into_iter().filter(|object| self.delivering.insert(*object)));
+        for name in plan.upstreams {
+            if self.passing.insert(name.clone()) {
+                let house = self.house.clone();
+                self.passes.spawn(async move {
+                    let passed = submit::pass(&house, &name, false).await;
+                    (name, passed)
+                });
+            }
+        }
         if let Some(run) = &mut self.run {
             run.tried.extend(plan.poll.iter().map(|task| task.device.clone()));
             let house = &self.house;
@@ -463,6 +479,26 @@ impl Work {
         Ok(())
     }
 
+    /// A pass at an upstream ended; what it came to is on record, and told here once.
+    fn passed(&mut self, passed: Result<(String, Result<Passed, Error>), tokio::task::JoinError>) -> Result<(), Error> {
+        self.look = true;
+        match passed {
+            Ok((name, passed)) => {
+                self.passing.remove(&name);
+                match passed {
+                    Ok(passed) => tell_pass(&passed),
+                    Err(Error::Ledger(error)) if error.ends_writing() => return Err(error.into()),
+                    Err(error) => tracing::warn!(upstream = %name, %error, "left for the next plan"),
+                }
+            }
+            Err(panic) => {
+                tracing::error!(%panic, "a pass at an upstream ended abnormally; the next plan tries again");
+                self.passing.clear();
+            }
+        }
+        Ok(())
+    }
+
     /// Until the plan wants to be asked again, at most [`LOOK`].
     fn pause(&self) -> Duration {
         self.wake.map_or(LOOK, |wake| self.until(wake))
@@ -479,6 +515,7 @@ impl Work {
         let all = async {
             while self.running.join_next().await.is_some() {}
             while self.telling.join_next().await.is_some() {}
+            while self.passes.join_next().await.is_some() {}
             serving.await
         };
         if tokio::time::timeout(DRAIN, all).await.is_err() {
@@ -505,6 +542,20 @@ async fn poll(house: &House, task: PollTask) -> Result<Done, Error> {
         None => tracing::debug!(%device, collected = polled.collected, missing = polled.missing, "polled"),
     }
     Ok(Done::Poll { failed: polled.failure.is_some() })
+}
+
+fn tell_pass(passed: &Passed) {
+    let upstream = &passed.upstream;
+    for line in &passed.submissions {
+        let (submission, outcome) = (line.submission.as_deref().unwrap_or_default(), &line.outcome);
+        tracing::info!(upstream, submission, reports = line.reports, outcome, "submission");
+    }
+    for left_out in &passed.left_out {
+        tracing::warn!(upstream, left_out, "not submitted, or not taken home");
+    }
+    if let Some(failure) = &passed.failure {
+        tracing::warn!(upstream, failure, "the upstream could not be talked to; the plan says when it is tried again");
+    }
 }
 
 fn watchdog_interval() -> Duration {

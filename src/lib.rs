@@ -30,3 +30,4 @@ pub mod notify;
 pub mod schedule;
 pub mod secret;
 pub mod tls;
+pub mod upstream;

@@ -4,6 +4,7 @@
 //! the key of the certificate it shows. There is no switch that turns this off.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use rustls::client::WebPkiServerVerifier;
@@ -16,6 +17,34 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::domain::digest::Sha256;
+
+/// Who vouches for the other end, as the configuration has it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Authority {
+    /// Those that this system trusts.
+    #[default]
+    System,
+    /// Those in this file.
+    File(PathBuf),
+    /// Nobody: it is this certificate, whatever its name and expiry.
+    Pin(Sha256),
+}
+
+impl Authority {
+    /// Whom to believe, read anew each time, so that a changed file needs no restart; the reason where it cannot be read.
+    pub async fn trust(&self) -> Result<Trust, String> {
+        let authority = self.clone();
+        let reading = tokio::task::spawn_blocking(move || match authority {
+            Authority::Pin(pin) => Ok(Trust::Pin(pin)),
+            Authority::System => Roots::of_system().map(Trust::Ca).map_err(|error: NoRoots| error.to_string()),
+            Authority::File(path) => {
+                let pem = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                Roots::from_pem(&pem).map(Trust::Ca).map_err(|error| format!("{}: {error}", path.display()))
+            }
+        });
+        reading.await.unwrap_or_else(|panic| Err(panic.to_string()))
+    }
+}
 
 /// Whom to believe at the other end.
 #[derive(Clone, Debug)]
@@ -101,6 +130,18 @@ pub fn failure(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
         Some(inner) => failure(inner),
         None => failure(error.source()?),
     }
+}
+
+/// What a failed handshake with a peer means, a certificate other than the pinned one told as such; `None` when something
+/// else failed.
+pub fn handshake(trust: &Trust, shown: &Shown, error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
+    let failure = failure(error)?;
+    Some(match (trust, shown.fingerprint()) {
+        (Trust::Pin(pin), Some(shown)) if *pin != shown => {
+            Failure { certificate: true, cause: format!("its certificate has the SHA-256 {shown}, the pin is {pin}") }
+        }
+        _ => failure,
+    })
 }
 
 /// A client configuration for one peer, and the place where it notes what that peer showed.

@@ -15,7 +15,8 @@ use crate::schedule::Schedule;
 
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
-    /// Send a test message to each sink and tell whether it arrived; without it nothing is sent to anybody.
+    /// Send a test message to each sink and tell whether it arrived; log in at each upstream; without it nothing is sent to
+    /// anybody.
     #[arg(long)]
     pub probe: bool,
 }
@@ -54,6 +55,18 @@ fn probe(config: &Config, now: Timestamp, out: &mut dyn Write) -> io::Result<Exi
     if worked + failed == 0 {
         writeln!(out, "no sinks to probe")?;
     }
+    for (name, upstream) in &config.upstreams {
+        match runtime.block_on(crate::upstream::probe(upstream)) {
+            Ok(found) => {
+                worked += 1;
+                writeln!(out, "upstream {name}: works ({}): {}", upstream.url.origin(), printable(&found))?;
+            }
+            Err(error) => {
+                failed += 1;
+                writeln!(out, "upstream {name}: failed: {}; {}", printable(&error.to_string()), error.remedy())?;
+            }
+        }
+    }
     Ok(Exit::of(worked, failed))
 }
 
@@ -78,6 +91,10 @@ fn summary(config: &Config, now: Timestamp, out: &mut dyn Write, err: &mut dyn W
     writeln!(out, "credentials    {}", listed(&credentials))?;
     let sinks: Vec<&str> = config.sinks.keys().map(String::as_str).collect();
     writeln!(out, "sinks          {}", listed(&sinks))?;
+    let upstreams: Vec<&str> = config.upstreams.keys().map(String::as_str).collect();
+    if !upstreams.is_empty() {
+        writeln!(out, "upstreams      {}", listed(&upstreams))?;
+    }
     let (schedule, spread) = (&config.poll.schedule, duration::show(config.poll.spread));
     writeln!(out, "poll           {schedule} (UTC), spread over {spread}")?;
     for run in runs(schedule, now) {

@@ -46,7 +46,11 @@ const COLUMNS: &[Column<Named>] = &[
     ("credential", |named| named.credential.clone()),
     ("username", |named| named.line.username.clone()),
     ("held", |named| named.line.held.to_string()),
-    ("refused by", |named| named.line.known.refused_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+    ("refused by", |named| {
+        let known = &named.line.known;
+        let devices = known.refused_by.iter().map(ToString::to_string);
+        devices.chain(known.refused_by_upstreams.iter().cloned()).collect::<Vec<_>>().join(" ")
+    }),
     ("last refusal", |named| minute(named.line.known.last_refusal)),
     ("released", |named| minute(named.line.known.released)),
 ];

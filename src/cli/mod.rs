@@ -22,6 +22,7 @@ mod report;
 mod run;
 mod silence;
 mod status;
+mod upstream;
 mod violation;
 
 use std::io::Write;
@@ -157,6 +158,9 @@ enum Verb {
     /// Offline exchange, homeward: ACKs, policies, authorization codes.
     #[command(subcommand)]
     Ack(ack::Verb),
+    /// Servers that reports go to by their API, opt-in.
+    #[command(subcommand)]
+    Upstream(upstream::Verb),
     /// What breaks policy, what it rests on, and that a person knows of it.
     #[command(subcommand)]
     Violation(violation::Verb),
@@ -234,6 +238,7 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, Stop> {
         Verb::Report(verb) => report::run(verb, config()?, out),
         Verb::Bundle(verb) => bundle::run(verb, &args.config, out),
         Verb::Ack(verb) => ack::run(verb, config()?, out),
+        Verb::Upstream(verb) => upstream::run(verb, config()?, out),
         Verb::Violation(verb) => violation::run(verb, config()?, out),
         Verb::Forecast(verb) => forecast::run(verb, config()?, out),
         Verb::Monitor(verb) => monitor::run(verb, &args.config, out),

@@ -24,6 +24,7 @@ mod read;
 mod rows;
 mod settings;
 pub mod sinks;
+pub mod upstreams;
 mod url;
 mod violations;
 
@@ -38,6 +39,7 @@ pub use settings::{
     PerDevice, Poll,
 };
 pub use sinks::Sink;
+pub use upstreams::Upstream;
 pub use url::Url;
 
 /// Where the configuration is when nobody says otherwise.
@@ -68,6 +70,8 @@ pub struct Config {
     pub inventory: Inventory,
     /// How people are told, by the operator's names.
     pub sinks: BTreeMap<String, Sink>,
+    /// Servers that reports go to by API, by the operator's names.
+    pub upstreams: BTreeMap<String, Upstream>,
 }
 
 impl Config {

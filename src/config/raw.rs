@@ -184,7 +184,10 @@ impl<'d, 't> Section<'d, 't> {
         let path = self.path(key);
         let kept = ["username", "password_file", "token_file"];
         let of_a_sink = ["password", "token", "url"].iter().any(|secret| key.starts_with(secret));
-        let secret = path.starts_with("credentials") || (path.starts_with("sinks") && of_a_sink);
+        let of_an_upstream = key.ends_with("url") || key == "proxy";
+        let secret = path.starts_with("credentials")
+            || (path.starts_with("sinks") && of_a_sink)
+            || (path.starts_with("upstreams") && of_an_upstream);
         let secret = secret && !kept.contains(&key);
         if secret { "not right".to_owned() } else { shown(value) }
     }

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::place::Place;
 use super::raw::{self, Document, Section, duration_in, path_in, size, whole, word};
 use super::settings::{Collector, Deadline, Delivery, Exchange, Http, Log, Poll};
-use super::{Config, alerts, commands, credential, duration, sinks, violations};
+use super::{Config, alerts, commands, credential, duration, sinks, upstreams, violations};
 use crate::domain::event::ImportForm;
 use crate::domain::instance::Site;
 use crate::domain::policy::{ClassPolicy, Policy};
@@ -58,6 +58,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         sites.insert(Site(name), site);
     }
     let sinks = sinks::read(&mut root, folder, &sites);
+    let upstreams = upstreams::read(&mut root, folder, &credentials);
     root.finish(&[]);
 
     let file = file.to_owned();
@@ -79,6 +80,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         sites,
         inventory,
         sinks,
+        upstreams,
     }
 }
 

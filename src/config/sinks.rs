@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -13,12 +13,12 @@ use super::mistake::did_you_mean;
 use super::place::{Place, existing};
 use super::raw::{self, Section};
 use super::url::Url;
-use crate::domain::digest::Sha256;
 use crate::domain::instance::Site;
 use crate::domain::message::Topic;
 use crate::domain::settings::{Word, words};
 use crate::domain::violation::Severity;
 use crate::secret::Credential;
+use crate::tls::Authority;
 
 /// A way by which people are told, and what goes by it.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,18 +102,6 @@ pub enum HttpLogin {
     /// The token is the credential's password.
     Bearer(Credential),
     Basic(Credential),
-}
-
-/// Who vouches for the other end of TLS.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Authority {
-    /// Those that this system trusts.
-    #[default]
-    System,
-    /// Those in this file.
-    File(PathBuf),
-    /// Nobody: it is this certificate, whatever its name and expiry.
-    Pin(Sha256),
 }
 
 /// Where mail is handed over, and between whom it goes.
@@ -313,7 +301,7 @@ fn http(section: &mut Section<'_, '_>, at: usize, folder: &Path) -> Option<Http>
 }
 
 /// A key that has no default.
-fn needed<'t, T>(
+pub(super) fn needed<'t, T>(
     section: &mut Section<'_, 't>,
     key: &'static str,
     at: usize,
@@ -336,7 +324,7 @@ fn server(section: &mut Section<'_, '_>, at: usize, default: u16) -> Option<Serv
     Some(Server { address: address?, port })
 }
 
-fn authority(section: &mut Section<'_, '_>, folder: &Path) -> Authority {
+pub(super) fn authority(section: &mut Section<'_, '_>, folder: &Path) -> Authority {
     let file = section.optional("ca_file", raw::path_in(folder));
     if let Some(path) = &file {
         section.check("ca_file", existing(path));
@@ -357,7 +345,7 @@ fn authority(section: &mut Section<'_, '_>, folder: &Path) -> Authority {
 }
 
 /// Notes a mistake about whatever was written for TLS where there is none.
-fn unused(section: &Section<'_, '_>, why: &str) {
+pub(super) fn unused(section: &Section<'_, '_>, why: &str) {
     for key in ["ca_file", "pin"] {
         if section.place(key).is_some() {
             section.mistake(key, format!("{} is of no use: {why}", section.path(key)));

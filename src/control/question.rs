@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::life::SilenceLine;
 use super::reports::{ReportBytes, ReportLife, ReportLine};
+use super::upstreams::UpstreamLine;
 use super::violations::{ViolationLine, ViolationQuery};
 use crate::domain::bundle::Selection;
 use crate::domain::deadline::ObligationState;
@@ -28,6 +29,7 @@ use crate::flow::poll::{Ask, Polled};
 use crate::flow::probe::Probe;
 use crate::flow::record::Recording;
 use crate::flow::rehearse::{Question, Rehearsal, Step};
+use crate::flow::submit::Passed;
 
 /// One question.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -125,6 +127,12 @@ pub enum Request {
         new: String,
         note: Option<String>,
     },
+    Upstreams,
+    /// Submit what is owed to this upstream, and ask for answers that may be there.
+    Submit {
+        upstream: String,
+        dry_run: bool,
+    },
     OnPrem,
     OnPremSynced {
         name: String,
@@ -173,6 +181,7 @@ impl Request {
             | Request::Retire { .. }
             | Request::Replace { .. }
             | Request::OnPremSynced { .. }
+            | Request::Submit { .. }
             | Request::AddSilence { .. }
             | Request::EndSilence { .. } => true,
             Request::Status(_)
@@ -188,6 +197,7 @@ impl Request {
             | Request::Violations(_)
             | Request::Violation { .. }
             | Request::OnPrem
+            | Request::Upstreams
             | Request::Silences { .. }
             | Request::Monitor(_)
             | Request::Forecast { .. }
@@ -251,6 +261,8 @@ pub enum Answered {
     /// A list, or the one asked for.
     Violations(Vec<ViolationLine>),
     Silences(Vec<SilenceLine>),
+    Upstreams(Vec<UpstreamLine>),
+    Passed(Passed),
     Health(Health),
     Weeks(Vec<Week>),
     Evidence(Box<Evidence>),

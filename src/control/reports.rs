@@ -177,6 +177,21 @@ pub(super) fn lives(house: &House, id: ReportId) -> Result<Vec<ReportLife>, Erro
                     }
                 }
             }
+            Fact::ReportsSubmitted(fact) => {
+                for life in &mut lives {
+                    if fact.reports.iter().any(|r| r.report_id == id && r.udi == life.line.udi) {
+                        life.events.push((at, format!("offered to {} as {}", fact.upstream, fact.submission)));
+                    }
+                }
+            }
+            Fact::SubmissionMoved(fact) => {
+                for life in &mut lives {
+                    let inside = |r: &BundledReport| r.report_id == id && r.udi == life.line.udi;
+                    if fleet.sent(&fact.submission).iter().any(inside) {
+                        life.events.push((at, format!("{}: {}", fact.submission, fact.progress)));
+                    }
+                }
+            }
             Fact::AnswerReceived(fact) if fact.reports.contains(&id) => {
                 for life in lives.iter_mut().filter(|life| life.line.udi == fact.udi) {
                     life.events.push((at, format!("answer received: {} ({})", fact.name, fact.object)));

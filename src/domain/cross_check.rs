@@ -23,6 +23,7 @@ use super::fleet::{Fleet, Instance};
 use super::instance::{Account, Udi};
 use super::plan::{Watched, watched_as};
 use super::settings::{Reporter, words};
+use super::submission::Route;
 
 /// So many differences of one read are kept on record; their number is kept whole, and all are in the read's object.
 pub const KEPT: usize = 1_000;
@@ -44,17 +45,31 @@ pub struct Seen {
 pub struct Scope {
     /// Only instances for which this one reports are looked for there; `None`: all, for all end at Cisco.
     pub reporter: Option<Reporter>,
-    /// The Smart Accounts that were read; empty: all. An instance of another one is not looked for there.
-    pub smart_accounts: Vec<String>,
+    /// The accounts that were read; none: all. An instance of another one is not looked for there.
+    pub routes: Vec<Route>,
+    /// The name and the domain of Smart Accounts: devices and people use either.
+    pub smart_accounts: Vec<(String, String)>,
     pub tolerance: SignedDuration,
 }
 
 impl Scope {
     fn holds(&self, device: Option<&Watched>, account: &Account) -> bool {
         let reporter = self.reporter.is_none_or(|wanted| device.is_some_and(|device| device.reporter == wanted));
-        let read = |own: &String| self.smart_accounts.iter().any(|read| same(read, own));
-        let known = account.smart_account.as_ref().filter(|_| !self.smart_accounts.is_empty());
-        reporter && known.is_none_or(read)
+        let read = self.routes.is_empty() || self.routes.iter().any(|route| route.takes(account));
+        reporter && (read || account.smart_account.is_none())
+    }
+
+    /// An account there, its Smart Account named as it is here where that means the same one.
+    fn in_our_words(&self, there: &Account, here: &Account) -> Account {
+        let own = here.smart_account.as_ref().zip(there.smart_account.as_ref());
+        let means = |(own, told): &(&String, &String)| {
+            let both = |(name, domain): &(String, String)| {
+                (same(name, own) || same(domain, own)) && (same(name, told) || same(domain, told))
+            };
+            self.smart_accounts.iter().any(both)
+        };
+        let smart_account = own.filter(means).map(|(own, _)| own.clone()).or_else(|| there.smart_account.clone());
+        Account { smart_account, virtual_account: there.virtual_account.clone() }
     }
 }
 
@@ -177,8 +192,8 @@ pub fn compare(fleet: &Fleet, watched: &[Watched], seen: &[Seen], scope: &Scope,
         }
         let device = instance.device.as_ref().and_then(|name| watched_as(watched, name));
         let account = bundle::account(device, Some(instance));
-        if let Some(there) = entry.elsewhere(&account) {
-            found.push((About::Account { there: there.clone(), here: account }, instance.udi.clone()));
+        if let Some(there) = entry.elsewhere(&account, scope) {
+            found.push((About::Account { there, here: account }, instance.udi.clone()));
         }
         let here = carried(instance, scope.tolerance, now);
         let older = |there: Timestamp| here.is_some_and(|here| here.duration_since(there) > scope.tolerance);
@@ -236,9 +251,9 @@ impl<'a> Listed<'a> {
     }
 
     /// An account that is not ours, where none is ours: the first by name, whatever came first.
-    fn elsewhere(&self, here: &Account) -> Option<&'a Account> {
-        let all = self.accounts.iter().all(|there| there.contradicts(here));
-        self.accounts.iter().copied().min().filter(|_| all)
+    fn elsewhere(&self, here: &Account, scope: &Scope) -> Option<Account> {
+        let there = || self.accounts.iter().map(|there| scope.in_our_words(there, here));
+        there().min().filter(|_| there().all(|there| there.contradicts(here)))
     }
 }
 

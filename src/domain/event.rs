@@ -55,6 +55,8 @@ pub enum Fact {
     TrustRefused(TrustRefused),
     /// A device refused a credential.
     CredentialRefused(CredentialRefused),
+    /// An upstream refused a credential.
+    UpstreamRefused(UpstreamRefused),
     /// A person let a held credential be used again.
     CredentialReleased(CredentialReleased),
     /// What worked on a device: remembered per software version.
@@ -270,6 +272,14 @@ pub struct CredentialRefused {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UpstreamRefused {
+    /// The credential's name, never its value.
+    pub credential: String,
+    /// The upstream's name in the configuration.
+    pub upstream: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CredentialReleased {
     pub credential: String,
     pub note: Option<String>,
@@ -451,7 +461,29 @@ pub enum Progress {
     /// The upstream had these reports before, so there is no answer to this submission.
     Duplicate { said: String },
     /// It was refused, or never answered; `again`: offered anew by the plan.
-    Failed { cause: String, again: bool },
+    Failed {
+        cause: String,
+        again: bool,
+        /// No answer came to it: the upstream may have these reports all the same.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unanswered: bool,
+    },
+}
+
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Progress::Accepted { poll_id, .. } => write!(f, "accepted under {poll_id}"),
+            Progress::Answered => f.write_str("answered"),
+            Progress::Duplicate { said } => write!(
+                f,
+                "Cisco had these reports before ({said}), and no acknowledgement comes for this submission: fetch it at \
+                 the portal, then `ack import`"
+            ),
+            Progress::Failed { cause, again: true, .. } => write!(f, "failed, and is offered again: {cause}"),
+            Progress::Failed { cause, again: false, .. } => write!(f, "failed for good: {cause}"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

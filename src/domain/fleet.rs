@@ -22,8 +22,8 @@ pub use record::{
 
 use super::digest::Sha256;
 use super::event::{
-    AnswerConfirmed, AnswerDelivered, AnswerReceived, BundleMade, Event, Fact, MessageMade, Outcome, ReportCollected,
-    ReportReread, ReportStates, SilenceSet, StateRead, Write,
+    AnswerConfirmed, AnswerDelivered, AnswerReceived, BundleMade, BundledReport, Event, Fact, MessageMade, Outcome,
+    Progress, ReportCollected, ReportReread, ReportStates, SilenceSet, StateRead, SubmissionMoved, Write,
 };
 use super::instance::{DeviceName, Udi};
 use super::message::Outgoing;
@@ -151,9 +151,16 @@ impl Fleet {
                 touched.push(RecordKey::Credential(fact.credential.clone()));
                 touched
             }
+            Fact::UpstreamRefused(fact) => {
+                let credential = self.credentials.entry(fact.credential.clone()).or_default();
+                credential.refused_by_upstreams.insert(fact.upstream.clone());
+                credential.last_refusal = Some(at);
+                vec![RecordKey::Credential(fact.credential.clone())]
+            }
             Fact::CredentialReleased(fact) => {
                 let credential = self.credentials.entry(fact.credential.clone()).or_default();
                 let released = std::mem::take(&mut credential.refused_by);
+                credential.refused_by_upstreams.clear();
                 credential.released = Some(at);
                 let mut touched = vec![RecordKey::Credential(fact.credential.clone())];
                 for name in released {
@@ -195,15 +202,11 @@ impl Fleet {
             // For the chain of custody: nothing is decided by it.
             Fact::AnswersExported(_) => Vec::new(),
             Fact::ReportsSubmitted(fact) => {
-                let new = || Submission { at, facts: (**fact).clone(), progress: None, moved: None };
+                let new = || Submission::new(at, (**fact).clone());
                 self.submissions.entry(fact.submission.clone()).or_insert_with(new);
                 vec![RecordKey::Submission(fact.submission.clone())]
             }
-            Fact::SubmissionMoved(fact) => {
-                let Some(submission) = self.submissions.get_mut(&fact.submission) else { return Vec::new() };
-                (submission.progress, submission.moved) = (Some(fact.progress.clone()), Some(at));
-                vec![RecordKey::Submission(fact.submission.clone())]
-            }
+            Fact::SubmissionMoved(fact) => self.submission_moved(at, fact),
             Fact::UpstreamRead(fact) => {
                 self.upstreams.insert(fact.upstream.clone(), Upstream { read: at, facts: (**fact).clone() });
                 vec![RecordKey::Upstream(fact.upstream.clone())]
@@ -417,6 +420,35 @@ impl Fleet {
         touched
     }
 
+    /// Reports that an upstream has count as handed over from when they were sent.
+    fn submission_moved(&mut self, at: Timestamp, fact: &SubmissionMoved) -> Vec<RecordKey> {
+        let Some(submission) = self.submissions.get_mut(&fact.submission) else { return Vec::new() };
+        (submission.progress, submission.moved) = (Some(fact.progress.clone()), Some(at));
+        let mut touched = vec![RecordKey::Submission(fact.submission.clone())];
+        let when = match &fact.progress {
+            Progress::Accepted { .. } | Progress::Duplicate { .. } => submission.at,
+            Progress::Answered | Progress::Failed { .. } => return touched,
+        };
+        let mut instances = BTreeSet::new();
+        for report in submission.facts.reports.clone() {
+            let primary = self.primary(&report.udi).clone();
+            let Some(instance) = self.instances.get_mut(&primary) else { continue };
+            if let Some(owed) = instance.owed_mut(&report.udi, report.report_id) {
+                owed.bundle = Some(fact.submission.clone());
+            }
+            instance.last_handed_over = instance.last_handed_over.max(Some(when));
+            instances.insert(primary);
+        }
+        touched.extend(instances.into_iter().map(RecordKey::Instance));
+        touched
+    }
+
+    /// The reports that went into a bundle, or into a submission to an upstream.
+    pub fn sent(&self, id: &str) -> &[BundledReport] {
+        let bundle = self.bundles.get(id).map(|bundle| &bundle.facts.reports);
+        bundle.or_else(|| self.submissions.get(id).map(|one| &one.facts.reports)).map_or(&[], Vec::as_slice)
+    }
+
     fn answer_received(&mut self, at: Timestamp, fact: &AnswerReceived) -> Vec<RecordKey> {
         let mut touched = vec![RecordKey::Answer(fact.object)];
         // One that a person must see to starts anew when a person brings it again.
@@ -451,6 +483,10 @@ impl Fleet {
             touched.extend(self.handed_over(id, at, None));
             if let Some(bundle) = self.bundles.get_mut(id) {
                 bundle.answered.get_or_insert(at);
+            }
+            if let Some(submission) = self.submissions.get_mut(id) {
+                submission.answered.extend(fact.reports.iter().map(|report| (fact.udi.clone(), *report)));
+                touched.push(RecordKey::Submission(id.clone()));
             }
         }
         touched

@@ -36,6 +36,7 @@ pub mod silence;
 pub mod slp_file;
 pub mod state;
 pub mod status;
+pub mod submission;
 pub mod violation;
 pub mod window;
 pub mod xml;

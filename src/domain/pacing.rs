@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::instance::{DeviceName, Site};
+use super::submission::Lately;
 
 /// However often a device was not reached: after this it is tried again.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
@@ -15,6 +16,8 @@ pub struct Pacing {
     /// The devices that were not reached the last time.
     pub setbacks: BTreeMap<DeviceName, Setback>,
     pub circuits: BTreeMap<Site, Circuit>,
+    /// The same of upstreams.
+    pub upstreams: Lately,
 }
 
 impl Pacing {

@@ -13,6 +13,7 @@ use super::fleet::{Answer, AnswerStatus, Fleet, Instance};
 use super::instance::{Account, DeviceName, Site};
 use super::pacing::{Circuit, CircuitRule, Pacing};
 use super::settings::{Mode, Reporter};
+use super::submission::{self, Gate};
 use super::violation;
 use super::window::Windows;
 
@@ -60,6 +61,8 @@ pub struct Settings {
     /// Doubled by each try in a row that did not reach a device: so long it is left alone.
     pub back_off: SignedDuration,
     pub circuit: CircuitRule,
+    /// Upstreams, in the order of names.
+    pub gates: Vec<Gate>,
     pub violations: violation::Rules,
     pub alerts: alert::Rules,
 }
@@ -87,6 +90,8 @@ pub struct PollTask {
 pub struct Plan {
     pub poll: Vec<PollTask>,
     pub deliver: Vec<Sha256>,
+    /// The upstreams at which something is due: reports to submit, or answers to ask for.
+    pub upstreams: Vec<String>,
     /// The run has nothing left to try.
     pub run_ended: bool,
     /// Look again at this instant at the latest, if anything is waiting.
@@ -156,6 +161,22 @@ pub fn plan(
         let way = pacing.circuits.get(&device.site).and_then(Circuit::next_try).unwrap_or(now);
         let Some(at) = device.windows.next_opening(at.max(way).max(now)) else { continue };
         if at <= now { plan.deliver.push(*object) } else { wake(at) }
+    }
+    for gate in &settings.gates {
+        if submission::hold(fleet, gate, settings.credential_hold_after).is_some() {
+            continue;
+        }
+        let mut due = submission::due(fleet, watched, gate, &pacing.upstreams, settings.retry_after, false, now);
+        if let Some(at) = due.wake {
+            wake(at);
+        }
+        // What a run collects goes out together when it has ended.
+        if run.is_some() && !plan.run_ended {
+            due.offer.clear();
+        }
+        if !due.is_empty() {
+            plan.upstreams.push(gate.upstream.clone());
+        }
     }
     plan
 }
@@ -259,7 +280,7 @@ fn exhausted(answer: &Answer, settings: &Settings) -> bool {
 }
 
 /// Doubled after each attempt, to a day at most.
-fn wait(first: SignedDuration, attempts: u32) -> SignedDuration {
+pub(super) fn wait(first: SignedDuration, attempts: u32) -> SignedDuration {
     let factor = 1i32 << attempts.saturating_sub(1).min(6);
     first.checked_mul(factor).unwrap_or(SignedDuration::MAX).min(SignedDuration::from_hours(24).max(first))
 }
@@ -310,6 +331,7 @@ pub(super) mod tests {
             credential_hold_after: 3,
             back_off: SignedDuration::from_mins(15),
             circuit: CircuitRule { after: 2, pause: SignedDuration::from_mins(5) },
+            gates: Vec::new(),
             violations: violation::Rules::default(),
             alerts: alert::tests::rules(),
         }

@@ -173,6 +173,11 @@ fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String>
     let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let uploaded = base.strip_prefix("ACK_");
     let by_name = uploaded.and_then(|uploaded| {
+        if let Some(submission) = uploaded.split_once('_').and_then(|(id, _)| fleet.submissions.get(id)) {
+            let own = |udi: &&Udi| submission.upload_name(udi) == uploaded;
+            let udi = submission.facts.reports.iter().map(|report| &report.udi).find(own);
+            return Some((submission.facts.submission.clone(), udi.cloned()));
+        }
         let bundles = fleet.bundles.values().filter(|bundle| bundle.facts.uploads.iter().any(|u| u.name == uploaded));
         let bundle = bundles.max_by_key(|bundle| bundle.made)?;
         let upload = bundle.facts.uploads.iter().find(|upload| upload.name == uploaded)?;
@@ -206,9 +211,9 @@ fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String>
 
 /// Reports of the same bundle and instance that an answer with acknowledgements does not name, and that are still owed.
 fn left_out(fleet: &Fleet, placed: &Placed, file: &AnswerFile) -> Vec<ReportId> {
-    let bundle = placed.bundle_id.as_ref().and_then(|id| fleet.bundles.get(id)).filter(|_| file.has(Part::RumAck));
+    let sent = placed.bundle_id.as_ref().filter(|_| file.has(Part::RumAck)).map_or(&[][..], |id| fleet.sent(id));
     let owed = |id| fleet.resolve(&placed.udi).is_some_and(|instance| instance.owed(&placed.udi, id).is_some());
-    let sent = bundle.into_iter().flat_map(|bundle| &bundle.facts.reports).filter(|sent| sent.udi == placed.udi);
+    let sent = sent.iter().filter(|sent| sent.udi == placed.udi);
     sent.map(|sent| sent.report_id).filter(|id| !placed.reports.contains(id) && owed(*id)).collect()
 }
 
@@ -228,9 +233,8 @@ fn acknowledged(fleet: &Fleet, udi: &Udi, bundle_id: Option<&str>, file: &Answer
         .map(|ack| ack.report_id)
         .collect();
     if reports.is_empty() && file.has(Part::RumAck) && !file.acknowledges_none {
-        let bundled = bundle_id.and_then(|id| fleet.bundles.get(id));
-        let of_bundle = bundled.into_iter().flat_map(|bundle| &bundle.facts.reports);
-        reports.extend(of_bundle.filter(|report| report.udi == *udi).map(|report| report.report_id));
+        let sent = bundle_id.map_or(&[][..], |id| fleet.sent(id));
+        reports.extend(sent.iter().filter(|report| report.udi == *udi).map(|report| report.report_id));
     }
     reports.sort();
     reports.dedup();

@@ -3,6 +3,7 @@
 //! * [`poll`] — inward: identify, read state, list, fetch, keep.
 //! * [`outward`] — what is owed goes into a bundle, sealed and written.
 //! * [`homeward`] — an answer is read, matched, kept, delivered and read back.
+//! * [`submit`] — the same by an upstream's API: reports up, acknowledgements down.
 //! * [`tell`] — everything is judged, and people are told.
 //!
 //! Each step calls one room: the device, the domain, the ledger, the exchange. These never see
@@ -18,6 +19,7 @@ pub mod poll;
 pub mod probe;
 pub mod record;
 pub mod rehearse;
+pub mod submit;
 pub mod tell;
 mod writing;
 
@@ -29,7 +31,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::{Config, Device};
+use crate::config::upstreams::Api;
+use crate::config::{Config, Device, Upstream};
 use crate::device::budget::Budget;
 use crate::device::{self, Driver, Proven};
 use crate::domain::alert::{self, Daily, Ladder};
@@ -40,6 +43,7 @@ use crate::domain::pacing::CircuitRule;
 use crate::domain::plan::{self, Settings, Watched};
 use crate::domain::report::ReportId;
 use crate::domain::settings::Trust as TrustSetting;
+use crate::domain::submission::Gate;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::notify::Sinks;
@@ -96,6 +100,8 @@ struct Between {
     proven: Mutex<BTreeSet<String>>,
     /// How fast, and what did not answer lately.
     pace: pace::Pace,
+    /// The pass of each upstream, kept while requests are made: one at a time.
+    passes: Mutex<BTreeMap<String, submit::Pass>>,
     /// Somebody changed what a plan rests on.
     stirred: tokio::sync::Notify,
 }
@@ -282,9 +288,19 @@ pub fn settings(config: &Config) -> Settings {
         credential_hold_after: config.collector.credential_hold_after as usize,
         back_off: signed(config.poll.back_off),
         circuit: CircuitRule { after: config.poll.circuit_after, pause: signed(config.poll.circuit_pause) },
+        gates: config.upstreams.iter().map(|(name, upstream)| gate(name, upstream)).collect(),
         alerts: alert_rules(config),
         violations: config.violations.clone(),
     }
+}
+
+fn gate(name: &str, upstream: &Upstream) -> Gate {
+    let proxy = upstream.proxy.as_ref().and_then(|proxy| proxy.login.as_ref());
+    let credentials = std::iter::once(&upstream.credential).chain(proxy).map(|one| one.name.clone()).collect();
+    let (routes, submit) = match &upstream.api {
+        Api::Cssm(cssm) => (cssm.accounts.clone(), cssm.submit),
+    };
+    Gate { upstream: name.to_owned(), routes, submit, credentials }
 }
 
 fn alert_rules(config: &Config) -> alert::Rules {

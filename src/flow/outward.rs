@@ -155,7 +155,7 @@ fn refused(error: crate::exchange::bundle::BundleError) -> Error {
 }
 
 /// Random bytes as hex.
-fn random(bytes: usize) -> Result<String, Error> {
+pub(super) fn random(bytes: usize) -> Result<String, Error> {
     let mut random = vec![0; bytes];
     SystemRandom::new().fill(&mut random).map_err(|_| Error::Exchange("no random numbers".to_owned()))?;
     Ok(data_encoding::HEXLOWER.encode(&random))

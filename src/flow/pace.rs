@@ -13,6 +13,7 @@ use crate::device::{self, Proven};
 use crate::domain::event::Blame;
 use crate::domain::instance::Site;
 use crate::domain::pacing::{Open, Pacing, Setback};
+use crate::domain::submission::Lately;
 
 /// What dialogues share of it.
 #[derive(Default)]
@@ -81,6 +82,11 @@ impl House {
             tracing::warn!(%site, unreachable, %until,
                 "circuit open: so many devices in a row were not reached; one is tried again then, the others wait");
         }
+    }
+
+    /// Takes note of how it went at an upstream.
+    pub(super) fn lately<T>(&self, note: impl FnOnce(&mut Lately) -> T) -> T {
+        note(&mut self.between.pace.pacing.lock().expect("no panic while it is held").upstreams)
     }
 
     /// What did not answer lately, as a plan sees it.

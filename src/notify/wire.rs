@@ -5,24 +5,15 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::Error;
-use crate::config::sinks::{Authority, Server};
-use crate::tls::{self, NoRoots, Roots, Shown, Trust};
+use crate::config::sinks::Server;
+use crate::tls::{self, Authority, Shown, Trust};
 
 /// The longest that a connection may take to come about.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
-/// Whom to believe, read anew each time, so that a changed file needs no restart.
+/// Whom to believe.
 pub(super) async fn trust(authority: &Authority) -> Result<Trust, Error> {
-    let authority = authority.clone();
-    let reading = tokio::task::spawn_blocking(move || match authority {
-        Authority::Pin(pin) => Ok(Trust::Pin(pin)),
-        Authority::System => Roots::of_system().map(Trust::Ca).map_err(|error: NoRoots| error.to_string()),
-        Authority::File(path) => {
-            let pem = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            Roots::from_pem(&pem).map(Trust::Ca).map_err(|error| format!("{}: {error}", path.display()))
-        }
-    });
-    reading.await.unwrap_or_else(|panic| Err(panic.to_string())).map_err(Error::Ours)
+    authority.trust().await.map_err(Error::Ours)
 }
 
 /// A connection in the clear.
@@ -60,13 +51,10 @@ pub(super) fn handshake(
     shown: &Shown,
     error: &(dyn std::error::Error + 'static),
 ) -> Option<Error> {
-    let failure = tls::failure(error)?;
+    let failure = tls::handshake(trust, shown, error)?;
     let place = place.to_owned();
-    Some(match (trust, shown.fingerprint()) {
-        (Trust::Pin(pin), Some(shown)) if *pin != shown => {
-            Error::Untrusted { place, cause: format!("its certificate has the SHA-256 {shown}, the pin is {pin}") }
-        }
-        _ if failure.certificate => Error::Untrusted { place, cause: failure.cause },
-        _ => Error::Unreachable { place, cause: format!("TLS: {}", failure.cause) },
+    Some(match failure.certificate {
+        true => Error::Untrusted { place, cause: failure.cause },
+        false => Error::Unreachable { place, cause: format!("TLS: {}", failure.cause) },
     })
 }

@@ -340,6 +340,7 @@ impl Dice {
             credential_hold_after: self.of(&[0, 3, usize::MAX]),
             back_off: self.span(),
             circuit: CircuitRule { after: self.days(), pause: self.span() },
+            gates: Vec::new(),
             violations: violation::Rules::default(),
             alerts: alert::Rules {
                 ladder: Ladder {

@@ -29,7 +29,7 @@ fn seen(udi: Udi, account: Account, contact: Option<&str>) -> Seen {
 }
 
 fn scope() -> Scope {
-    Scope { reporter: None, smart_accounts: Vec::new(), tolerance: TOLERANCE }
+    Scope { reporter: None, routes: Vec::new(), smart_accounts: Vec::new(), tolerance: TOLERANCE }
 }
 
 /// One that was acknowledged on that day, in `example / Branch` by its own word.
@@ -145,13 +145,29 @@ fn the_operators_word_on_the_account_comes_first() {
 }
 
 #[test]
+fn a_smart_account_has_a_name_and_a_domain() {
+    let fleet = one(Some("2026-06-01"));
+    let names = vec![("Example Ltd".to_owned(), "example".to_owned())];
+    let scope = Scope { smart_accounts: names, ..scope() };
+    let found = |there: &Account| compare(&fleet, &[], &[seen(udi(0), there.clone(), None)], &scope, now());
+    assert_eq!(found(&account("Example Ltd", "Branch")), []);
+    let here = account("Example", "Branch");
+    let about = |there: &Account| found(there).into_iter().map(|difference| difference.about).collect::<Vec<_>>();
+    assert_eq!(about(&account("EXAMPLE LTD", "Head")), [About::Account { there: account("Example", "Head"), here: here.clone() }]);
+    let other = account("Example Inc", "Branch");
+    assert_eq!(about(&other), [About::Account { there: other.clone(), here }]);
+}
+
+#[test]
 fn only_what_the_upstream_can_know_is_looked_for_there() {
     let fleet = one(Some("2026-06-01"));
     let only_here = |scope: &Scope, watched: &[Watched]| compare(&fleet, watched, &[], scope, now()).len();
-    let other = Scope { smart_accounts: vec!["Other".to_owned()], ..scope() };
-    assert_eq!(only_here(&other, &[]), 0);
-    let own = Scope { smart_accounts: vec!["Other".to_owned(), "EXAMPLE".to_owned()], ..scope() };
-    assert_eq!(only_here(&own, &[]), 1);
+    for (routes, found) in
+        [(&["Other"][..], 0), (&["Other", "EXAMPLE"], 1), (&["example/branch"], 1), (&["example/Head"], 0)]
+    {
+        let routes = routes.iter().map(|route| route.parse().unwrap()).collect();
+        assert_eq!(only_here(&Scope { routes, ..scope() }, &[]), found);
+    }
     let on_prem = Scope { reporter: Some(Reporter::OnPrem), ..scope() };
     let mut listed = device("edge-0", Mode::Collect, 0);
     assert_eq!(only_here(&on_prem, std::slice::from_ref(&listed)), 0);

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::digest::Sha256;
-use crate::domain::event::{Event, Fact, Outcome};
-use crate::domain::fleet::{Confirmation, Fleet, OwedReport};
+use crate::domain::event::{Event, Fact, Outcome, Progress};
+use crate::domain::fleet::{Confirmation, Fleet, OwedReport, Submission};
 use crate::domain::instance::Udi;
 use crate::domain::report::{EntitlementTag, ReportId, ReportType};
 
@@ -25,7 +25,7 @@ pub struct Custody {
     pub collected: Timestamp,
     /// The signed bytes, as kept in the ledger.
     pub object: Sha256,
-    /// Every bundle that it went into, in order.
+    /// Every bundle that it went into, and every submission by which it arrived, in order.
     pub bundles: Vec<String>,
     /// When the newest of them that left the house left it.
     pub handed_over: Option<Timestamp>,
@@ -111,6 +111,13 @@ impl Chains {
                     }
                 }
             }
+            Fact::SubmissionMoved(fact) if matches!(fact.progress, Progress::Accepted { .. } | Progress::Duplicate { .. }) => {
+                for report in fleet.sent(&fact.submission) {
+                    if let Some(custody) = self.reports.get_mut(&(report.udi.clone(), report.report_id)) {
+                        custody.bundles.push(fact.submission.clone());
+                    }
+                }
+            }
             Fact::AnswerReceived(fact) if acknowledges(&fact.parts) => {
                 let to = (&fact.reports[..], fact.bundle_id.as_deref());
                 self.answered(fleet, &fact.udi, fact.object, to, event.at);
@@ -138,8 +145,11 @@ impl Chains {
     /// The chain of one report, with what its bundles tell.
     pub fn of_report(&self, fleet: &Fleet, report: &ReportKey) -> Option<Custody> {
         let mut custody = self.reports.get(report)?.clone();
-        let bundles = || custody.bundles.iter().rev().filter_map(|id| fleet.bundles.get(id));
-        custody.handed_over = bundles().find_map(|bundle| bundle.handed_over);
+        let left = |id: &String| match fleet.bundles.get(id) {
+            Some(bundle) => bundle.handed_over,
+            None => fleet.submissions.get(id).and_then(Submission::handed_over),
+        };
+        custody.handed_over = custody.bundles.iter().rev().find_map(left);
         Some(custody)
     }
 

@@ -29,7 +29,7 @@ pub struct OwedReport {
     /// The device's last word on it.
     pub state: Option<ReportState>,
     pub presumed_acknowledged: bool,
-    /// The newest bundle it is in.
+    /// The newest bundle it is in, or the newest submission that arrived.
     pub bundle: Option<String>,
     /// When the use that it records began to differ from that of the report before it.
     pub change: Option<Timestamp>,
@@ -380,6 +380,36 @@ pub struct Submission {
     /// The upstream's last word; `None`: none came, so it may have it or not.
     pub progress: Option<Progress>,
     pub moved: Option<Timestamp>,
+    /// The reports for which an answer to it came in.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub answered: BTreeSet<(Udi, ReportId)>,
+}
+
+impl Submission {
+    pub(super) fn new(at: Timestamp, facts: ReportsSubmitted) -> Self {
+        Submission { at, facts, progress: None, moved: None, answered: BTreeSet::new() }
+    }
+
+    /// When its reports left the house; `None` when it is not known that they arrived.
+    pub fn handed_over(&self) -> Option<Timestamp> {
+        match &self.progress {
+            Some(Progress::Accepted { .. } | Progress::Answered | Progress::Duplicate { .. }) => Some(self.at),
+            Some(Progress::Failed { .. }) | None => None,
+        }
+    }
+
+    /// Did an answer to it come for this report?
+    pub fn answers(&self, owed: &OwedReport) -> bool {
+        self.answered.contains(&(owed.udi.clone(), owed.report_id))
+    }
+
+    /// The name under which the reports of a chassis went out, so that their answer is placed as one to a file is.
+    pub fn upload_name(&self, udi: &Udi) -> String {
+        let plain = |text: &str| -> String {
+            text.chars().map(|char| if char.is_ascii_alphanumeric() || char == '-' { char } else { '-' }).collect()
+        };
+        format!("{}_{}_{}.xml", self.facts.submission, plain(&udi.pid), plain(&udi.sn))
+    }
 }
 
 /// What an upstream last told. **stored**
@@ -394,6 +424,8 @@ pub struct Upstream {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Credential {
     pub refused_by: BTreeSet<DeviceName>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub refused_by_upstreams: BTreeSet<String>,
     pub last_refusal: Option<Timestamp>,
     pub released: Option<Timestamp>,
 }

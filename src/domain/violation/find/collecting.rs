@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::index::Listed;
 use super::{About, EVIDENCE, Evidence, Kind, Scan, Subject, Told, day};
+use crate::domain::event::Progress;
 use crate::domain::fleet::{Fleet, Instance};
 use crate::domain::instance::Udi;
 use crate::domain::plan::Settings;
@@ -27,8 +28,9 @@ impl<'a> Exchange<'a> {
         let shortest = rules.map(|rules| rules.ack_missing_after).min().unwrap_or(SignedDuration::MAX);
         let handed_over = |(id, at): (&'a String, Option<Timestamp>)| Some((id.as_str(), at?));
         let bundles = fleet.bundles.iter().map(|(id, bundle)| (id, bundle.handed_over));
+        let submissions = fleet.submissions.iter().map(|(id, submission)| (id, submission.handed_over()));
         let waiting: HashMap<_, _> =
-            bundles.filter_map(handed_over).filter(|(_, at)| now.duration_since(*at) > shortest).collect();
+            bundles.chain(submissions).filter_map(handed_over).filter(|(_, at)| now.duration_since(*at) > shortest).collect();
         let mut answered = HashMap::new();
         if !waiting.is_empty() {
             for answer in fleet.answers.values() {
@@ -68,8 +70,16 @@ fn ack_missing(scan: &mut Scan<'_>, about: &About<'_>, exchange: &Exchange<'_>) 
     scan.tell(about, Kind::AckMissing, || {
         let inside = || instance.waiting().filter(|owed| owed.bundle.as_deref() == Some(bundle));
         let reports = counted(inside().count());
+        let submission = scan.fleet.submissions.get(bundle);
+        let kind = if submission.is_some() { "submission" } else { "bundle" };
+        let twice = match submission.and_then(|submission| submission.progress.as_ref()) {
+            Some(Progress::Duplicate { .. }) => {
+                "; Cisco had them before, so that none comes by itself: fetch it at the portal, then `ack import`"
+            }
+            Some(Progress::Accepted { .. } | Progress::Answered | Progress::Failed { .. }) | None => "",
+        };
         Told::new(format!(
-            "{reports} left in bundle {bundle} on {}, and no answer for this instance came since",
+            "{reports} left in {kind} {bundle} on {}, and no answer for this instance came since{twice}",
             day(at)
         ))
         .with([Evidence::Bundle(bundle.to_owned())])
