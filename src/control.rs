@@ -29,6 +29,7 @@ use crate::domain::plan::{self, PollTask};
 use crate::domain::problem::with_causes;
 use crate::domain::settings::{Mode, Reporter, Trust};
 use crate::domain::status::{self, Open, Row};
+use crate::flow::check;
 use crate::flow::deliver;
 use crate::flow::homeward::{self, TakenAs};
 use crate::flow::outward;
@@ -132,6 +133,9 @@ pub async fn execute_asking(
             Ok(Answered::Bundles(BTreeMap::from([(bundle_id, bundle)])))
         }
         Request::Upstreams => Ok(Answered::Upstreams(upstreams::lines(house))),
+        Request::CheckUpstream { upstream } => {
+            check::check(house, &upstream).await.map(|checked| Answered::Checked(Box::new(checked)))
+        }
         Request::Submit { upstream, dry_run: true } => {
             aside(house, move |house| submit::rehearsed(house, &upstream)).await.map(Answered::Passed)
         }

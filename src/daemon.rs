@@ -15,10 +15,13 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::control;
+use crate::domain::advisory::Concern;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Fact, ScheduleRan};
 use crate::domain::instance::DeviceName;
 use crate::domain::plan::{self, PollTask, Run};
+use crate::domain::submission::{self, Gate};
+use crate::flow::check::{self, Checked};
 use crate::flow::submit::{self, Passed};
 use crate::flow::tell::{self, Errand, Outbox, Sent};
 use crate::flow::{self, Clock, Error, House, deliver};
@@ -128,6 +131,7 @@ pub async fn obey(config: Config, clock: Clock, mut orders: mpsc::Receiver<Order
             Some(told) = work.telling.join_next() => work.told(told)?,
             Some(_) = work.beating.join_next() => {}
             Some(passed) = work.passes.join_next() => work.passed(passed)?,
+            Some(checked) = work.checks.join_next() => work.checked(checked)?,
             _ = watchdog.tick() => notify(&[sd_notify::NotifyState::Watchdog]),
             () = house.stirred() => (work.look, work.judged) = (true, None),
             // An instant and not a pause: whatever else happens meanwhile must not put it off.
@@ -253,6 +257,9 @@ struct Work {
     /// Upstreams that are being talked to, one pass each.
     passing: BTreeSet<String>,
     passes: JoinSet<(String, Result<Passed, Error>)>,
+    /// Upstreams that are asked what they know.
+    checking: BTreeSet<String>,
+    checks: JoinSet<(String, Result<Checked, Error>)>,
     /// When everything was looked at last.
     judged: Option<Instant>,
     outbox: Outbox,
@@ -294,6 +301,8 @@ impl Work {
             running: JoinSet::new(),
             passing: BTreeSet::new(),
             passes: JoinSet::new(),
+            checking: BTreeSet::new(),
+            checks: JoinSet::new(),
             judged: None,
             outbox: Outbox::default(),
             telling: JoinSet::new(),
@@ -436,6 +445,21 @@ impl Work {
                 });
             }
         }
+        let held = |gate: &Gate| {
+            let fleet = self.house.ledger.fleet();
+            submission::hold(&fleet, gate, self.house.settings.credential_hold_after).is_some()
+        };
+        for gate in self.house.settings.gates.iter().filter(|gate| !held(gate)) {
+            let name = gate.upstream.clone();
+            let due = check::next(&self.house, &name).is_some_and(|next| next <= now);
+            if due && self.checking.insert(name.clone()) {
+                let house = self.house.clone();
+                self.checks.spawn(async move {
+                    let checked = check::check(&house, &name).await;
+                    (name, checked)
+                });
+            }
+        }
         if let Some(run) = &mut self.run {
             run.tried.extend(plan.poll.iter().map(|task| task.device.clone()));
             let house = &self.house;
@@ -499,6 +523,28 @@ impl Work {
         Ok(())
     }
 
+    /// An upstream said what it knows; what is news is on record, and told here once.
+    fn checked(
+        &mut self,
+        checked: Result<(String, Result<Checked, Error>), tokio::task::JoinError>,
+    ) -> Result<(), Error> {
+        match checked {
+            Ok((name, checked)) => {
+                self.checking.remove(&name);
+                match checked {
+                    Ok(checked) => tell_check(&checked),
+                    Err(Error::Ledger(error)) if error.ends_writing() => return Err(error.into()),
+                    Err(error) => tracing::warn!(upstream = %name, %error, "not compared; tried again"),
+                }
+            }
+            Err(panic) => {
+                tracing::error!(%panic, "a comparison ended abnormally; it is tried again");
+                self.checking.clear();
+            }
+        }
+        Ok(())
+    }
+
     /// Until the plan wants to be asked again, at most [`LOOK`].
     fn pause(&self) -> Duration {
         self.wake.map_or(LOOK, |wake| self.until(wake))
@@ -516,6 +562,7 @@ impl Work {
             while self.running.join_next().await.is_some() {}
             while self.telling.join_next().await.is_some() {}
             while self.passes.join_next().await.is_some() {}
+            while self.checks.join_next().await.is_some() {}
             serving.await
         };
         if tokio::time::timeout(DRAIN, all).await.is_err() {
@@ -555,6 +602,27 @@ fn tell_pass(passed: &Passed) {
     }
     if let Some(failure) = &passed.failure {
         tracing::warn!(upstream, failure, "the upstream could not be talked to; the plan says when it is tried again");
+    }
+}
+
+fn tell_check(checked: &Checked) {
+    let upstream = &checked.upstream;
+    if let Some(failure) = &checked.failure {
+        tracing::warn!(upstream, failure, "the upstream was not asked what it knows; tried again");
+        return;
+    }
+    let (devices, differences) = (checked.devices, checked.counts.total());
+    tracing::info!(upstream, devices, differences, "compared with what the upstream knows");
+    for problem in &checked.problems {
+        tracing::warn!(upstream, problem, "not read; the rest of what it said counts");
+    }
+    if checked.certificate_ends_soon {
+        let until = checked.certificates.iter().map(|certificate| certificate.until).min();
+        tracing::warn!(upstream, until = ?until.map(|until| until.to_string()), "its certificate ends soon, or has ended");
+    }
+    for advisory in checked.advisories.iter().filter(|one| one.concern == Concern::Affected) {
+        let (cve, fixed) = (&advisory.cve, &advisory.fixed);
+        tracing::warn!(upstream, %cve, ?fixed, "its release is one that this advisory names");
     }
 }
 

@@ -11,6 +11,7 @@ use super::place::known_credential;
 use super::raw::{self, Section};
 use super::sinks::{authority, needed};
 use super::url::Url;
+use crate::domain::advisory::Release;
 use crate::domain::settings::{Word, words};
 use crate::domain::submission::Route;
 use crate::secret::Credential;
@@ -32,6 +33,8 @@ pub struct Upstream {
     pub credential: Credential,
     /// The longest that one request may take.
     pub timeout: Duration,
+    /// How often it is asked what it knows.
+    pub every: Duration,
     pub api: Api,
 }
 
@@ -40,6 +43,7 @@ impl Upstream {
     pub fn word(&self) -> &'static str {
         let kind = match self.api {
             Api::Cssm(_) => Kind::Cssm,
+            Api::OnPrem(_) => Kind::OnPrem,
         };
         kind.word()
     }
@@ -49,14 +53,16 @@ impl Upstream {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Api {
     Cssm(Cssm),
+    OnPrem(OnPrem),
 }
 
 /// What an upstream is called by its `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Cssm,
+    OnPrem,
 }
-words!(Kind { Cssm = "cssm" });
+words!(Kind { Cssm = "cssm", OnPrem = "on-prem" });
 
 /// Cisco's cloud.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +74,18 @@ pub struct Cssm {
     pub submit: bool,
     /// How long to wait for an answer before asking again, where the server does not say.
     pub poll_interval: Duration,
+}
+
+/// License On-Prem, which is only read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OnPrem {
+    pub token_url: Url,
+    /// Its own accounts that are read; empty: all that it shows.
+    pub accounts: Vec<String>,
+    /// Where the API client alone is not enough.
+    pub user: Option<Credential>,
+    /// Its release, where the server does not tell.
+    pub version: Option<String>,
 }
 
 /// What stands between: HTTP CONNECT.
@@ -101,20 +119,31 @@ pub(super) fn read(
         };
         let mut timeout = Duration::from_secs(60);
         section.read("timeout", &mut timeout, raw::duration_in("100ms", "10m"));
+        let mut every = Duration::from_secs(24 * 3600);
+        section.read("every", &mut every, raw::duration_in("10m", "30d"));
         let authority = authority(&mut section, folder);
         let proxy = proxy(&mut section, credentials);
         let named = needed(&mut section, "credential", at, "write the name of a [credentials.NAME] table", raw::text);
         if let Some(name) = &named {
             section.check("credential", known_credential(name, credentials));
         }
-        let (mut url, api) = match kind {
-            Kind::Cssm => (Url::parse(CSSM_URL), cssm(&mut section, at)),
+        let (url, api) = match kind {
+            Kind::Cssm => {
+                let (mut url, api) = (Url::parse(CSSM_URL), cssm(&mut section, at));
+                section.read("url", &mut url, |value| address(value).map(Some));
+                (url, api)
+            }
+            Kind::OnPrem => {
+                let example = r#"write one such as "https://ssm.example.com:8443/api/v1""#;
+                let url = needed(&mut section, "url", at, example, address);
+                let api = url.as_ref().and_then(|url| on_prem(&mut section, url, credentials));
+                (url, api)
+            }
         };
-        section.read("url", &mut url, |value| address(value).map(Some));
         section.finish(&["client_secret", "password", "proxy_password"]);
         let credential = named.and_then(|name| credentials.get(&name)).cloned();
         if let (Some(url), Some(credential), Some(api)) = (url, credential, api) {
-            upstreams.insert(name, Upstream { url, authority, proxy, credential, timeout, api });
+            upstreams.insert(name, Upstream { url, authority, proxy, credential, timeout, every, api });
         }
     }
     upstreams
@@ -123,7 +152,8 @@ pub(super) fn read(
 fn cssm(section: &mut Section<'_, '_>, at: usize) -> Option<Api> {
     let mut token_url = Url::parse(CSSM_TOKEN_URL);
     section.read("token_url", &mut token_url, |value| address(value).map(Some));
-    let example = r#"write a list such as ["example.com", "example.com/Branch"]: Smart Accounts, or one Virtual Account"#;
+    let example =
+        r#"write a list such as ["example.com", "example.com/Branch"]: Smart Accounts, or one Virtual Account"#;
     let accounts = needed(section, "accounts", at, example, |value| {
         let routes = raw::list(value).ok().map(|list| list.iter().map(|text| text.parse().ok()).collect());
         routes.flatten().ok_or_else(|| example.to_owned())
@@ -133,6 +163,26 @@ fn cssm(section: &mut Section<'_, '_>, at: usize) -> Option<Api> {
     let mut poll_interval = Duration::from_secs(300);
     section.read("poll_interval", &mut poll_interval, raw::duration_in("1s", "1h"));
     Some(Api::Cssm(Cssm { token_url: token_url?, accounts: accounts?, submit, poll_interval }))
+}
+
+fn on_prem(section: &mut Section<'_, '_>, url: &Url, credentials: &BTreeMap<String, Credential>) -> Option<Api> {
+    let mut token_url = Url::parse(&format!("{}/oauth/token", url.origin()));
+    section.read("token_url", &mut token_url, |value| address(value).map(Some));
+    let mut accounts = Vec::new();
+    section.read("accounts", &mut accounts, |value| {
+        let names = raw::list(value).ok().map(|list| list.iter().map(|name| (*name).to_owned()).collect());
+        names.ok_or_else(|| r#"write a list such as ["Local account"], by their names on that server"#.to_owned())
+    });
+    let user = section.optional("user_credential", raw::text);
+    if let Some(name) = &user {
+        section.check("user_credential", known_credential(name, credentials));
+    }
+    let version = section.optional("version", |value| {
+        let version = value.as_str().filter(|text| text.parse::<Release>().is_ok()).map(str::to_owned);
+        version.ok_or_else(|| r#"write one such as "9-202406", as the server's page has it"#.to_owned())
+    });
+    let user = user.and_then(|name| credentials.get(&name)).cloned();
+    Some(Api::OnPrem(OnPrem { token_url: token_url?, accounts, user, version }))
 }
 
 fn proxy(section: &mut Section<'_, '_>, credentials: &BTreeMap<String, Credential>) -> Option<Proxy> {

@@ -22,6 +22,7 @@ use crate::domain::monitor::{Health, Thresholds};
 use crate::domain::report::ReportId;
 use crate::domain::status::Row;
 use crate::domain::violation::ViolationId;
+use crate::flow::check::Checked;
 use crate::flow::deliver::Delivered;
 use crate::flow::homeward::Taken;
 use crate::flow::outward::Made;
@@ -128,6 +129,10 @@ pub enum Request {
         note: Option<String>,
     },
     Upstreams,
+    /// Ask this upstream what it knows, and compare.
+    CheckUpstream {
+        upstream: String,
+    },
     /// Submit what is owed to this upstream, and ask for answers that may be there.
     Submit {
         upstream: String,
@@ -182,6 +187,7 @@ impl Request {
             | Request::Replace { .. }
             | Request::OnPremSynced { .. }
             | Request::Submit { .. }
+            | Request::CheckUpstream { .. }
             | Request::AddSilence { .. }
             | Request::EndSilence { .. } => true,
             Request::Status(_)
@@ -262,6 +268,7 @@ pub enum Answered {
     Violations(Vec<ViolationLine>),
     Silences(Vec<SilenceLine>),
     Upstreams(Vec<UpstreamLine>),
+    Checked(Box<Checked>),
     Passed(Passed),
     Health(Health),
     Weeks(Vec<Week>),

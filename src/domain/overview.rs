@@ -8,11 +8,13 @@ use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::cross_check::Counts;
 use super::deadline::{self, Contact, ObligationState};
-use super::fleet::{Fleet, Instance};
+use super::fleet::{Fleet, Instance, Upstream};
 use super::instance::{DeviceName, Site, Udi};
 use super::plan::{Settings, Watched, watched_as};
 use super::settings::Word;
+use super::submission::Gate;
 use super::violation::{Kind, Severity};
 
 /// How everything stood at one instant.
@@ -24,9 +26,19 @@ pub struct Overview {
     pub sites: BTreeMap<Site, Tally>,
     /// The violations that are not resolved.
     pub violations: BTreeMap<(Site, Kind, Severity), usize>,
+    /// What each upstream last told, by name.
+    pub upstreams: BTreeMap<String, Read>,
     /// Records of the fold.
     pub records: u64,
     shown: HashSet<Udi>,
+}
+
+/// A reading of an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    pub at: Timestamp,
+    pub counts: Counts,
+    pub certificate_until: Option<Timestamp>,
 }
 
 /// How one obligation stood.
@@ -85,7 +97,8 @@ impl Overview {
     /// Nothing yet.
     pub fn begun(now: Timestamp) -> Overview {
         let (sites, violations) = (BTreeMap::new(), BTreeMap::new());
-        Overview { at: now, entries: Vec::new(), sites, violations, records: 0, shown: HashSet::new() }
+        let (entries, upstreams, shown) = Default::default();
+        Overview { at: now, entries, sites, violations, upstreams, records: 0, shown }
     }
 
     /// Takes in this part of the inventory.
@@ -124,6 +137,12 @@ impl Overview {
             self.tally(&instance.site).take(&entry);
             self.entries.push(entry);
         }
+        let known = |gate: &Gate| Some((gate.upstream.clone(), fleet.upstreams.get(&gate.upstream)?));
+        let read = |(name, known): (String, &Upstream)| {
+            let Upstream { read, facts } = known;
+            (name, Read { at: *read, counts: facts.counts, certificate_until: facts.certificate_until })
+        };
+        self.upstreams = settings.gates.iter().filter_map(known).map(read).collect();
         for violation in fleet.violations.values().filter(|violation| violation.resolved.is_none()) {
             let found = &violation.found;
             *self.violations.entry((found.site.clone(), found.kind, found.severity)).or_default() += 1;

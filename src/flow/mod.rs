@@ -4,11 +4,13 @@
 //! * [`outward`] — what is owed goes into a bundle, sealed and written.
 //! * [`homeward`] — an answer is read, matched, kept, delivered and read back.
 //! * [`submit`] — the same by an upstream's API: reports up, acknowledgements down.
+//! * [`check`] — what an upstream knows is compared with what is known here.
 //! * [`tell`] — everything is judged, and people are told.
 //!
 //! Each step calls one room: the device, the domain, the ledger, the exchange. These never see
 //! each other; what they exchange passes through here.
 
+pub mod check;
 pub mod deliver;
 mod entry;
 pub mod homeward;
@@ -102,6 +104,8 @@ struct Between {
     pace: pace::Pace,
     /// The pass of each upstream, kept while requests are made: one at a time.
     passes: Mutex<BTreeMap<String, submit::Pass>>,
+    /// When each upstream was last asked what it knows, and whether it told.
+    checked: Mutex<BTreeMap<String, (Timestamp, bool)>>,
     /// Somebody changed what a plan rests on.
     stirred: tokio::sync::Notify,
 }
@@ -296,9 +300,15 @@ pub fn settings(config: &Config) -> Settings {
 
 fn gate(name: &str, upstream: &Upstream) -> Gate {
     let proxy = upstream.proxy.as_ref().and_then(|proxy| proxy.login.as_ref());
-    let credentials = std::iter::once(&upstream.credential).chain(proxy).map(|one| one.name.clone()).collect();
+    let user = match &upstream.api {
+        Api::Cssm(_) => None,
+        Api::OnPrem(on_prem) => on_prem.user.as_ref(),
+    };
+    let credentials = [Some(&upstream.credential), proxy, user].into_iter().flatten();
+    let credentials = credentials.map(|one| one.name.clone()).collect();
     let (routes, submit) = match &upstream.api {
         Api::Cssm(cssm) => (cssm.accounts.clone(), cssm.submit),
+        Api::OnPrem(_) => (Vec::new(), false),
     };
     Gate { upstream: name.to_owned(), routes, submit, credentials }
 }

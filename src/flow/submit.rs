@@ -14,8 +14,6 @@ use super::homeward::{self, TakenAs};
 use super::outward::random;
 use super::{Error, House};
 use crate::config::Upstream;
-use crate::config::upstreams::Api;
-use crate::domain::cross_check::Seen;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{BundledReport, Fact, Progress, ReportsSubmitted, SubmissionMoved, UpstreamRefused};
 use crate::domain::fleet::Submission;
@@ -24,7 +22,7 @@ use crate::domain::pacing::Setback;
 use crate::domain::problem::with_causes;
 use crate::domain::report::{ReportId, read};
 use crate::domain::submission::{self, Gate};
-use crate::upstream::cssm::{self, Ids, Polled, Reported, Session, Token, Usage, View};
+use crate::upstream::cssm::{self, Ids, Polled, Reported, Session, Token, Usage};
 use crate::upstream::{self, cssm::SmartAccount};
 
 /// One request holds reports of so many bytes at most. What the server takes is not published; this is ours.
@@ -59,7 +57,7 @@ pub struct Line {
 }
 
 /// Why a pass ended.
-enum Stopped {
+pub(super) enum Stopped {
     There(upstream::Error),
     Here(Error),
 }
@@ -116,7 +114,9 @@ impl Due {
 pub async fn pass(house: &Arc<House>, name: &str, insist: bool) -> Result<Passed, Error> {
     let (upstream, gate) = known(house, name)?;
     if insist && !gate.submit {
-        return Err(Error::Input(format!("nothing is sent to '{name}': write submit = true in [upstreams.{name}] first")));
+        return Err(Error::Input(format!(
+            "nothing is sent to '{name}': write submit = true in [upstreams.{name}] first"
+        )));
     }
     let turn = house.pass(name);
     let mut token = turn.lock().await;
@@ -153,44 +153,24 @@ pub fn rehearsed(house: &House, name: &str) -> Result<Passed, Error> {
     Ok(Passed { upstream: name.to_owned(), submissions, failure: held(house, gate), ..Passed::default() })
 }
 
-/// What the upstream knows of the accounts that go by it; or, as a text, why it could not be asked.
-pub async fn seen(house: &House, name: &str) -> Result<Result<View<Seen>, String>, Error> {
-    let (upstream, gate) = known(house, name)?;
-    let turn = house.pass(name);
-    let mut token = turn.lock().await;
-    if let Some(reason) = held(house, gate) {
-        return Ok(Err(reason));
-    }
-    let Api::Cssm(settings) = &upstream.api;
-    let asked = async {
-        let mut session = Session::open(upstream, &mut token).await?;
-        let accounts = session.accounts().await?;
-        Ok(session.devices(&accounts, &settings.accounts).await?)
-    };
-    match asked.await {
-        Ok(view) => ended(house, name, Ok(())).await.map(|_| Ok(view)),
-        Err(stopped) => Ok(Err(ended(house, name, Err(stopped)).await?.unwrap_or_default())),
-    }
-}
-
-fn known<'h>(house: &'h House, name: &str) -> Result<(&'h Upstream, &'h Gate), Error> {
+pub(super) fn known<'h>(house: &'h House, name: &str) -> Result<(&'h Upstream, &'h Gate), Error> {
     let upstream = house.config.upstreams.get(name);
     let gate = house.settings.gates.iter().find(|gate| gate.upstream == name);
     upstream.zip(gate).ok_or_else(|| Error::Input(format!("no upstream '{name}' in the configuration")))
 }
 
-fn held(house: &House, gate: &Gate) -> Option<String> {
+pub(super) fn held(house: &House, gate: &Gate) -> Option<String> {
     submission::hold(&house.ledger.fleet(), gate, house.settings.credential_hold_after)
 }
 
 impl House {
-    fn pass(&self, name: &str) -> Pass {
+    pub(super) fn pass(&self, name: &str) -> Pass {
         self.between.passes.lock().expect("no panic while it is held").entry(name.to_owned()).or_default().clone()
     }
 }
 
 /// Takes note of how a pass ended; answers what a person is told of it.
-async fn ended(house: &House, name: &str, how: Result<(), Stopped>) -> Result<Option<String>, Error> {
+pub(super) async fn ended(house: &House, name: &str, how: Result<(), Stopped>) -> Result<Option<String>, Error> {
     let error = match how {
         Ok(()) => {
             house.lately(|lately| (lately.setbacks.remove(name), lately.troubles.remove(name)));
@@ -317,7 +297,9 @@ impl Offering<'_, '_> {
             Ok(Reported::Accepted { poll_id, wait }) => {
                 (Progress::Accepted { poll_id, ask: later(self.house.clock.now(), wait) }, Vec::new(), None)
             }
-            Ok(Reported::Failed { said, duplicate: true }) if part.len() == 1 || doubtful.iter().all(|known| *known) => {
+            Ok(Reported::Failed { said, duplicate: true })
+                if part.len() == 1 || doubtful.iter().all(|known| *known) =>
+            {
                 (Progress::Duplicate { said }, Vec::new(), None)
             }
             Ok(Reported::Failed { said, duplicate: false }) if part.len() == 1 => {
@@ -477,7 +459,12 @@ async fn moved(house: &House, submission: String, progress: Progress) -> Result<
     Ok(house.ledger.append_async(house.clock.now(), vec![fact], Vec::new()).await?)
 }
 
-fn line<'a>(submission: Option<String>, account: Account, udis: impl Iterator<Item = &'a Udi>, outcome: String) -> Line {
+fn line<'a>(
+    submission: Option<String>,
+    account: Account,
+    udis: impl Iterator<Item = &'a Udi>,
+    outcome: String,
+) -> Line {
     let udis: Vec<&Udi> = udis.collect();
     let instances = udis.iter().collect::<std::collections::BTreeSet<_>>().len();
     Line { submission, account, instances, reports: udis.len(), outcome }

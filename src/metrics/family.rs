@@ -77,6 +77,12 @@ families! {
         "The soonest deadline of a site; no series where there is none."
     SITE_LEAVE_BY Gauge "slp_site_leave_by_timestamp_seconds" ["site"]
         "The soonest instant at which a bundle must leave a site; no series where there is none."
+    UPSTREAM_READ Gauge "slp_upstream_last_read_timestamp_seconds" ["upstream"]
+        "When what the upstream knows was last put on record: at each reading with news, else once a day."
+    UPSTREAM_DIFFERENCES Gauge "slp_upstream_differences" ["upstream", "kind"]
+        "Instances on which the upstream and the fleet do not agree, by what about."
+    UPSTREAM_CERTIFICATE Gauge "slp_upstream_certificate_expiry_timestamp_seconds" ["upstream"]
+        "When the first certificate of the chain that the upstream showed ends."
     UP Gauge "slp_up" ["device", "site"]
         "1 when the newest poll of the device was answered, 0 when not or when it was never reached; none for devices that nobody polls."
     LAST_CONTACT Gauge "slp_last_contact_timestamp_seconds" ["device", "site"]

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::family::{
     BUILD, CONTACT, DEADLINE, FIGURES, Family, HEARTBEAT, LAST_ACK, LAST_CONTACT, LEAVE_BY, LEDGER_BATCHES,
     LEDGER_BYTES, LEDGER_RECORDS, LEDGER_SEGMENTS, LEDGER_TROUBLE, POLL_DURATION, POLLS, SINK_ERRORS, SINK_MESSAGES,
-    SITE_CONTACTS, SITE_DEADLINE, SITE_DEVICES, SITE_DOWN, SITE_LEAVE_BY, SITE_VIOLATIONS, STATE, UP, VIOLATIONS,
+    SITE_CONTACTS, SITE_DEADLINE, SITE_DEVICES, SITE_DOWN, SITE_LEAVE_BY, SITE_VIOLATIONS, STATE, UP,
+    UPSTREAM_CERTIFICATE, UPSTREAM_DIFFERENCES, UPSTREAM_READ, VIOLATIONS,
 };
 use super::{BOUNDS, Metrics, PollOutcome, held};
 use crate::domain::deadline::{Contact, ObligationState};
@@ -80,6 +81,7 @@ pub fn fleet(overview: &Overview, watched: &[Watched], per_device: bool) -> Stri
     text.sample(FIGURES.name, &[], overview.at.as_second());
     violations(&mut text, overview);
     sites(&mut text, overview);
+    upstreams(&mut text, overview);
     if per_device {
         devices(&mut text, overview, watched);
     }
@@ -133,6 +135,23 @@ fn sites(text: &mut Text, overview: &Overview) {
     text.head(SITE_LEAVE_BY);
     for (site, leave_by) in sites().filter_map(|(site, tally)| Some((site, tally.leave_by?))) {
         text.sample(SITE_LEAVE_BY.name, &[("site", site)], leave_by.as_second());
+    }
+}
+
+fn upstreams(text: &mut Text, overview: &Overview) {
+    text.head(UPSTREAM_READ);
+    for (name, read) in &overview.upstreams {
+        text.sample(UPSTREAM_READ.name, &[("upstream", name)], read.at.as_second());
+    }
+    text.head(UPSTREAM_DIFFERENCES);
+    for (name, read) in &overview.upstreams {
+        for (kind, count) in read.counts.by_kind() {
+            text.sample(UPSTREAM_DIFFERENCES.name, &[("upstream", name), ("kind", kind.word())], count);
+        }
+    }
+    text.head(UPSTREAM_CERTIFICATE);
+    for (name, until) in overview.upstreams.iter().filter_map(|(name, read)| Some((name, read.certificate_until?))) {
+        text.sample(UPSTREAM_CERTIFICATE.name, &[("upstream", name)], until.as_second());
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a server's certificates say of themselves: who, by whom, until when.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
@@ -44,6 +44,14 @@ impl Certificate {
 /// The chain as it was shown, the server's own first; what cannot be read is left out.
 pub fn chain(shown: &[Vec<u8>]) -> Vec<Certificate> {
     shown.iter().filter_map(|der| Certificate::read(der)).collect()
+}
+
+/// From so long before its end a certificate is told of.
+const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Does it end within 30 days, or did it?
+pub fn ends_soon(until: Timestamp, now: Timestamp) -> bool {
+    until.duration_since(now) < SOON
 }
 
 /// Until when all of a chain is valid; `None` without one.

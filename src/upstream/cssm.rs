@@ -15,7 +15,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Error;
-use super::http::{Answer, Http, password};
+use super::certificate::{self, Certificate};
+use super::http::{Answer, Http, password, segment};
 use crate::config::Upstream;
 use crate::config::upstreams::{Api, Cssm as Settings};
 use crate::domain::cross_check::Seen;
@@ -160,7 +161,9 @@ pub fn ids(accounts: &[SmartAccount], account: &Account) -> Result<Ids, String> 
 impl<'a> Session<'a> {
     /// Begins; asks for a token where there is none that is still good.
     pub async fn open(upstream: &'a Upstream, token: &'a mut Option<Token>) -> Result<Session<'a>, Error> {
-        let Api::Cssm(settings) = &upstream.api;
+        let Api::Cssm(settings) = &upstream.api else {
+            return Err(Error::Ours(format!("{} takes no reports", upstream.word())));
+        };
         let mut session = Session { http: Http::to(upstream).await?, upstream, settings, token };
         let of = session.identity();
         match &*session.token {
@@ -168,6 +171,11 @@ impl<'a> Session<'a> {
             Some(_) | None => session.renew().await?,
         }
         Ok(session)
+    }
+
+    /// The chain that the server showed, its own certificate first.
+    pub fn certificates(&self) -> Vec<Certificate> {
+        certificate::chain(&self.http.chain())
     }
 
     fn identity(&self) -> (String, String) {
@@ -233,7 +241,8 @@ impl<'a> Session<'a> {
         loop {
             let bearer = self.token.as_ref().map_or("", |token| token.bearer.expose());
             let bearer = HeaderValue::from_str(&format!("Bearer {bearer}"));
-            let mut bearer = bearer.map_err(|_| Error::Ours("the token has characters that no header may have".into()))?;
+            let mut bearer =
+                bearer.map_err(|_| Error::Ours("the token has characters that no header may have".into()))?;
             bearer.set_sensitive(true);
             let mut request = self.http.client.request(method.clone(), &url).headers(headers.clone());
             request = request.header(AUTHORIZATION, bearer).header(ACCEPT, "application/json");
@@ -491,9 +500,8 @@ fn headers(ids: &Ids) -> Result<HeaderMap, Error> {
 }
 
 fn acknowledgement(told: &Value) -> Acknowledgement {
-    let udi = told.get("sudi").and_then(|sudi| {
-        Some(Udi::new(text(sudi, "udi_pid")?, text(sudi, "udi_serial_number")?))
-    });
+    let udi =
+        told.get("sudi").and_then(|sudi| Some(Udi::new(text(sudi, "udi_pid")?, text(sudi, "udi_serial_number")?)));
     let file = match text(told, "smart_license") {
         None => Err(match ["status_message", "error_code", "status"].iter().find_map(|key| text(told, key)) {
             Some(said) => format!("no smart_license came, but {:?}", printable(&excerpt(&said))),
@@ -511,14 +519,15 @@ fn seen(account: &SmartAccount, told: &Value) -> Result<Seen, String> {
     let sudi = told.get("sudi").unwrap_or(&Value::Null);
     let (Some(pid), Some(sn)) = (text(sudi, "udiPid"), text(sudi, "udiSerialNumber")) else {
         let name = text(told, "displayName").unwrap_or_default();
-        return Err(format!("a device of '{}' without a UDI is left out: {:?}", account.name, printable(&excerpt(&name))));
+        return Err(format!(
+            "a device of '{}' without a UDI is left out: {:?}",
+            account.name,
+            printable(&excerpt(&name))
+        ));
     };
     Ok(Seen {
         udi: Udi::new(pid, sn),
-        account: Account {
-            smart_account: Some(account.name.clone()),
-            virtual_account: text(told, "virtualAccount"),
-        },
+        account: Account { smart_account: Some(account.name.clone()), virtual_account: text(told, "virtualAccount") },
         last_contact: text(told, "lastContactDate").and_then(|at| at.parse().ok()),
         host: text(told, "hostName"),
     })
@@ -557,27 +566,14 @@ fn encoded(form: &[(&str, &str)]) -> String {
     pairs.join("&")
 }
 
-/// Text as a part of a URL or form.
-fn segment(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => out.push(char::from(byte)),
-            // A path of dots alone would lead elsewhere.
-            b'.' if text.bytes().any(|byte| byte != b'.') => out.push('.'),
-            other => out.push_str(&format!("%{other:02X}")),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn numbers_keep_every_digit() {
-        let told: Value = serde_json::from_str(r#"{"a":773126444402795033,"b":"18446744073709551615","c":1.5}"#).unwrap();
+        let told: Value =
+            serde_json::from_str(r#"{"a":773126444402795033,"b":"18446744073709551615","c":1.5}"#).unwrap();
         assert_eq!(number(&told, "a"), Some(773_126_444_402_795_033));
         assert_eq!(number(&told, "b"), Some(u64::MAX));
         assert_eq!((number(&told, "c"), number(&told, "d")), (None, None));

@@ -68,6 +68,11 @@ impl Http {
         Ok(Http { client, place, limit: upstream.timeout, trust, shown, proxy, secrets })
     }
 
+    /// The certificates (DER) that the server showed, its own first; none before the first request.
+    pub fn chain(&self) -> Vec<Vec<u8>> {
+        self.shown.chain()
+    }
+
     /// From now on this is hidden in what answers are quoted.
     pub fn hides(&mut self, secret: &Secret) {
         self.secrets.push(secret.clone());
@@ -169,4 +174,18 @@ fn innermost(error: &reqwest::Error) -> String {
         cause = next;
     }
     if std::ptr::addr_eq(cause, error) { "the request failed".to_owned() } else { cause.to_string() }
+}
+
+/// Text as a part of a URL or form.
+pub(super) fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => out.push(char::from(byte)),
+            // A path of dots alone would lead elsewhere.
+            b'.' if text.bytes().any(|byte| byte != b'.') => out.push('.'),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
 }

@@ -1,9 +1,12 @@
 //! Servers that take reports or know of them, by their API; each is opt-in.
 //!
-//! [`cssm`] is Cisco's cloud. What is submitted, and when, is not decided here; nothing is remembered here but a token.
+//! [`cssm`] is Cisco's cloud, [`on_prem`] License On-Prem, which is only read. What is submitted, and when, is not decided here; nothing is remembered here but a token.
 
+pub mod certificate;
 pub mod cssm;
 mod http;
+pub mod on_prem;
+pub mod said;
 
 use std::time::Duration;
 
@@ -26,6 +29,7 @@ pub async fn probe(upstream: &Upstream) -> Result<String, Error> {
             };
             Ok(settings.accounts.iter().map(of).collect::<Vec<_>>().join("; "))
         }
+        Api::OnPrem(settings) => on_prem::probe(upstream, settings).await,
     }
 }
 
@@ -74,10 +78,9 @@ impl Error {
         match self {
             Error::Unreachable { .. } | Error::TooSlow { .. } => Blame::Unreachable,
             Error::Untrusted { .. } => Blame::Untrusted,
-            Error::CredentialRefused { .. }
-            | Error::Busy { .. }
-            | Error::TooLarge { .. }
-            | Error::Refused { .. } => Blame::Refused,
+            Error::CredentialRefused { .. } | Error::Busy { .. } | Error::TooLarge { .. } | Error::Refused { .. } => {
+                Blame::Refused
+            }
             Error::Misbehaved { .. } => Blame::Misbehaved,
             Error::Secret(_) | Error::Ours(_) => Blame::Ours,
         }
@@ -115,7 +118,9 @@ impl Error {
         match self {
             Error::Unreachable { .. } => "is the address right, does it need a `proxy`, does a filter stand between?",
             Error::TooSlow { .. } => "`timeout` of the upstream says how long a request may take",
-            Error::Untrusted { .. } => "set ca_file to its authority's certificates; a proxy that looks inside has its own",
+            Error::Untrusted { .. } => {
+                "set ca_file to its authority's certificates; a proxy that looks inside has its own"
+            }
             Error::CredentialRefused { .. } => {
                 "put the client's id and secret right, then `credential release`; it is not tried before that"
             }
@@ -124,7 +129,9 @@ impl Error {
             Error::Refused { .. } => {
                 "is url right (samples know two paths), and has the API client been granted this API and account?"
             }
-            Error::Misbehaved { .. } => "is url really the API's address, and not that of a portal or a proxy's login page?",
+            Error::Misbehaved { .. } => {
+                "is url really the API's address, and not that of a portal or a proxy's login page?"
+            }
             Error::Secret(_) => "put the secret where the configuration says that it is, readable for the service",
             Error::Ours(_) => "put it right, then `check-config --probe`",
         }

@@ -10,7 +10,6 @@
 
 use std::collections::HashSet;
 
-use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -21,7 +20,6 @@ use super::http::{Answer, Http, password, segment};
 use super::said::{self, Local, Said};
 use crate::config::Upstream;
 use crate::config::upstreams::OnPrem as Settings;
-use crate::domain::cross_check::Seen;
 use crate::domain::instance::{Account, Udi};
 use crate::domain::problem::Problems;
 use crate::secret::Secret;
@@ -46,6 +44,16 @@ pub async fn read(upstream: &Upstream, settings: &Settings) -> Result<Said, Erro
         session.account(local, &mut said).await?;
     }
     Ok(said)
+}
+
+/// Logs in and lists accounts; what was found, in one sentence.
+pub async fn probe(upstream: &Upstream, settings: &Settings) -> Result<String, Error> {
+    let mut session = Session { http: Http::to(upstream).await?, upstream, settings, bearer: None };
+    session.log_in().await?;
+    let mut problems = Problems::default();
+    let (locals, _) = session.accounts(&mut problems).await?;
+    let found = locals.into_iter().map(|local| format!("account '{}' is there", local.name));
+    Ok(found.chain(problems.sentences()).collect::<Vec<_>>().join("; "))
 }
 
 /// Some requests in a row.
@@ -183,7 +191,8 @@ impl Session<'_> {
                 Err(got) => said.problems.fault(format!("list licences: expected a list, got {got}")),
             }
         }
-        let alerts = self.extra("list alerts", &format!("accounts/{own}/alerts"), &json!({ "limit": -1 }), said).await?;
+        let alerts =
+            self.extra("list alerts", &format!("accounts/{own}/alerts"), &json!({ "limit": -1 }), said).await?;
         if let Some(told) = alerts {
             match said::alerts(&told, &local.name) {
                 Ok(read) => said.alerts.extend(read),
@@ -233,9 +242,7 @@ impl Session<'_> {
             let page = page.map_err(|got| self.odd(STEP, "a list of devices", got))?;
             entries += page.entries;
             let before = had.len();
-            let new = |seen: &Seen| had.insert(seen.udi.clone());
-            let mut new = new;
-            said.devices.extend(page.seen.into_iter().filter(|seen| new(seen)));
+            said.devices.extend(page.seen.into_iter().filter(|seen| had.insert(seen.udi.clone())));
             let all = page.total.is_none_or(|total| entries as u64 >= total);
             let stands_still = page.entries == 0 || had.len() == before;
             if all || stands_still || said.devices.len() > DEVICES {
@@ -263,12 +270,6 @@ impl Local {
     fn is(&self, name: &str) -> bool {
         self.name.trim().eq_ignore_ascii_case(name.trim())
     }
-}
-
-/// When the certificates that were shown end, and from when on that is told of.
-pub fn expires_soon(until: Timestamp, now: Timestamp) -> bool {
-    const DAYS: i64 = 30;
-    until.duration_since(now) < jiff::SignedDuration::from_hours(24 * DAYS)
 }
 
 fn with_json(request: RequestBuilder, body: &Value) -> RequestBuilder {

@@ -35,7 +35,12 @@ pub struct Said {
     pub synced: Option<Timestamp>,
     /// The chain that it showed, its own certificate first.
     pub certificates: Vec<Certificate>,
+    #[serde(serialize_with = "sentences")]
     pub problems: Problems,
+}
+
+fn sentences<S: serde::Serializer>(problems: &Problems, serializer: S) -> Result<S::Ok, S::Error> {
+    problems.sentences().serialize(serializer)
 }
 
 /// One licence of an account, as the upstream counts it. **stored**
@@ -90,7 +95,8 @@ pub(super) fn accounts(answer: &Value, problems: &mut Problems) -> Result<(Vec<L
         let smart_account = word(members, &["cssmsmartaccountname", "smartaccountname"]);
         read.push(Local { name, smart_account, synced: synchronised(members, problems) });
     }
-    let version = answer.as_object().and_then(|members| word(members, &["version", "onpremversion", "softwareversion"]));
+    let version =
+        answer.as_object().and_then(|members| word(members, &["version", "onpremversion", "softwareversion"]));
     Ok((read, version))
 }
 
@@ -276,10 +282,6 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn sentences(problems: &Problems) -> Vec<String> {
-        problems.iter().map(ToString::to_string).collect()
-    }
-
     #[test]
     fn a_device_is_read_in_each_known_spelling() {
         let account = Account { smart_account: Some("Example".to_owned()), virtual_account: Some("A".to_owned()) };
@@ -294,13 +296,14 @@ mod tests {
         ]});
         let page = devices(&answer, &account, &mut problems).unwrap();
         assert_eq!((page.entries, page.total), (5, Some(9)));
-        let read: Vec<_> = page.seen.iter().map(|seen| (seen.udi.to_string(), seen.last_contact, seen.host.clone())).collect();
+        let read: Vec<_> =
+            page.seen.iter().map(|seen| (seen.udi.to_string(), seen.last_contact, seen.host.clone())).collect();
         let contact = Some(at("2026-11-01T10:00:00Z"));
         assert_eq!(read[0], ("PID:C9300-48T,SN:FOC1".to_owned(), contact, Some("edge-1".to_owned())));
         assert_eq!(read[1], ("PID:C9300-24T,SN:77".to_owned(), contact, None));
         assert_eq!(read[2], ("PID:C9300-24T,SN:FOC3".to_owned(), None, None));
         assert!(page.seen.iter().all(|seen| seen.account == account));
-        let sentences = sentences(&problems);
+        let sentences = problems.sentences();
         assert_eq!(sentences.len(), 3, "{sentences:?}");
         assert_eq!(sentences[2], r#"a last contact that is no time known here: {"odd":true}"#);
     }
@@ -352,20 +355,25 @@ mod tests {
             synced: Some(at("2026-11-01T00:00:00Z")),
         };
         assert_eq!(read, [local, Local { name: "Bare".to_owned(), smart_account: None, synced: None }]);
-        assert_eq!(sentences(&problems), [r#"an account without a name: {"account_id":7}"#]);
+        assert_eq!(problems.sentences(), [r#"an account without a name: {"account_id":7}"#]);
     }
 
     #[test]
     fn what_is_not_there_is_told_and_not_taken_for_an_empty_list() {
         let mut problems = Problems::default();
-        for wrong in [json!({}), json!({"devices": null}), json!("x"), json!({"status": "ERROR", "statusMessage": "no"})] {
+        for wrong in
+            [json!({}), json!({"devices": null}), json!("x"), json!({"status": "ERROR", "statusMessage": "no"})]
+        {
             assert!(devices(&wrong, &Account::default(), &mut problems).is_err(), "{wrong}");
             assert!(accounts(&wrong, &mut problems).is_err());
             assert!(virtual_accounts(&wrong, &mut problems).is_err());
             assert!(licenses(&wrong, &Account::default(), &mut problems).is_err());
             assert!(alerts(&wrong, "a").is_err());
         }
-        assert_eq!(virtual_accounts(&json!({"virtual_accounts": ["A", {"name": "B"}, {}]}), &mut problems).unwrap(), ["A", "B"]);
-        assert_eq!(sentences(&problems), ["a Virtual Account without a name: {}"]);
+        assert_eq!(
+            virtual_accounts(&json!({"virtual_accounts": ["A", {"name": "B"}, {}]}), &mut problems).unwrap(),
+            ["A", "B"]
+        );
+        assert_eq!(problems.sentences(), ["a Virtual Account without a name: {}"]);
     }
 }

@@ -153,7 +153,10 @@ fn a_smart_account_has_a_name_and_a_domain() {
     assert_eq!(found(&account("Example Ltd", "Branch")), []);
     let here = account("Example", "Branch");
     let about = |there: &Account| found(there).into_iter().map(|difference| difference.about).collect::<Vec<_>>();
-    assert_eq!(about(&account("EXAMPLE LTD", "Head")), [About::Account { there: account("Example", "Head"), here: here.clone() }]);
+    assert_eq!(
+        about(&account("EXAMPLE LTD", "Head")),
+        [About::Account { there: account("Example", "Head"), here: here.clone() }]
+    );
     let other = account("Example Inc", "Branch");
     assert_eq!(about(&other), [About::Account { there: other.clone(), here }]);
 }

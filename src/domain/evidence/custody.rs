@@ -111,7 +111,9 @@ impl Chains {
                     }
                 }
             }
-            Fact::SubmissionMoved(fact) if matches!(fact.progress, Progress::Accepted { .. } | Progress::Duplicate { .. }) => {
+            Fact::SubmissionMoved(fact)
+                if matches!(fact.progress, Progress::Accepted { .. } | Progress::Duplicate { .. }) =>
+            {
                 for report in fleet.sent(&fact.submission) {
                     if let Some(custody) = self.reports.get_mut(&(report.udi.clone(), report.report_id)) {
                         custody.bundles.push(fact.submission.clone());
