@@ -34,5 +34,6 @@ mod support;
 mod telling;
 mod tls;
 mod unit_file;
+mod upstream;
 mod violation;
 mod watching;

@@ -1,0 +1,3 @@
+//! Servers that reports go to by their API, each played by the lab.
+
+mod cssm;
