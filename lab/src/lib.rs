@@ -15,6 +15,7 @@
 //! * [`cli::Cli`] is a command line without a socket: a line in, a text out, for IOS XE, IOS XR and NX-OS.
 //! * [`face::subsystem::SUBSYSTEMS`] is where a protocol over SSH is plugged in.
 //! * [`Portal::upload`] turns usage into acknowledgements.
+//! * [`cssm::Cssm`] is Cisco's cloud API in front of a portal.
 //! * [`Fault`] is everything that can go wrong on the way.
 //!
 //! # What is documented, inferred, invented
@@ -56,6 +57,7 @@ pub mod answer;
 pub mod cli;
 pub mod clock;
 pub mod console;
+pub mod cssm;
 pub mod device;
 pub mod face;
 pub mod fault;

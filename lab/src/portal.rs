@@ -17,7 +17,7 @@ use crate::udi::Udi;
 use usage::Usage;
 
 /// What the portal knows and how it answers.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Portal {
     acknowledged: BTreeMap<Udi, BTreeSet<u64>>,
     policy: Option<Policy>,

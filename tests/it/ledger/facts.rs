@@ -405,9 +405,10 @@ fn watching() -> Vec<Fact> {
         Fact::ReportsSubmitted(Box::new(submitted())),
         moved(Progress::Accepted { poll_id: u64::MAX, ask: until }),
         moved(Progress::Duplicate { said: "a duplicate report".to_owned() }),
-        moved(Progress::Failed { cause: "HTTP 500".to_owned(), again: true }),
+        moved(Progress::Failed { cause: "HTTP 500".to_owned(), again: true, unanswered: true }),
         moved(Progress::Answered),
         Fact::UpstreamRead(Box::new(read())),
+        Fact::UpstreamRefused(UpstreamRefused { credential: "client".to_owned(), upstream: "cisco".to_owned() }),
     ]
 }
 
@@ -485,8 +486,9 @@ pub fn kind(fact: &Fact) -> usize {
         Fact::ReportsSubmitted(_) => 32,
         Fact::SubmissionMoved(_) => 33,
         Fact::UpstreamRead(_) => 34,
+        Fact::UpstreamRefused(_) => 35,
     }
 }
 
 /// How many kinds there are.
-pub const KINDS: usize = 35;
+pub const KINDS: usize = 36;
