@@ -110,7 +110,11 @@ fn nowhere(site: &Site, secrets: &[&str], log: &str) {
         assert!(!log.contains(secret), "{secret} in {log}");
         for file in files(&site.path("state")) {
             let bytes = fs::read(&file).unwrap();
-            assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret} in {}", file.display());
+            assert!(
+                !bytes.windows(secret.len()).any(|part| part == secret.as_bytes()),
+                "{secret} in {}",
+                file.display()
+            );
         }
     }
 }
@@ -414,7 +418,8 @@ fn an_answer_with_an_error_or_for_some_only_is_told_and_pursued() {
 fn an_account_that_the_client_does_not_see_is_told_and_not_asked_for_daily() {
     let world = World::new(&["edge-1"]);
     let toml = fs::read_to_string(world.site.config_file()).unwrap();
-    fs::write(world.site.config_file(), toml.replace("virtual_account = \"Branch\"", "virtual_account = \"Lab\"")).unwrap();
+    fs::write(world.site.config_file(), toml.replace("virtual_account = \"Branch\"", "virtual_account = \"Lab\""))
+        .unwrap();
     let house = world.house();
     let passed = world.pass(&house);
     assert!(passed.left_out[0].contains("no Virtual Account 'Lab' in 'example.com'"), "{passed:?}");
