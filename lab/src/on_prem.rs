@@ -233,7 +233,7 @@ async fn respond(
     let kind = if fault == Some(Fault::Page) { "text/html" } else { "application/json" };
     let bytes = Bytes::from(text);
     let body = match fault {
-        Some(Fault::Cut) => Broken { half: Some(bytes.slice(..bytes.len() / 2)) }.boxed(),
+        Some(Fault::Cut) => Broken { half: Some(bytes.slice(..bytes.len() / 2)), rested: false }.boxed(),
         _ => Full::new(bytes).map_err(|never| match never {}).boxed(),
     };
     let mut response = Response::new(body);
@@ -242,17 +242,27 @@ async fn respond(
     Ok(response)
 }
 
-/// A body that ends with its connection.
+/// A body that ends with its connection, after its head and first half went out.
 struct Broken {
     half: Option<Bytes>,
+    rested: bool,
 }
 
 impl Body for Broken {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        Poll::Ready(Some(self.half.take().map(Frame::data).ok_or_else(|| io::ErrorKind::BrokenPipe.into())))
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(half) = self.half.take() {
+            return Poll::Ready(Some(Ok(Frame::data(half))));
+        }
+        if !self.rested {
+            // What was handed over is flushed meanwhile.
+            self.rested = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into())))
     }
 }
 

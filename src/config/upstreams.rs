@@ -136,7 +136,7 @@ pub(super) fn read(
             Kind::OnPrem => {
                 let example = r#"write one such as "https://ssm.example.com:8443/api/v1""#;
                 let url = needed(&mut section, "url", at, example, address);
-                let api = url.as_ref().and_then(|url| on_prem(&mut section, url, credentials));
+                let api = on_prem(&mut section, url.as_ref(), credentials);
                 (url, api)
             }
         };
@@ -165,8 +165,12 @@ fn cssm(section: &mut Section<'_, '_>, at: usize) -> Option<Api> {
     Some(Api::Cssm(Cssm { token_url: token_url?, accounts: accounts?, submit, poll_interval }))
 }
 
-fn on_prem(section: &mut Section<'_, '_>, url: &Url, credentials: &BTreeMap<String, Credential>) -> Option<Api> {
-    let mut token_url = Url::parse(&format!("{}/oauth/token", url.origin()));
+fn on_prem(
+    section: &mut Section<'_, '_>,
+    url: Option<&Url>,
+    credentials: &BTreeMap<String, Credential>,
+) -> Option<Api> {
+    let mut token_url = url.and_then(|url| Url::parse(&format!("{}/oauth/token", url.origin())));
     section.read("token_url", &mut token_url, |value| address(value).map(Some));
     let mut accounts = Vec::new();
     section.read("accounts", &mut accounts, |value| {

@@ -86,7 +86,11 @@ impl World {
             world.server.addr.port()
         );
         fs::write(world.path("slp-collector.toml"), toml).unwrap();
-        fs::write(world.path("devices.csv"), "name,address\nedge-1,192.0.2.1\nedge-2,192.0.2.2\n").unwrap();
+        fs::write(
+            world.path("devices.csv"),
+            "name,address,access\nedge-1,192.0.2.1,by-hand\nedge-2,192.0.2.2,by-hand\n",
+        )
+        .unwrap();
         fs::write(world.path("ca.pem"), &world.server.authority).unwrap();
         world.write_secret("client.secret", SECRET);
         world.write_secret("user.secret", PASSWORD);
