@@ -348,7 +348,7 @@ fn one_duplicate_and_one_bad_report_keep_no_other_back() {
     let mut accepted = BTreeSet::new();
     let mut duplicates = BTreeSet::new();
     for submission in fleet.submissions.values() {
-        let reports = submission.facts.reports.iter().map(|report| report.report_id.0);
+        let reports = submission.facts.reports.iter().map(|one| (one.udi.sn.to_string(), one.report_id.0));
         match &submission.progress {
             Some(Progress::Accepted { .. }) => accepted.extend(reports),
             Some(Progress::Duplicate { .. }) => {
@@ -358,7 +358,8 @@ fn one_duplicate_and_one_bad_report_keep_no_other_back() {
             _ => {}
         }
     }
-    assert_eq!(duplicates, bodies.into_keys().collect());
+    let sn = world.site.device("edge-2").spec().udi().sn.clone();
+    assert_eq!(duplicates, bodies.into_keys().map(|id| (sn.clone(), id)).collect());
     assert_eq!(accepted.len(), 4);
     drop(fleet);
 
