@@ -227,7 +227,7 @@ fn counted(number: i64) -> Option<Timestamp> {
     const SECONDS_UNTIL: i64 = 100_000_000_000;
     let since = match number {
         ..=0 => return None,
-        ..SECONDS_UNTIL => SignedDuration::from_secs(number),
+        1..SECONDS_UNTIL => SignedDuration::from_secs(number),
         _ => SignedDuration::from_millis(number),
     };
     Timestamp::from_duration(since).ok()
