@@ -378,6 +378,7 @@ impl<'a> Reckoner<'a> {
             | Fact::TrustPinned(_)
             | Fact::TrustRefused(_)
             | Fact::CredentialRefused(_)
+            | Fact::UpstreamRefused(_)
             | Fact::AccessLearned(_)
             | Fact::BundleMade(_)
             | Fact::AnswerQuarantined(_)

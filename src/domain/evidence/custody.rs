@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::digest::Sha256;
-use crate::domain::event::{Event, Fact, Outcome, Progress};
+use crate::domain::event::{BundledReport, Event, Fact, Outcome, Progress};
 use crate::domain::fleet::{Confirmation, Fleet, OwedReport, Submission};
 use crate::domain::instance::Udi;
 use crate::domain::report::{EntitlementTag, ReportId, ReportType};
@@ -104,20 +104,13 @@ impl Chains {
             }
             Fact::ReportStates(fact) => self.confirm(fleet, &fact.udi, event.at),
             Fact::AnswerConfirmed(fact) => self.confirm(fleet, &fact.udi, event.at),
-            Fact::BundleMade(fact) => {
-                for report in &fact.reports {
-                    if let Some(custody) = self.reports.get_mut(&(report.udi.clone(), report.report_id)) {
-                        custody.bundles.push(fact.bundle_id.clone());
-                    }
+            Fact::BundleMade(fact) => self.sent(&fact.reports, &fact.bundle_id),
+            Fact::SubmissionMoved(fact) => match &fact.progress {
+                Progress::Accepted { .. } | Progress::Duplicate { .. } => {
+                    self.sent(fleet.sent(&fact.submission), &fact.submission);
                 }
-            }
-            Fact::SubmissionMoved(fact) if matches!(fact.progress, Progress::Accepted { .. } | Progress::Duplicate { .. }) => {
-                for report in fleet.sent(&fact.submission) {
-                    if let Some(custody) = self.reports.get_mut(&(report.udi.clone(), report.report_id)) {
-                        custody.bundles.push(fact.submission.clone());
-                    }
-                }
-            }
+                Progress::Answered | Progress::Failed { .. } => {}
+            },
             Fact::AnswerReceived(fact) if acknowledges(&fact.parts) => {
                 let to = (&fact.reports[..], fact.bundle_id.as_deref());
                 self.answered(fleet, &fact.udi, fact.object, to, event.at);
@@ -143,6 +136,7 @@ impl Chains {
             | Fact::TrustPinned(_)
             | Fact::TrustRefused(_)
             | Fact::CredentialRefused(_)
+            | Fact::UpstreamRefused(_)
             | Fact::CredentialReleased(_)
             | Fact::AccessLearned(_)
             | Fact::BundleHandedOver(_)
@@ -150,7 +144,6 @@ impl Chains {
             | Fact::AnswerQuarantined(_)
             | Fact::AnswersExported(_)
             | Fact::ReportsSubmitted(_)
-            | Fact::SubmissionMoved(_)
             | Fact::UpstreamRead(_)
             | Fact::ScheduleRan(_)
             | Fact::ViolationFound(_)
@@ -163,6 +156,14 @@ impl Chains {
             | Fact::OnPremSynced(_)
             | Fact::DeviceRetired(_)
             | Fact::DeviceReplaced(_) => {}
+        }
+    }
+
+    fn sent(&mut self, reports: &[BundledReport], by: &str) {
+        for report in reports {
+            if let Some(custody) = self.reports.get_mut(&(report.udi.clone(), report.report_id)) {
+                custody.bundles.push(by.to_owned());
+            }
         }
     }
 
