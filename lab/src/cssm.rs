@@ -382,7 +382,8 @@ impl Server {
         let header = |name: &str| asked.headers.get(name).map(String::as_str).unwrap_or_default();
         let ids = (header("x-csw-smart-account-id"), header("x-csw-virtual-account-id"));
         let known = self.accounts.iter().any(|one| (one.smart_id.as_str(), one.virtual_id.as_str()) == ids);
-        let system = serde_json::from_str::<Value>(header("x-csw-requesting-system")).is_ok_and(|value| value.is_object());
+        let system =
+            serde_json::from_str::<Value>(header("x-csw-requesting-system")).is_ok_and(|value| value.is_object());
         if known && system { Ok(()) } else { Err(Answer::json(403, &failed("no such account"))) }
     }
 
@@ -452,14 +453,19 @@ impl Server {
     }
 
     fn page(&self, body: &Value) -> Answer {
-        let number = |key: &str| body.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-        let wanted: Vec<&str> =
-            body.get("virtualAccounts").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let number =
+            |key: &str| body.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+        let wanted: Vec<&str> = body
+            .get("virtualAccounts")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let inside = |device: &&Value| device["virtualAccount"].as_str().is_some_and(|name| wanted.contains(&name));
         let all: Vec<&Value> = self.devices.iter().filter(inside).collect();
         let page: Vec<&&Value> = all.iter().skip(number("offset")).take(number("limit")).collect();
-        let told =
-            json!({ "totalRecords": all.len(), "devices": page, "statusMessage": "", "status": "SUCCESS" });
+        let told = json!({ "totalRecords": all.len(), "devices": page, "statusMessage": "", "status": "SUCCESS" });
         Answer::json(200, &told)
     }
 }

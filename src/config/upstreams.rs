@@ -123,7 +123,8 @@ pub(super) fn read(
 fn cssm(section: &mut Section<'_, '_>, at: usize) -> Option<Api> {
     let mut token_url = Url::parse(CSSM_TOKEN_URL);
     section.read("token_url", &mut token_url, |value| address(value).map(Some));
-    let example = r#"write a list such as ["example.com", "example.com/Branch"]: Smart Accounts, or one Virtual Account"#;
+    let example =
+        r#"write a list such as ["example.com", "example.com/Branch"]: Smart Accounts, or one Virtual Account"#;
     let accounts = needed(section, "accounts", at, example, |value| {
         let routes = raw::list(value).ok().map(|list| list.iter().map(|text| text.parse().ok()).collect());
         routes.flatten().ok_or_else(|| example.to_owned())

@@ -224,3 +224,144 @@ pub fn unanswered<'a>(fleet: &'a Fleet, upstream: &str) -> HashSet<(&'a Udi, Rep
     let lost = fleet.submissions.values().filter(lost).flat_map(|submission| &submission.facts.reports);
     lost.map(|report| (&report.udi, report.report_id)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::digest::Sha256;
+    use crate::domain::event::{
+        BundledReport, Event, Fact, ReportCollected, ReportsSubmitted, Source, SubmissionMoved,
+    };
+    use crate::domain::report::{ReportFacts, ReportType};
+    use crate::domain::state::DeviceState;
+
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+    fn start() -> Timestamp {
+        "2026-01-01T00:00:00Z".parse().unwrap()
+    }
+
+    fn gate() -> Gate {
+        let (upstream, routes) = ("cisco".to_owned(), vec!["example.com".parse().unwrap()]);
+        Gate { upstream, routes, submit: true, credentials: vec!["client".to_owned()] }
+    }
+
+    fn collected(id: u64) -> Fact {
+        let report = ReportFacts {
+            report_id: ReportId(id),
+            payload_version: None,
+            udi: Udi::new("C9300", "LAB1"),
+            product_instance_identifier: None,
+            software_tag: None,
+            software_version: None,
+            entitlement_tag: None,
+            report_type: ReportType::Entitlement,
+            members: Vec::new(),
+            signing_type: None,
+            payload_sha256: Sha256::of(b"payload"),
+            measurements: Vec::new(),
+        };
+        let (object, source) = (Sha256::of(&id.to_be_bytes()), Source::Rest);
+        let collected =
+            ReportCollected { device: None, report, object, source, parser: 1, presumed_acknowledged: false };
+        Fact::ReportCollected(collected)
+    }
+
+    fn submitted(id: &str, reports: &[u64]) -> Fact {
+        let udi = Udi::new("C9300", "LAB1");
+        let report = |id: &u64| BundledReport {
+            udi: udi.clone(),
+            report_id: ReportId(*id),
+            payload_sha256: Sha256::of(b"payload"),
+        };
+        Fact::ReportsSubmitted(Box::new(ReportsSubmitted {
+            submission: id.to_owned(),
+            upstream: "cisco".to_owned(),
+            account: Account::default(),
+            nonce: "n".to_owned(),
+            reports: reports.iter().map(report).collect(),
+        }))
+    }
+
+    fn moved(id: &str, progress: Progress) -> Fact {
+        Fact::SubmissionMoved(SubmissionMoved { submission: id.to_owned(), progress })
+    }
+
+    /// A fold in which the one instance is of `example.com`.
+    fn fold(facts: Vec<Fact>) -> Fleet {
+        let mut fleet = Fleet::default();
+        for fact in facts {
+            fleet.apply(&Event { at: start(), by: None, fact });
+        }
+        for instance in fleet.instances.values_mut() {
+            let smart_account = Some("Example.com".to_owned());
+            instance.state = Some(DeviceState { smart_account, ..DeviceState::default() });
+        }
+        fleet
+    }
+
+    fn offered(fleet: &Fleet, lately: &Lately, insist: bool, now: Timestamp) -> (Vec<u64>, usize, Option<Timestamp>) {
+        let due = due(fleet, &[], &gate(), lately, HOUR, insist, now);
+        let offer = due.offer.values().flatten().map(|owed| owed.report_id.0).collect();
+        (offer, due.ask.len(), due.wake)
+    }
+
+    #[test]
+    fn a_report_is_offered_once_and_again_only_for_a_reason() {
+        let nothing = Lately::default();
+        let later = |hours: i64| start() + HOUR * i32::try_from(hours).unwrap();
+        let at = |fleet: &Fleet, hours| offered(fleet, &nothing, false, later(hours));
+        let base = || vec![collected(1), collected(2)];
+        let with = |more: Vec<Fact>| fold(base().into_iter().chain(more).collect());
+        assert_eq!(at(&with(vec![]), 0), (vec![1, 2], 0, None));
+        // Sent and never heard of: it tells by a second offer.
+        assert_eq!(at(&with(vec![submitted("s", &[1])]), 0), (vec![1, 2], 0, None));
+        let accepted = || Progress::Accepted { poll_id: 7, ask: later(1) };
+        let there = with(vec![submitted("s", &[1]), moved("s", accepted())]);
+        assert_eq!(at(&there, 0), (vec![2], 0, Some(later(1))));
+        assert_eq!(at(&there, 1), (vec![2], 1, None));
+        assert_eq!(offered(&there, &nothing, true, later(0)), (vec![2], 1, None));
+        let failed = |again| Progress::Failed { cause: "x".to_owned(), again, unanswered: false };
+        let once = with(vec![submitted("s", &[1]), moved("s", failed(true))]);
+        assert_eq!((at(&once, 0), at(&once, 1)), ((vec![2], 0, Some(later(1))), (vec![1, 2], 0, None)));
+        let twice =
+            with(vec![submitted("s", &[1]), moved("s", failed(true)), submitted("t", &[1]), moved("t", failed(true))]);
+        assert_eq!((at(&twice, 1), at(&twice, 2)), ((vec![2], 0, Some(later(2))), (vec![1, 2], 0, None)));
+        let refused = with(vec![submitted("s", &[1]), moved("s", failed(false))]);
+        assert_eq!((at(&refused, 99).0, offered(&refused, &nothing, true, later(0)).0), (vec![2], vec![1, 2]));
+        let duplicate = moved("s", Progress::Duplicate { said: "x".to_owned() });
+        assert_eq!(at(&with(vec![submitted("s", &[1]), duplicate]), 99).0, [2]);
+        // Answered, and not for it.
+        let left_out = with(vec![submitted("s", &[1]), moved("s", accepted()), moved("s", Progress::Answered)]);
+        assert_eq!((at(&left_out, 0), at(&left_out, 1).0), ((vec![2], 0, Some(later(1))), vec![1, 2]));
+    }
+
+    #[test]
+    fn an_upstream_that_fails_is_left_alone_by_growing_waits() {
+        let fleet = fold(vec![collected(1)]);
+        let after = |failures| {
+            let setback = Setback { failures, last: start() };
+            let lately = Lately { setbacks: [("cisco".to_owned(), setback)].into(), ..Lately::default() };
+            offered(&fleet, &lately, false, start())
+        };
+        assert_eq!(after(1), (vec![], 0, Some(start() + HOUR)));
+        assert_eq!(after(3), (vec![], 0, Some(start() + HOUR * 4)));
+        assert_eq!(after(30), (vec![], 0, Some(start() + HOUR * 24)));
+    }
+
+    #[test]
+    fn routes_name_a_smart_account_or_one_virtual_account() {
+        let takes = |route: &str, virtual_: Option<&str>| {
+            let account =
+                Account { smart_account: Some("example.com".to_owned()), virtual_account: virtual_.map(str::to_owned) };
+            route.parse::<Route>().unwrap().takes(&account)
+        };
+        assert!(takes("Example.com", None) && takes("example.com", Some("Branch")));
+        assert!(takes("example.com/branch", Some("Branch")));
+        assert!(!takes("example.com/Branch", None) && !takes("example.com/Branch", Some("Lab")));
+        assert!(!takes("example.net", Some("Branch")));
+        for text in ["", "/x", "x/", " / "] {
+            assert_eq!(text.parse::<Route>(), Err(NoRoute), "{text:?}");
+        }
+    }
+}

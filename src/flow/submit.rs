@@ -116,7 +116,9 @@ impl Due {
 pub async fn pass(house: &Arc<House>, name: &str, insist: bool) -> Result<Passed, Error> {
     let (upstream, gate) = known(house, name)?;
     if insist && !gate.submit {
-        return Err(Error::Input(format!("nothing is sent to '{name}': write submit = true in [upstreams.{name}] first")));
+        return Err(Error::Input(format!(
+            "nothing is sent to '{name}': write submit = true in [upstreams.{name}] first"
+        )));
     }
     let turn = house.pass(name);
     let mut token = turn.lock().await;
@@ -317,7 +319,9 @@ impl Offering<'_, '_> {
             Ok(Reported::Accepted { poll_id, wait }) => {
                 (Progress::Accepted { poll_id, ask: later(self.house.clock.now(), wait) }, Vec::new(), None)
             }
-            Ok(Reported::Failed { said, duplicate: true }) if part.len() == 1 || doubtful.iter().all(|known| *known) => {
+            Ok(Reported::Failed { said, duplicate: true })
+                if part.len() == 1 || doubtful.iter().all(|known| *known) =>
+            {
                 (Progress::Duplicate { said }, Vec::new(), None)
             }
             Ok(Reported::Failed { said, duplicate: false }) if part.len() == 1 => {
@@ -477,7 +481,12 @@ async fn moved(house: &House, submission: String, progress: Progress) -> Result<
     Ok(house.ledger.append_async(house.clock.now(), vec![fact], Vec::new()).await?)
 }
 
-fn line<'a>(submission: Option<String>, account: Account, udis: impl Iterator<Item = &'a Udi>, outcome: String) -> Line {
+fn line<'a>(
+    submission: Option<String>,
+    account: Account,
+    udis: impl Iterator<Item = &'a Udi>,
+    outcome: String,
+) -> Line {
     let udis: Vec<&Udi> = udis.collect();
     let instances = udis.iter().collect::<std::collections::BTreeSet<_>>().len();
     Line { submission, account, instances, reports: udis.len(), outcome }

@@ -233,7 +233,8 @@ impl<'a> Session<'a> {
         loop {
             let bearer = self.token.as_ref().map_or("", |token| token.bearer.expose());
             let bearer = HeaderValue::from_str(&format!("Bearer {bearer}"));
-            let mut bearer = bearer.map_err(|_| Error::Ours("the token has characters that no header may have".into()))?;
+            let mut bearer =
+                bearer.map_err(|_| Error::Ours("the token has characters that no header may have".into()))?;
             bearer.set_sensitive(true);
             let mut request = self.http.client.request(method.clone(), &url).headers(headers.clone());
             request = request.header(AUTHORIZATION, bearer).header(ACCEPT, "application/json");
@@ -491,9 +492,8 @@ fn headers(ids: &Ids) -> Result<HeaderMap, Error> {
 }
 
 fn acknowledgement(told: &Value) -> Acknowledgement {
-    let udi = told.get("sudi").and_then(|sudi| {
-        Some(Udi::new(text(sudi, "udi_pid")?, text(sudi, "udi_serial_number")?))
-    });
+    let udi =
+        told.get("sudi").and_then(|sudi| Some(Udi::new(text(sudi, "udi_pid")?, text(sudi, "udi_serial_number")?)));
     let file = match text(told, "smart_license") {
         None => Err(match ["status_message", "error_code", "status"].iter().find_map(|key| text(told, key)) {
             Some(said) => format!("no smart_license came, but {:?}", printable(&excerpt(&said))),
@@ -511,14 +511,15 @@ fn seen(account: &SmartAccount, told: &Value) -> Result<Seen, String> {
     let sudi = told.get("sudi").unwrap_or(&Value::Null);
     let (Some(pid), Some(sn)) = (text(sudi, "udiPid"), text(sudi, "udiSerialNumber")) else {
         let name = text(told, "displayName").unwrap_or_default();
-        return Err(format!("a device of '{}' without a UDI is left out: {:?}", account.name, printable(&excerpt(&name))));
+        return Err(format!(
+            "a device of '{}' without a UDI is left out: {:?}",
+            account.name,
+            printable(&excerpt(&name))
+        ));
     };
     Ok(Seen {
         udi: Udi::new(pid, sn),
-        account: Account {
-            smart_account: Some(account.name.clone()),
-            virtual_account: text(told, "virtualAccount"),
-        },
+        account: Account { smart_account: Some(account.name.clone()), virtual_account: text(told, "virtualAccount") },
         last_contact: text(told, "lastContactDate").and_then(|at| at.parse().ok()),
         host: text(told, "hostName"),
     })
@@ -577,7 +578,8 @@ mod tests {
 
     #[test]
     fn numbers_keep_every_digit() {
-        let told: Value = serde_json::from_str(r#"{"a":773126444402795033,"b":"18446744073709551615","c":1.5}"#).unwrap();
+        let told: Value =
+            serde_json::from_str(r#"{"a":773126444402795033,"b":"18446744073709551615","c":1.5}"#).unwrap();
         assert_eq!(number(&told, "a"), Some(773_126_444_402_795_033));
         assert_eq!(number(&told, "b"), Some(u64::MAX));
         assert_eq!((number(&told, "c"), number(&told, "d")), (None, None));

@@ -74,10 +74,9 @@ impl Error {
         match self {
             Error::Unreachable { .. } | Error::TooSlow { .. } => Blame::Unreachable,
             Error::Untrusted { .. } => Blame::Untrusted,
-            Error::CredentialRefused { .. }
-            | Error::Busy { .. }
-            | Error::TooLarge { .. }
-            | Error::Refused { .. } => Blame::Refused,
+            Error::CredentialRefused { .. } | Error::Busy { .. } | Error::TooLarge { .. } | Error::Refused { .. } => {
+                Blame::Refused
+            }
             Error::Misbehaved { .. } => Blame::Misbehaved,
             Error::Secret(_) | Error::Ours(_) => Blame::Ours,
         }
@@ -115,7 +114,9 @@ impl Error {
         match self {
             Error::Unreachable { .. } => "is the address right, does it need a `proxy`, does a filter stand between?",
             Error::TooSlow { .. } => "`timeout` of the upstream says how long a request may take",
-            Error::Untrusted { .. } => "set ca_file to its authority's certificates; a proxy that looks inside has its own",
+            Error::Untrusted { .. } => {
+                "set ca_file to its authority's certificates; a proxy that looks inside has its own"
+            }
             Error::CredentialRefused { .. } => {
                 "put the client's id and secret right, then `credential release`; it is not tried before that"
             }
@@ -124,7 +125,9 @@ impl Error {
             Error::Refused { .. } => {
                 "is url right (samples know two paths), and has the API client been granted this API and account?"
             }
-            Error::Misbehaved { .. } => "is url really the API's address, and not that of a portal or a proxy's login page?",
+            Error::Misbehaved { .. } => {
+                "is url really the API's address, and not that of a portal or a proxy's login page?"
+            }
             Error::Secret(_) => "put the secret where the configuration says that it is, readable for the service",
             Error::Ours(_) => "put it right, then `check-config --probe`",
         }

@@ -110,7 +110,11 @@ fn nowhere(site: &Site, secrets: &[&str], log: &str) {
         assert!(!log.contains(secret), "{secret} in {log}");
         for file in files(&site.path("state")) {
             let bytes = fs::read(&file).unwrap();
-            assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret} in {}", file.display());
+            assert!(
+                !bytes.windows(secret.len()).any(|part| part == secret.as_bytes()),
+                "{secret} in {}",
+                file.display()
+            );
         }
     }
 }
@@ -343,7 +347,7 @@ fn one_duplicate_and_one_bad_report_keep_no_other_back() {
     let mut accepted = BTreeSet::new();
     let mut duplicates = BTreeSet::new();
     for submission in fleet.submissions.values() {
-        let reports = submission.facts.reports.iter().map(|report| report.report_id.0);
+        let reports = submission.facts.reports.iter().map(|one| (one.udi.sn.to_string(), one.report_id.0));
         match &submission.progress {
             Some(Progress::Accepted { .. }) => accepted.extend(reports),
             Some(Progress::Duplicate { .. }) => {
@@ -353,7 +357,8 @@ fn one_duplicate_and_one_bad_report_keep_no_other_back() {
             _ => {}
         }
     }
-    assert_eq!(duplicates, bodies.into_keys().collect());
+    let sn = world.site.device("edge-2").spec().udi().sn.clone();
+    assert_eq!(duplicates, bodies.into_keys().map(|id| (sn.clone(), id)).collect());
     assert_eq!(accepted.len(), 4);
     drop(fleet);
 
@@ -414,7 +419,8 @@ fn an_answer_with_an_error_or_for_some_only_is_told_and_pursued() {
 fn an_account_that_the_client_does_not_see_is_told_and_not_asked_for_daily() {
     let world = World::new(&["edge-1"]);
     let toml = fs::read_to_string(world.site.config_file()).unwrap();
-    fs::write(world.site.config_file(), toml.replace("virtual_account = \"Branch\"", "virtual_account = \"Lab\"")).unwrap();
+    fs::write(world.site.config_file(), toml.replace("virtual_account = \"Branch\"", "virtual_account = \"Lab\""))
+        .unwrap();
     let house = world.house();
     let passed = world.pass(&house);
     assert!(passed.left_out[0].contains("no Virtual Account 'Lab' in 'example.com'"), "{passed:?}");

@@ -29,8 +29,11 @@ impl<'a> Exchange<'a> {
         let handed_over = |(id, at): (&'a String, Option<Timestamp>)| Some((id.as_str(), at?));
         let bundles = fleet.bundles.iter().map(|(id, bundle)| (id, bundle.handed_over));
         let submissions = fleet.submissions.iter().map(|(id, submission)| (id, submission.handed_over()));
-        let waiting: HashMap<_, _> =
-            bundles.chain(submissions).filter_map(handed_over).filter(|(_, at)| now.duration_since(*at) > shortest).collect();
+        let waiting: HashMap<_, _> = bundles
+            .chain(submissions)
+            .filter_map(handed_over)
+            .filter(|(_, at)| now.duration_since(*at) > shortest)
+            .collect();
         let mut answered = HashMap::new();
         if !waiting.is_empty() {
             for answer in fleet.answers.values() {
