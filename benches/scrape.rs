@@ -184,11 +184,11 @@ fn status(folder: &Path, config: &str) {
     Config::load(&file).expect("a configuration");
     say(&format!("the configuration read alone: {:.2} s", start.elapsed().as_secs_f64()));
     let mut daemon = run(folder, &file);
-    let asked = |arguments: &[&str]| {
+    let asked = |verb: &str, arguments: &[&str]| {
         let mut best = (f64::MAX, 0.0, 0.0, 0);
         for _ in 0..3 {
             let (start, own, daemons) = (Instant::now(), children(), ticks(daemon.id()));
-            let output = command(&file).arg("status").args(arguments).output().expect("status");
+            let output = command(&file).arg(verb).args(arguments).output().expect("an answer");
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             let wall = start.elapsed().as_secs_f64();
             if wall < best.0 {
@@ -197,15 +197,17 @@ fn status(folder: &Path, config: &str) {
         }
         let (wall, own, daemons, size) = best;
         say(&format!(
-            "  status {}: {wall:.2} s (aim 1 s), CPU {own:.2} s of the verb and {daemons:.2} s of the daemon, {:.1} MB",
+            "  {verb} {}: {wall:.2} s (aim 1 s), CPU {own:.2} s of the verb and {daemons:.2} s of the daemon, {:.1} MB",
             arguments.join(" "),
             size as f64 / 1e6
         ));
     };
     for form in ["json", "ndjson", "csv", "table"] {
-        asked(&["--format", form]);
+        asked("status", &["--format", form]);
     }
-    asked(&["--site", "site-7"]);
+    asked("status", &["--site", "site-7"]);
+    asked("forecast", &["--format", "json"]);
+    asked("evidence", &["--from", "2026-07-01", "--to", "2026-10-01", "--format", "json"]);
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).expect("status");
     say(&format!("  {}", status.lines().find(|line| line.starts_with("VmHWM")).expect("a peak")));
     let pid = nix::unistd::Pid::from_raw(daemon.id() as i32);
@@ -237,7 +239,8 @@ fn run(folder: &Path, file: &Path) -> Child {
     let socket = UnixDatagram::bind(folder.join("notify.sock")).expect("a socket");
     socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
     let mut command = command(file);
-    command.arg("run").env("NOTIFY_SOCKET", folder.join("notify.sock"));
+    // As the unit starts it.
+    command.arg("run").env("NOTIFY_SOCKET", folder.join("notify.sock")).env("MALLOC_ARENA_MAX", "2");
     let daemon = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the daemon");
     let mut word = [0; 4096];
     while !word.starts_with(b"READY=1") {

@@ -30,6 +30,7 @@ use crate::flow::probe::Probe;
 use crate::flow::record::Recording;
 use crate::flow::rehearse::{Question, Rehearsal, Step};
 use crate::flow::submit::Passed;
+use crate::ledger::Backup;
 
 /// One question.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -161,6 +162,10 @@ pub enum Request {
         to: Timestamp,
         account: Option<String>,
     },
+    /// Copy the ledger into this file.
+    Backup {
+        file: PathBuf,
+    },
 }
 
 impl Request {
@@ -201,7 +206,8 @@ impl Request {
             | Request::Silences { .. }
             | Request::Monitor(_)
             | Request::Forecast { .. }
-            | Request::Evidence { .. } => false,
+            | Request::Evidence { .. }
+            | Request::Backup { .. } => false,
         }
     }
 }
@@ -266,6 +272,7 @@ pub enum Answered {
     Health(Health),
     Weeks(Vec<Week>),
     Evidence(Box<Evidence>),
+    Backup(Backup),
 }
 
 /// All that is known of one device.
