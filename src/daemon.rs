@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::control;
-use crate::domain::digest::Sha256;
 use crate::domain::event::{Fact, ScheduleRan};
+use crate::domain::fleet::AnswerKey;
 use crate::domain::instance::DeviceName;
 use crate::domain::plan::{self, PollTask, Run};
 use crate::flow::tell::{self, Errand, Outbox, Sent};
@@ -244,9 +244,9 @@ struct Work {
     polled: u64,
     failed: u64,
     polls: VecDeque<PollTask>,
-    deliveries: VecDeque<Sha256>,
+    deliveries: VecDeque<AnswerKey>,
     /// Answers on their way, so that no second delivery of them is started.
-    delivering: BTreeSet<Sha256>,
+    delivering: BTreeSet<AnswerKey>,
     running: JoinSet<Result<Done, Error>>,
     /// When everything was looked at last.
     judged: Option<Instant>,
@@ -271,7 +271,7 @@ enum Done {
     },
     /// Nothing was sent: the way to its site is broken.
     PutOff(DeviceName),
-    Delivery(Sha256),
+    Delivery(AnswerKey),
 }
 
 impl Work {
@@ -305,8 +305,8 @@ impl Work {
                 run.tried.remove(&task.device);
             }
         }
-        for object in &self.deliveries {
-            self.delivering.remove(object);
+        for key in &self.deliveries {
+            self.delivering.remove(key);
         }
         self.polls.clear();
         self.deliveries.clear();
@@ -340,13 +340,13 @@ impl Work {
             self.tell();
         }
         while self.running.len() < self.house.config.poll.concurrency {
-            if let Some(object) = self.deliveries.pop_front() {
+            if let Some(key) = self.deliveries.pop_front() {
                 let house = self.house.clone();
                 self.running.spawn(async move {
-                    let delivered = deliver::deliver(&house, object).await?;
+                    let delivered = deliver::deliver(&house, &key).await?;
                     tracing::info!(device = %delivered.device, answer = %delivered.name,
                         outcome = ?delivered.outcome, "answer delivered");
-                    Ok(Done::Delivery(object))
+                    Ok(Done::Delivery(key))
                 });
             } else if let Some(task) = self.polls.pop_front() {
                 let house = self.house.clone();
@@ -419,7 +419,7 @@ impl Work {
         };
         self.wake = plan.wake;
         self.look_at = Instant::now() + self.pause();
-        self.deliveries.extend(plan.deliver.into_iter().filter(|object| self.delivering.insert(*object)));
+        self.deliveries.extend(plan.deliver.into_iter().filter(|key| self.delivering.insert(key.clone())));
         if let Some(run) = &mut self.run {
             run.tried.extend(plan.poll.iter().map(|task| task.device.clone()));
             let house = &self.house;
@@ -448,8 +448,8 @@ impl Work {
                     run.tried.remove(&device);
                 }
             }
-            Ok(Ok(Done::Delivery(object))) => {
-                self.delivering.remove(&object);
+            Ok(Ok(Done::Delivery(key))) => {
+                self.delivering.remove(&key);
             }
             Ok(Err(Error::Ledger(error))) if error.ends_writing() => return Err(error.into()),
             Ok(Err(error)) => tracing::warn!(%error, "left for the next plan"),

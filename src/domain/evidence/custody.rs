@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, Fact, Outcome};
-use crate::domain::fleet::{Confirmation, Fleet, OwedReport};
+use crate::domain::fleet::{AnswerKey, Confirmation, Fleet, OwedReport};
 use crate::domain::instance::Udi;
 use crate::domain::report::{EntitlementTag, ReportId, ReportType};
 
@@ -37,6 +37,18 @@ pub struct Custody {
     pub delivery: Option<String>,
     pub confirmed: Option<Timestamp>,
     pub confirmed_by: Option<Confirmation>,
+    /// The persons behind these steps, where the journal knows them: who had it collected or brought it, who made the
+    /// newest bundle, told that it left, brought the answer; whose word the confirmation is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collected_person: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundled_person: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_over_person: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_person: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_person: Option<String>,
 }
 
 impl Custody {
@@ -57,6 +69,11 @@ impl Custody {
             delivery: None,
             confirmed: None,
             confirmed_by: None,
+            collected_person: None,
+            bundled_person: None,
+            handed_over_person: None,
+            answered_person: None,
+            confirmed_person: None,
         }
     }
 
@@ -72,7 +89,7 @@ pub(super) struct Chains {
     /// Those that are owed now, by instance.
     in_play: BTreeMap<Udi, BTreeSet<ReportKey>>,
     /// Which reports an answer is for.
-    answers: BTreeMap<Sha256, Vec<ReportKey>>,
+    answers: BTreeMap<AnswerKey, Vec<ReportKey>>,
 }
 
 impl Chains {
@@ -84,9 +101,10 @@ impl Chains {
                 chains.insert(&instance.udi, owed);
             }
         }
-        for (object, answer) in &fleet.answers {
-            if let Some(udi) = answer.udi.as_ref().filter(|_| acknowledges(&answer.parts)) {
-                chains.answered(fleet, udi, *object, (&answer.reports, answer.bundle_id.as_deref()), answer.received);
+        for (key, answer) in &fleet.answers {
+            if let Some(udi) = answer.udi.as_ref().filter(|_| answer.acknowledges()) {
+                let to = (&answer.reports[..], answer.bundle_id.as_deref());
+                chains.answered(fleet, (udi, key.object), to, (answer.received, answer.brought_by.as_ref()));
             }
         }
         chains
@@ -100,10 +118,13 @@ impl Chains {
                 let Some(instance) = fleet.resolve(udi) else { return };
                 if let Some(owed) = instance.owed(udi, id).filter(|owed| counts(owed)) {
                     self.insert(&instance.udi, owed);
+                    if let Some(custody) = self.reports.get_mut(&(udi.clone(), id)) {
+                        custody.collected_person = event.by.clone();
+                    }
                 }
             }
-            Fact::ReportStates(fact) => self.confirm(fleet, &fact.udi, event.at),
-            Fact::AnswerConfirmed(fact) => self.confirm(fleet, &fact.udi, event.at),
+            Fact::ReportStates(fact) => self.confirm(fleet, &fact.udi, event.at, None),
+            Fact::AnswerConfirmed(fact) => self.confirm(fleet, &fact.udi, event.at, event.by.as_ref()),
             Fact::BundleMade(fact) => {
                 for report in &fact.reports {
                     if let Some(custody) = self.reports.get_mut(&(report.udi.clone(), report.report_id)) {
@@ -113,17 +134,17 @@ impl Chains {
             }
             Fact::AnswerReceived(fact) if acknowledges(&fact.parts) => {
                 let to = (&fact.reports[..], fact.bundle_id.as_deref());
-                self.answered(fleet, &fact.udi, fact.object, to, event.at);
+                self.answered(fleet, (&fact.udi, fact.object), to, (event.at, event.by.as_ref()));
             }
             Fact::AnswerDelivered(fact) => {
-                for key in self.answers.get(&fact.object).into_iter().flatten() {
-                    if let Some(custody) = self.reports.get_mut(key) {
+                let Some(key) = fleet.delivered(fact) else { return };
+                for report in self.answers.get(&key).into_iter().flatten() {
+                    if let Some(custody) = self.reports.get_mut(report) {
                         (custody.delivered, custody.delivery) = (Some(event.at), Some(word(&fact.outcome)));
                     }
                 }
-                let udi = fleet.answers.get(&fact.object).and_then(|answer| answer.udi.as_ref());
-                if let Some(udi) = udi {
-                    self.confirm(fleet, udi, event.at);
+                if let Some(udi) = &key.udi {
+                    self.confirm(fleet, udi, event.at, None);
                 }
             }
             _ => {}
@@ -139,7 +160,13 @@ impl Chains {
     pub fn of_report(&self, fleet: &Fleet, report: &ReportKey) -> Option<Custody> {
         let mut custody = self.reports.get(report)?.clone();
         let bundles = || custody.bundles.iter().rev().filter_map(|id| fleet.bundles.get(id));
-        custody.handed_over = bundles().find_map(|bundle| bundle.handed_over);
+        let left = bundles().find(|bundle| bundle.handed_over.is_some());
+        let (bundled, handed_over) = (
+            bundles().next().and_then(|bundle| bundle.made_by.clone()),
+            left.and_then(|bundle| bundle.handed_over_by.clone()),
+        );
+        custody.handed_over = left.and_then(|bundle| bundle.handed_over);
+        (custody.bundled_person, custody.handed_over_person) = (bundled, handed_over);
         Some(custody)
     }
 
@@ -150,7 +177,13 @@ impl Chains {
     }
 
     /// `to`: the ids that the answer tells and the bundle that it answers.
-    fn answered(&mut self, fleet: &Fleet, udi: &Udi, object: Sha256, to: (&[ReportId], Option<&str>), at: Timestamp) {
+    fn answered(
+        &mut self,
+        fleet: &Fleet,
+        (udi, object): (&Udi, Sha256),
+        to: (&[ReportId], Option<&str>),
+        (at, by): (Timestamp, Option<&String>),
+    ) {
         let Some(instance) = fleet.resolve(udi) else { return };
         // Where the answer's ids cannot be read, it is for what the bundle held.
         let meant = |custody: &Custody| match to {
@@ -161,19 +194,23 @@ impl Chains {
         let keys = self.in_play.get(&instance.udi).cloned().unwrap_or_default();
         for key in keys {
             let Some(custody) = self.reports.get_mut(&key).filter(|custody| meant(custody)) else { continue };
-            (custody.answered, custody.answer) = (custody.answered.or(Some(at)), Some(object));
-            self.answers.entry(object).or_default().push(key);
+            if custody.answered.is_none() {
+                (custody.answered, custody.answered_person) = (Some(at), by.cloned());
+            }
+            custody.answer = Some(object);
+            self.answers.entry(AnswerKey { udi: Some(udi.clone()), object }).or_default().push(key);
         }
     }
 
     /// Takes out of play what is acknowledged now.
-    fn confirm(&mut self, fleet: &Fleet, udi: &Udi, at: Timestamp) {
+    fn confirm(&mut self, fleet: &Fleet, udi: &Udi, at: Timestamp, person: Option<&String>) {
         let Some(instance) = fleet.resolve(udi) else { return };
         let Some(in_play) = self.in_play.get_mut(&instance.udi) else { return };
         in_play.retain(|key| {
             let acknowledged = instance.acknowledged.contains(&key.0, key.1);
             if let Some(custody) = self.reports.get_mut(key).filter(|_| acknowledged) {
                 (custody.confirmed, custody.confirmed_by) = (Some(at), instance.confirmation);
+                custody.confirmed_person = person.cloned();
             }
             !acknowledged
         });
