@@ -19,6 +19,7 @@ use crate::domain::event::{Fact, ScheduleRan};
 use crate::domain::fleet::AnswerKey;
 use crate::domain::instance::DeviceName;
 use crate::domain::plan::{self, PollTask, Run};
+use crate::flow::inbox::{self, Inbox, Looked};
 use crate::flow::tell::{self, Errand, Outbox, Sent};
 use crate::flow::{self, Clock, Error, House, deliver};
 use crate::http;
@@ -107,6 +108,8 @@ pub async fn obey(config: Config, clock: Clock, mut orders: mpsc::Receiver<Order
 
     let mut work = Work::new(house.clone());
     let mut watchdog = tokio::time::interval(watchdog_interval());
+    let mut inbox = tokio::time::interval(inbox::SETTLED);
+    inbox.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let ended = loop {
         work.start().await?;
         tokio::select! {
@@ -126,6 +129,8 @@ pub async fn obey(config: Config, clock: Clock, mut orders: mpsc::Receiver<Order
             Some(done) = work.running.join_next() => work.finish(done)?,
             Some(told) = work.telling.join_next() => work.told(told)?,
             Some(_) = work.beating.join_next() => {}
+            _ = inbox.tick(), if work.inbox.is_some() => work.look_into_inbox(),
+            Some(looked) = work.looking.join_next() => work.looked(looked)?,
             _ = watchdog.tick() => notify(&[sd_notify::NotifyState::Watchdog]),
             () = house.stirred() => (work.look, work.judged) = (true, None),
             // An instant and not a pause: whatever else happens meanwhile must not put it off.
@@ -255,6 +260,11 @@ struct Work {
     telling: JoinSet<(Errand, Result<Sent, Error>)>,
     /// The heartbeat, one at a time.
     beating: JoinSet<()>,
+    /// What is remembered of the import folder; away while somebody looks into it.
+    inbox: Option<Inbox>,
+    looking: JoinSet<(Inbox, Result<Looked, Error>)>,
+    /// Why the import folder could not be looked into; said once.
+    no_inbox: Option<String>,
     wake: Option<Timestamp>,
     /// Something may have changed since the last plan.
     look: bool,
@@ -291,6 +301,9 @@ impl Work {
             outbox: Outbox::default(),
             telling: JoinSet::new(),
             beating: JoinSet::new(),
+            inbox: Some(Inbox::default()),
+            looking: JoinSet::new(),
+            no_inbox: None,
             wake: None,
             look: true,
             look_at: Instant::now(),
@@ -353,6 +366,52 @@ impl Work {
                 self.running.spawn(async move { poll(&house, task).await });
             } else {
                 break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what was put into the import folder, away from the async threads.
+    fn look_into_inbox(&mut self) {
+        if self.house.config.exchange.import.is_none() {
+            return;
+        }
+        let Some(mut inbox) = self.inbox.take() else { return };
+        let house = self.house.clone();
+        self.looking.spawn_blocking(move || {
+            let looked = inbox.look(&house, std::time::Instant::now());
+            (inbox, looked)
+        });
+    }
+
+    fn looked(
+        &mut self,
+        looked: Result<(Inbox, Result<Looked, Error>), tokio::task::JoinError>,
+    ) -> Result<(), Error> {
+        let looked = match looked {
+            Ok((inbox, looked)) => {
+                self.inbox = Some(inbox);
+                looked
+            }
+            Err(panic) => {
+                self.inbox = Some(Inbox::default());
+                Err(Error::Internal(format!("ended abnormally: {panic}")))
+            }
+        };
+        match looked {
+            Ok(looked) => {
+                self.no_inbox = None;
+                if looked.taken > 0 {
+                    self.house.stir();
+                }
+            }
+            Err(Error::Ledger(error)) if error.ends_writing() => return Err(error.into()),
+            Err(error) => {
+                let cause = error.to_string();
+                if self.no_inbox.as_ref() != Some(&cause) {
+                    tracing::error!(%error, "the import folder is not taken in; tried again every few seconds");
+                }
+                self.no_inbox = Some(cause);
             }
         }
         Ok(())
@@ -479,6 +538,7 @@ impl Work {
         let all = async {
             while self.running.join_next().await.is_some() {}
             while self.telling.join_next().await.is_some() {}
+            while self.looking.join_next().await.is_some() {}
             serving.await
         };
         if tokio::time::timeout(DRAIN, all).await.is_err() {

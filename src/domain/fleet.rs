@@ -92,9 +92,11 @@ impl Fleet {
         instance.chassis().find_map(|udi| self.answers.get_key_value(&key(udi)))
     }
 
-    /// Every answer with these bytes, whoever they are for. Looks at all answers.
+    /// Every answer with these bytes, whoever they are for. Looks at all that are placed.
     pub fn same_file(&self, object: Sha256) -> impl Iterator<Item = (&AnswerKey, &Answer)> {
-        self.answers.iter().filter(move |(key, _)| key.object == object)
+        let first = AnswerKey { udi: Some(Udi::new("", "")), object: Sha256::ZERO };
+        let placed = self.answers.range(first..).filter(move |(key, _)| key.object == object);
+        self.answers.get_key_value(&AnswerKey { udi: None, object }).into_iter().chain(placed)
     }
 
     /// The answer that a delivery was of. Old facts name its device alone.
@@ -207,6 +209,10 @@ impl Fleet {
             }
             Fact::AnswerReceived(fact) => self.answer_received(at, event.by.as_ref(), fact),
             Fact::AnswerQuarantined(fact) => {
+                // What a person said of it before still holds.
+                if self.same_file(fact.object).next().is_some() {
+                    return Vec::new();
+                }
                 let key = AnswerKey { udi: None, object: fact.object };
                 self.answers.entry(key.clone()).or_insert_with(|| Answer {
                     name: fact.name.clone(),

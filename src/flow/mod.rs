@@ -13,6 +13,7 @@ pub mod by_hand;
 pub mod deliver;
 mod entry;
 pub mod homeward;
+pub mod inbox;
 mod keep;
 pub mod outward;
 mod pace;
