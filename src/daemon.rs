@@ -384,10 +384,7 @@ impl Work {
         });
     }
 
-    fn looked(
-        &mut self,
-        looked: Result<(Inbox, Result<Looked, Error>), tokio::task::JoinError>,
-    ) -> Result<(), Error> {
+    fn looked(&mut self, looked: Result<(Inbox, Result<Looked, Error>), tokio::task::JoinError>) -> Result<(), Error> {
         let looked = match looked {
             Ok((inbox, looked)) => {
                 self.inbox = Some(inbox);

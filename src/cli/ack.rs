@@ -142,7 +142,11 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
                     (true, count) => format!("; {count} reports are acknowledged by that word"),
                     (false, _) => String::new(),
                 };
-                let whose = line.device.as_ref().map(ToString::to_string).or_else(|| Some(line.answer.udi.as_ref()?.to_string()));
+                let whose = line
+                    .device
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .or_else(|| Some(line.answer.udi.as_ref()?.to_string()));
                 let text = format!("{}: {} installed{told}", whose.unwrap_or_default(), line.answer.name);
                 writeln!(out, "{}", printable(&text))?;
             }

@@ -131,7 +131,8 @@ fn follow(
         }
         Fact::AnswerReceived(fact) if fact.reports.contains(&id) && following.is(&fact.udi) => {
             following.answers.insert(AnswerKey { udi: Some(fact.udi.clone()), object: fact.object });
-            let placed = fact.assigned.as_ref().map_or_else(String::new, |note| format!(", placed by a person: {note}"));
+            let placed =
+                fact.assigned.as_ref().map_or_else(String::new, |note| format!(", placed by a person: {note}"));
             let bundle = fact.bundle_id.as_ref().map_or_else(String::new, |bundle| format!(", to bundle {bundle}"));
             following.tell(event, format!("answer received: {} ({}){bundle}{placed}", fact.name, fact.object));
         }

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use super::{Answered, Answers, Reply, Request, Tell, execute_asking, failed};
 use crate::domain::status::Row;
-use crate::flow::{House, person};
 use crate::flow::rehearse::Leave;
+use crate::flow::{House, person};
 
 /// Answers questions on the socket. Each connection is one question, answered by the house as it is
 /// configured then. Ends when nobody configures any more (the sender is gone) and every question

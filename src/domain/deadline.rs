@@ -17,8 +17,8 @@ use super::settings::words;
 use super::state::{DeviceState, Model};
 
 use classes::Classes;
-pub use reason::{AckBy, Reason};
 pub(in crate::domain) use reason::day;
+pub use reason::{AckBy, Reason};
 
 const DAY: i64 = 86_400;
 

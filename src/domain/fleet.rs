@@ -17,8 +17,8 @@ use jiff::Timestamp;
 pub use ids::{IdSet, ReportSet};
 pub use key::{NotARecord, RecordForm, RecordKey};
 pub use record::{
-    Answer, AnswerKey, AnswerStatus, Bundle, Confirmation, Credential, Device, HostKey, Instance, LastUse, OnPrem, OwedReport,
-    Retirement, ScheduleRun, Silence, Submission, Told, Trouble, Upstream, Word, WriteRecord,
+    Answer, AnswerKey, AnswerStatus, Bundle, Confirmation, Credential, Device, HostKey, Instance, LastUse, OnPrem,
+    OwedReport, Retirement, ScheduleRun, Silence, Submission, Told, Trouble, Upstream, Word, WriteRecord,
 };
 
 use super::digest::Sha256;

@@ -67,7 +67,8 @@ pub fn file_name(device: &str, object: &Sha256) -> String {
 /// Writes the folder under `parent`, whole or not at all, and returns its path.
 pub fn write(handout: &Handout, parent: &Path) -> Result<PathBuf, HandoutError> {
     let time = handout.made.strftime("%Y%m%dT%H%M%SZ");
-    let site: String = handout.site.0.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    let site: String =
+        handout.site.0.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
     let name = format!("answers-{}-{time}", if site.is_empty() { "no-site" } else { &site });
     at("create", parent, fs::create_dir_all(parent))?;
     let aside = parent.join(format!(".{name}.partial"));
@@ -110,7 +111,8 @@ fn at<T>(step: &'static str, path: &Path, done: io::Result<T>) -> Result<T, Hand
 }
 
 fn sheet(handout: &Handout) -> String {
-    let site = if handout.site.0.is_empty() { "devices without a site".to_owned() } else { format!("site {}", handout.site) };
+    let site =
+        if handout.site.0.is_empty() { "devices without a site".to_owned() } else { format!("site {}", handout.site) };
     let mut text = format!(
         "Answers of Cisco for {site}, written {}\n\n\
          Each file is for one device alone: another one refuses it. Before typing, compare the\n\

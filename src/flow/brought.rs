@@ -63,9 +63,9 @@ impl Brought {
 pub fn import(house: &House, name: &str, bytes: &[u8], device: Option<&DeviceName>) -> Result<Vec<Brought>, Error> {
     let device = match device {
         None => None,
-        Some(name) => Some(
-            house.device(name).ok_or_else(|| Error::Input(format!("no device '{name}' in the inventory")))?,
-        ),
+        Some(name) => {
+            Some(house.device(name).ok_or_else(|| Error::Input(format!("no device '{name}' in the inventory")))?)
+        }
     };
     let items = match answer::open(name, bytes, &Limits::default()) {
         Ok(items) => items,
@@ -115,7 +115,8 @@ pub(super) fn take(
         return Ok(vec![Brought::not(&item.name, reason)]);
     }
     if let (Some(device), true) = (device, of_instances.len() > 1) {
-        let reason = format!("it holds reports of {} instances, so not all are of '{}'", of_instances.len(), device.name);
+        let reason =
+            format!("it holds reports of {} instances, so not all are of '{}'", of_instances.len(), device.name);
         return Ok(vec![Brought::not(&item.name, reason)]);
     }
     // A host name tells nothing of whose reports the others are.

@@ -10,7 +10,7 @@ use crate::device::dialect::Dialect;
 use crate::domain::delivery;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{AnswerConfirmed, AnswersExported, Fact};
-use crate::domain::fleet::{Answer, AnswerKey, Confirmation, AnswerStatus, Fleet, Instance};
+use crate::domain::fleet::{Answer, AnswerKey, AnswerStatus, Confirmation, Fleet, Instance};
 use crate::domain::instance::{DeviceName, Site, Udi};
 use crate::domain::problem::with_causes;
 use crate::domain::settings::{Os, Task, Word};
@@ -100,10 +100,14 @@ pub fn confirm(house: &House, which: &Which, at: Option<Timestamp>, note: String
     let now = house.clock.now();
     let installed = at.unwrap_or(now);
     if installed > now {
-        return Err(Error::Input(format!("{installed} is still to come: what is not installed yet cannot be confirmed")));
+        return Err(Error::Input(format!(
+            "{installed} is still to come: what is not installed yet cannot be confirmed"
+        )));
     }
     if note.trim().is_empty() {
-        return Err(Error::Input("a word that nobody can check needs a note: who installed it, and what was seen".to_owned()));
+        return Err(Error::Input(
+            "a word that nobody can check needs a note: who installed it, and what was seen".to_owned(),
+        ));
     }
     let keys: Vec<AnswerKey> = {
         let fleet = house.ledger.fleet();
@@ -155,7 +159,9 @@ fn confirmable(found: &[(&AnswerKey, &Answer)], object: Sha256) -> Result<Vec<An
     let keys: Vec<AnswerKey> = open.map(|(key, _)| (*key).clone()).collect();
     if keys.is_empty() {
         let name = &first.name;
-        return Err(Error::Input(format!("'{name}' is installed by the device's own word; there is nothing to confirm")));
+        return Err(Error::Input(format!(
+            "'{name}' is installed by the device's own word; there is nothing to confirm"
+        )));
     }
     Ok(keys)
 }

@@ -112,13 +112,7 @@ pub(super) fn take(house: &House, item: AnswerItem) -> Result<Vec<Taken>, Error>
     Ok(taken)
 }
 
-fn placed_one(
-    fleet: &Fleet,
-    name: &str,
-    object: Sha256,
-    file: &AnswerFile,
-    placed: Placed,
-) -> (Vec<Fact>, Vec<Taken>) {
+fn placed_one(fleet: &Fleet, name: &str, object: Sha256, file: &AnswerFile, placed: Placed) -> (Vec<Fact>, Vec<Taken>) {
     let instance = fleet.resolve(&placed.udi);
     let known = instance.and_then(|instance| fleet.answer_for(instance, object));
     let mut taken = Taken::of(fleet, name, object, Some(&placed.udi), TakenAs::Known);

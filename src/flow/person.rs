@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn a_number_has_the_first_name_that_the_system_gives_it() {
-        let accounts = "root:x:0:0:root:/root:/bin/sh\nbroken\nanna:x:1000:1000:Anna,,,:/home/anna:/bin/sh\nanni:x:1000:1::/:\n";
+        let accounts =
+            "root:x:0:0:root:/root:/bin/sh\nbroken\nanna:x:1000:1000:Anna,,,:/home/anna:/bin/sh\nanni:x:1000:1::/:\n";
         assert_eq!(named(accounts, 1000).as_deref(), Some("anna"));
         assert_eq!(named(accounts, 0).as_deref(), Some("root"));
         assert_eq!(named(accounts, 1001), None);

@@ -381,8 +381,7 @@ fn waiting(house: &House, device: &Device) -> Vec<(AnswerKey, Answer)> {
     let (watched, now) = (house.watched(&device.name), house.clock.now());
     let instance = fleet.of_device(&device.name).into_iter();
     let open = instance.flat_map(|instance| fleet.answers_of(instance)).filter(|(_, answer)| !answer.is_settled());
-    let due = open
-        .filter(|(_, answer)| delivery::waits_for(&fleet, watched, answer, &house.settings, now).is_none());
+    let due = open.filter(|(_, answer)| delivery::waits_for(&fleet, watched, answer, &house.settings, now).is_none());
     due.map(|(key, answer)| (key.clone(), answer.clone())).collect()
 }
 

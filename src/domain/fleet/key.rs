@@ -78,9 +78,7 @@ impl RecordKey {
                 let udi = Some(Udi::new(dirty(pid), dirty(sn)));
                 Some(RecordKey::Answer(AnswerKey { udi, object: object.parse().ok()? }))
             }
-            "answer-unplaced" => {
-                Some(RecordKey::Answer(AnswerKey { udi: None, object: name.parse().ok()? }))
-            }
+            "answer-unplaced" => Some(RecordKey::Answer(AnswerKey { udi: None, object: name.parse().ok()? })),
             "credential" => Some(RecordKey::Credential(dirty(name))),
             "schedule" => Some(RecordKey::Schedule(dirty(name))),
             "violation" => name.parse().ok().map(RecordKey::Violation),
@@ -257,7 +255,13 @@ impl Fleet {
         let told_devices = told(|subject| matches!(subject, Subject::Device(_)));
         let told_instances = told(|subject| matches!(subject, Subject::Instance(_)));
         let told_on_prem = told(|subject| matches!(subject, Subject::OnPrem(_)));
-        let first = aliases.chain(answers(true)).chain(answers(false)).chain(bundles).chain(credentials).chain(devices).chain(instances);
+        let first = aliases
+            .chain(answers(true))
+            .chain(answers(false))
+            .chain(bundles)
+            .chain(credentials)
+            .chain(devices)
+            .chain(instances);
         let then = first.chain(messages).chain(on_prem).chain(schedules).chain(silences).chain(submissions);
         then.chain(told_devices).chain(told_instances).chain(told_on_prem).chain(upstreams).chain(violations)
     }

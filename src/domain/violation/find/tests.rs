@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Blame, BundleMade, Event, Fact};
-use crate::domain::fleet::{Answer, AnswerKey, AnswerStatus, Bundle, Device as Known, OnPrem, OwedReport, Retirement, Trouble};
+use crate::domain::fleet::{
+    Answer, AnswerKey, AnswerStatus, Bundle, Device as Known, OnPrem, OwedReport, Retirement, Trouble,
+};
 use crate::domain::instance::{Account, Udi};
 use crate::domain::policy::{ClassPolicy, Policy};
 use crate::domain::report::{ReportId, ReportType};
@@ -210,7 +212,14 @@ fn lives(kind: Kind) -> (Change, Change, &'static str) {
             "changed on 2026-01-10; the 90 days to report a change ended on 2026-04-10",
         ),
         Kind::AckMissing => (
-            |world| drop(world.fleet.answers.insert(AnswerKey { udi: Some(udi(0)), object: Sha256::ZERO }, answer("2026-05-09"))),
+            |world| {
+                drop(
+                    world
+                        .fleet
+                        .answers
+                        .insert(AnswerKey { udi: Some(udi(0)), object: Sha256::ZERO }, answer("2026-05-09")),
+                )
+            },
             |world| {
                 world.fleet.answers.clear();
                 world.fleet.bundles.insert("b1".to_owned(), bundle("2026-05-01"));
