@@ -350,7 +350,7 @@ impl<'a> Reckoner<'a> {
                 let answer = self.fleet.answers.get(&key);
                 let name = answer.map_or_else(|| fact.object.short(), |answer| answer.name.clone());
                 let about = format!("{name} on {} at {}", fact.udi, minute(fact.installed));
-                ("installed by hand", instance(&fact.udi), about, fact.note.clone())
+                ("answer confirmed", instance(&fact.udi), about, fact.note.clone())
             }
             Fact::DeviceRetired(fact) => {
                 let device = fact.device.as_ref().map(ToString::to_string);
@@ -368,10 +368,6 @@ impl<'a> Reckoner<'a> {
             }
             Fact::SilenceSet(fact) => {
                 ("silence set", None, format!("{} until {}", fact.id, minute(fact.until)), fact.note.clone())
-            }
-            Fact::AnswerConfirmed(fact) => {
-                let about = format!("{} on {}", fact.object.short(), fact.udi);
-                ("answer confirmed", instance(&fact.udi), about, fact.note.clone())
             }
             Fact::CredentialReleased(fact) => {
                 ("credential released", None, fact.credential.clone(), fact.note.clone()?)

@@ -96,7 +96,7 @@ fn a_dark_sites_month_by_hand_ends_in_a_persons_word() {
     let notes = ["evidence", "--from", "-1d", "--to", "+1d", "--format", "json"];
     let evidence: Value = site.run(notes).exits(0).json();
     let noted: Vec<&Value> = evidence["notes"].as_array().unwrap().iter().map(|note| &note["what"]).collect();
-    assert_eq!(noted, ["bundle handed over", "installed by hand", "installed by hand"]);
+    assert_eq!(noted, ["bundle handed over", "answer confirmed", "answer confirmed"]);
     assert!(evidence["notes"].as_array().unwrap().iter().all(|note| note["by"] == me()));
 }
 
