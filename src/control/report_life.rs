@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::reports::{ReportLine, bundled, line_of_fact, state_word};
-use crate::domain::event::{Event, Fact, Outcome, Progress, Source};
+use crate::domain::digest::Sha256;
+use crate::domain::event::{BundledReport, Event, Fact, Outcome, Progress, Source};
 use crate::domain::fleet::{AnswerKey, Fleet};
 use crate::domain::instance::Udi;
 use crate::domain::report::{ReportFacts, ReportId};
@@ -33,6 +34,15 @@ struct Following {
 impl Following {
     fn tell(&mut self, event: &Event, what: String) {
         self.life.events.push((event.at, what, event.by.clone()));
+    }
+
+    fn is_among(&self, id: ReportId, reports: &[BundledReport]) -> bool {
+        reports.iter().any(|report| report.report_id == id && self.is(&report.udi))
+    }
+
+    /// Is that an answer which acknowledges it?
+    fn awaits(&self, udi: &Udi, object: Sha256) -> bool {
+        self.answers.contains(&AnswerKey { udi: Some(udi.clone()), object })
     }
 
     fn is(&self, udi: &Udi) -> bool {
@@ -77,7 +87,7 @@ pub(super) fn lives(house: &House, id: ReportId) -> Result<Vec<ReportLife>, Erro
 
 /// The upstream of every submission that holds a report of that number, by its id.
 fn submitted(fleet: &Fleet, id: ReportId) -> BTreeMap<String, String> {
-    let holds = |reports: &[crate::domain::event::BundledReport]| reports.iter().any(|report| report.report_id == id);
+    let holds = |reports: &[BundledReport]| reports.iter().any(|report| report.report_id == id);
     let submissions = fleet.submissions.values().filter(|submission| holds(&submission.facts.reports));
     submissions.map(|one| (one.facts.submission.clone(), one.facts.upstream.clone())).collect()
 }
@@ -102,22 +112,18 @@ fn follow(
         Fact::ReportConflict(fact) if fact.report_id == id && following.is(&fact.udi) => {
             following.tell(event, format!("came again with other bytes: object {}", fact.differing));
         }
-        Fact::BundleMade(fact) => {
-            if fact.reports.iter().any(|report| report.report_id == id && following.is(&report.udi)) {
-                following.bundles.insert(fact.bundle_id.clone());
-                let (bundle, manifest) = (&fact.bundle_id, fact.manifest_sha256);
-                following.tell(event, format!("put into bundle {bundle}, manifest {manifest}"));
-            }
+        Fact::BundleMade(fact) if following.is_among(id, &fact.reports) => {
+            following.bundles.insert(fact.bundle_id.clone());
+            let (bundle, manifest) = (&fact.bundle_id, fact.manifest_sha256);
+            following.tell(event, format!("put into bundle {bundle}, manifest {manifest}"));
         }
         Fact::BundleHandedOver(fact) if following.bundles.contains(&fact.bundle_id) => {
             let (bundle, left) = (&fact.bundle_id, fact.handed_over);
             following.tell(event, format!("bundle {bundle} handed over at {left}: {}", fact.note));
         }
-        Fact::ReportsSubmitted(fact) => {
-            if fact.reports.iter().any(|report| report.report_id == id && following.is(&report.udi)) {
-                following.submissions.insert(fact.submission.clone());
-                following.tell(event, format!("offered to upstream {} as {}", fact.upstream, fact.submission));
-            }
+        Fact::ReportsSubmitted(fact) if following.is_among(id, &fact.reports) => {
+            following.submissions.insert(fact.submission.clone());
+            following.tell(event, format!("offered to upstream {} as {}", fact.upstream, fact.submission));
         }
         Fact::SubmissionMoved(fact) if following.submissions.contains(&fact.submission) => {
             let upstream = submitted.get(&fact.submission).map_or("the upstream", String::as_str);
@@ -136,14 +142,12 @@ fn follow(
             let bundle = fact.bundle_id.as_ref().map_or_else(String::new, |bundle| format!(", to bundle {bundle}"));
             following.tell(event, format!("answer received: {} ({}){bundle}{placed}", fact.name, fact.object));
         }
-        Fact::AnswersExported(fact) => {
-            if following.answers.iter().any(|key| fact.objects.contains(&key.object)) {
-                following.tell(event, format!("answer written to {}, for a person to carry", fact.folder));
-            }
+        Fact::AnswersExported(fact) if following.answers.iter().any(|key| fact.objects.contains(&key.object)) => {
+            following.tell(event, format!("answer written to {}, for a person to carry", fact.folder));
         }
         Fact::AnswerDelivered(fact) => {
             let its = match &fact.udi {
-                Some(_) => following.answers.contains(&AnswerKey { udi: fact.udi.clone(), object: fact.object }),
+                Some(udi) => following.awaits(udi, fact.object),
                 // What was written before one file could be for several: the device tells, by what is known today.
                 None => {
                     let key = house.ledger.fleet().delivered(fact);
@@ -163,12 +167,43 @@ fn follow(
                 following.tell(event, format!("{how} {}: {outcome}", fact.device));
             }
         }
-        Fact::AnswerConfirmed(fact) => {
-            if following.answers.contains(&AnswerKey { udi: Some(fact.udi.clone()), object: fact.object }) {
-                let (at, note) = (fact.installed, &fact.note);
-                following.tell(event, format!("answer installed at {at} by a person's word: {note}"));
-            }
+        Fact::AnswerConfirmed(fact) if following.awaits(&fact.udi, fact.object) => {
+            let (at, note) = (fact.installed, &fact.note);
+            following.tell(event, format!("answer installed at {at} by a person's word: {note}"));
         }
-        _ => {}
+        Fact::DeviceIdentified(_)
+        | Fact::StateRead(_)
+        | Fact::ReportStates(_)
+        | Fact::ReportCollected(_)
+        | Fact::ReportReread(_)
+        | Fact::ReportConflict(_)
+        | Fact::DeviceWritten(_)
+        | Fact::ContactLost(_)
+        | Fact::ContactRestored(_)
+        | Fact::TrustPinned(_)
+        | Fact::TrustRefused(_)
+        | Fact::CredentialRefused(_)
+        | Fact::CredentialReleased(_)
+        | Fact::AccessLearned(_)
+        | Fact::BundleMade(_)
+        | Fact::BundleHandedOver(_)
+        | Fact::AnswerReceived(_)
+        | Fact::AnswerQuarantined(_)
+        | Fact::AnswerConfirmed(_)
+        | Fact::AnswersExported(_)
+        | Fact::ReportsSubmitted(_)
+        | Fact::SubmissionMoved(_)
+        | Fact::UpstreamRead(_)
+        | Fact::ScheduleRan(_)
+        | Fact::ViolationFound(_)
+        | Fact::ViolationResolved(_)
+        | Fact::ViolationAcknowledged(_)
+        | Fact::MessageMade(_)
+        | Fact::MessageSettled(_)
+        | Fact::SilenceSet(_)
+        | Fact::SilenceEnded(_)
+        | Fact::OnPremSynced(_)
+        | Fact::DeviceRetired(_)
+        | Fact::DeviceReplaced(_) => {}
     }
 }

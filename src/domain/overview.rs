@@ -9,6 +9,7 @@ use std::ops::Range;
 use jiff::{SignedDuration, Timestamp};
 
 use super::deadline::{self, Contact, ObligationState};
+use super::delivery;
 use super::fleet::{Fleet, Instance};
 use super::instance::{DeviceName, Site, Udi};
 use super::plan::{Settings, Watched, watched_as};
@@ -24,9 +25,40 @@ pub struct Overview {
     pub sites: BTreeMap<Site, Tally>,
     /// The violations that are not resolved.
     pub violations: BTreeMap<(Site, Kind, Severity), usize>,
+    pub answers: Queue,
     /// Records of the fold.
     pub records: u64,
     shown: HashSet<Udi>,
+}
+
+/// Answers that are not on their devices yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Brought by the plan, sooner or later.
+    pub under_way: usize,
+    /// Somebody must carry them.
+    pub by_hand: usize,
+    /// Nobody knows whose they are.
+    pub quarantined: usize,
+}
+
+impl Queue {
+    fn of(fleet: &Fleet, watched: &[Watched], settings: &Settings) -> Queue {
+        let mut queue = Queue::default();
+        for (key, answer) in fleet.answers.iter().filter(|(_, answer)| !answer.is_settled()) {
+            let Some(udi) = &key.udi else {
+                queue.quarantined += 1;
+                continue;
+            };
+            let device = fleet.resolve(udi).and_then(|instance| watched_as(watched, instance.device.as_ref()?));
+            if delivery::by_hand(device, answer, settings) {
+                queue.by_hand += 1;
+            } else {
+                queue.under_way += 1;
+            }
+        }
+        queue
+    }
 }
 
 /// How one obligation stood.
@@ -85,7 +117,8 @@ impl Overview {
     /// Nothing yet.
     pub fn begun(now: Timestamp) -> Overview {
         let (sites, violations) = (BTreeMap::new(), BTreeMap::new());
-        Overview { at: now, entries: Vec::new(), sites, violations, records: 0, shown: HashSet::new() }
+        let answers = Queue::default();
+        Overview { at: now, entries: Vec::new(), sites, violations, answers, records: 0, shown: HashSet::new() }
     }
 
     /// Takes in this part of the inventory.
@@ -128,6 +161,7 @@ impl Overview {
             let found = &violation.found;
             *self.violations.entry((found.site.clone(), found.kind, found.severity)).or_default() += 1;
         }
+        self.answers = Queue::of(fleet, watched, settings);
         self.records = fleet.records();
         self.shown = HashSet::new();
         self.entries.sort_by_cached_key(|entry| (entry.due.is_none(), entry.due, entry.order()));

@@ -144,9 +144,9 @@ fn sheet(handout: &Handout) -> String {
             );
         }
         let whom = parcel.device.as_ref().map_or_else(String::new, |device| format!(" --device {}", plain(&device.0)));
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "  at home  slp-collector ack confirm {}{whom} --at TIME --note \"WHO, AND WHAT IT SHOWED\"\n",
+            "  at home  slp-collector ack confirm {}{whom} --at TIME --note \"WHO, AND WHAT IT SHOWED\"",
             parcel.object.short()
         );
     }
