@@ -4,9 +4,11 @@
 //! command line calls it directly when no daemon runs, and over the Unix socket when one does.
 //! On the socket a question and each part of the answer are one line of JSON.
 
+mod answers;
 mod life;
 mod question;
 mod reckoning;
+mod report_life;
 pub mod reports;
 mod socket;
 mod upstreams;
@@ -23,15 +25,14 @@ use crate::config::Device;
 use crate::domain::bundle::{self, Selection};
 use crate::domain::digest::Sha256;
 use crate::domain::event::{BundleHandedOver, CredentialReleased, Decider, Fact, TrustPinned};
-use crate::domain::fleet::{Answer, Bundle, Fleet, HostKey};
+use crate::domain::fleet::{Bundle, Fleet, HostKey};
 use crate::domain::instance::{DeviceName, Site};
-use crate::domain::plan::{self, PollTask};
+use crate::domain::plan::PollTask;
 use crate::domain::problem::with_causes;
 use crate::domain::settings::{Mode, Reporter, Trust};
 use crate::domain::status::{self, Open, Row};
+use crate::flow::by_hand::{self, Which};
 use crate::flow::check;
-use crate::flow::deliver;
-use crate::flow::homeward::{self, TakenAs};
 use crate::flow::outward;
 use crate::flow::poll::{self, Ask, Polled};
 use crate::flow::probe;
@@ -42,7 +43,8 @@ use crate::flow::{Error, House, by_turns};
 
 pub use life::SilenceLine;
 pub use question::{AnswerLine, Answered, CredentialLine, DeviceSheet, Reply, Request, StatusQuery, TrustLine};
-pub use reports::{ReportBytes, ReportLife, ReportLine};
+pub use report_life::ReportLife;
+pub use reports::{ReportBytes, ReportLine};
 pub use socket::{call, serve};
 pub use upstreams::UpstreamLine;
 pub use violations::{ViolationLine, ViolationQuery};
@@ -103,7 +105,7 @@ pub async fn execute_asking(
         Request::Reports { device, all } => {
             aside(house, move |house| reports::reports(house, device.as_ref(), all)).await.map(Answered::Reports)
         }
-        Request::Report { id } => aside(house, move |house| reports::lives(house, id)).await.map(Answered::Report),
+        Request::Report { id } => aside(house, move |house| report_life::lives(house, id)).await.map(Answered::Report),
         Request::ReportBytes { ids, device } => {
             let tell = tell.clone();
             aside(house, move |house| reports::bytes_of(house, &ids, device.as_ref(), &tell)).await?;
@@ -142,12 +144,22 @@ pub async fn execute_asking(
         Request::Submit { upstream, dry_run: false } => {
             submit::pass(house, &upstream, true).await.map(Answered::Passed)
         }
-        Request::ImportAnswers { files, deliver } => import(house, files, deliver, tell).await,
-        Request::Answers => Ok(Answered::Answers(answers(house))),
-        Request::AssignAnswer { object, device, note } => {
-            aside(house, move |house| homeward::assign(house, object, &device, &note)).await?;
-            deliver_waiting(house, &[object], tell).await?;
-            Ok(Answered::Answers(answers(house)))
+        Request::ImportAnswers { files, deliver } => answers::import(house, files, deliver, tell).await,
+        Request::ImportReports { files, device } => answers::import_reports(house, files, device, tell).await,
+        Request::Answers => Ok(Answered::Answers(answers::list(house))),
+        Request::AssignAnswer { object, devices, note } => {
+            answers::assign(house, object, devices, note, tell).await.map(Answered::Answers)
+        }
+        Request::ExportAnswers { site, out } => {
+            require_known(house, Some(&site))?;
+            aside(house, move |house| by_hand::export(house, &site, out)).await.map(Answered::Exported)
+        }
+        Request::ConfirmAnswers { which, at, note } => {
+            if let Which::Site(site) = &which {
+                require_known(house, Some(site))?;
+            }
+            let keys = aside(house, move |house| by_hand::confirm(house, &which, at, note)).await?;
+            Ok(Answered::Answers(answers::of_keys(house, &keys)))
         }
         Request::Violations(query) => {
             let list = move |house: &House| {
@@ -391,71 +403,6 @@ fn find_bundle<'a>(fleet: &'a Fleet, id: &str) -> Result<&'a Bundle, Error> {
         (Some(_), Some(_)) => Err(Error::Input(format!("more than one bundle starts with '{id}'; see `bundle list`"))),
         (None, _) => Err(Error::Input(format!("no bundle '{id}'; see `bundle list`"))),
     }
-}
-
-async fn import(
-    house: &Arc<House>,
-    files: Vec<(String, String)>,
-    deliver: bool,
-    tell: &Tell,
-) -> Result<Answered, Error> {
-    let mut accepted = Vec::new();
-    for (name, base64) in files {
-        let bytes = data_encoding::BASE64
-            .decode(base64.as_bytes())
-            .map_err(|error| Error::Input(format!("{name}: not base64 on the control socket: {error}")))?;
-        for mut taken in aside(house, move |house| homeward::import(house, &name, &bytes)).await? {
-            if let (TakenAs::Accepted | TakenAs::Known, Some(object)) = (&taken.result, taken.object) {
-                accepted.push(object);
-                let fleet = house.ledger.fleet();
-                let answer = fleet.answers.get(&object);
-                taken.waits_for = answer.and_then(|answer| line(house, &fleet, object, answer).waits_for);
-            }
-            drop(tell.send(Reply::Taken(taken)));
-        }
-    }
-    if deliver {
-        deliver_waiting(house, &accepted, tell).await?;
-    }
-    Ok(Answered::Nothing)
-}
-
-/// Delivers those of `objects` that the plan would deliver now.
-async fn deliver_waiting(house: &Arc<House>, objects: &[Sha256], tell: &Tell) -> Result<(), Error> {
-    let now = house.clock.now();
-    let due =
-        plan::plan(&house.ledger.fleet(), &house.watched, &house.settings, &house.pacing(), None, None, now).deliver;
-    let mut due = due.into_iter().filter(|object| objects.contains(object));
-    let mut running = JoinSet::new();
-    loop {
-        while running.len() < house.config.poll.concurrency
-            && let Some(object) = due.next()
-        {
-            let house = house.clone();
-            running.spawn(async move { deliver::deliver(&house, object).await });
-        }
-        match running.join_next().await {
-            None => return Ok(()),
-            Some(Ok(delivered)) => drop(tell.send(Reply::Delivered(delivered?))),
-            Some(Err(panic)) => return Err(Error::Internal(format!("a delivery ended abnormally: {panic}"))),
-        }
-    }
-}
-
-fn answers(house: &House) -> Vec<AnswerLine> {
-    let fleet = house.ledger.fleet();
-    let mut lines: Vec<AnswerLine> =
-        fleet.answers.iter().map(|(object, answer)| line(house, &fleet, *object, answer)).collect();
-    lines.sort_by(|a, b| (b.answer.received, &a.answer.name).cmp(&(a.answer.received, &b.answer.name)));
-    lines
-}
-
-fn line(house: &House, fleet: &Fleet, object: Sha256, answer: &Answer) -> AnswerLine {
-    let instance = answer.udi.as_ref().and_then(|udi| fleet.resolve(udi));
-    let device = instance.and_then(|instance| instance.device.clone());
-    let watched = device.as_ref().and_then(|device| house.watched(device));
-    let waits_for = plan::waits_for(fleet, watched, answer, &house.settings, house.clock.now());
-    AnswerLine { object, device, waits_for, answer: answer.clone() }
 }
 
 /// An error as the asker sees it.

@@ -16,12 +16,13 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::control;
 use crate::domain::advisory::Concern;
-use crate::domain::digest::Sha256;
 use crate::domain::event::{Fact, ScheduleRan};
+use crate::domain::fleet::AnswerKey;
 use crate::domain::instance::DeviceName;
 use crate::domain::plan::{self, PollTask, Run};
 use crate::domain::submission::{self, Gate};
 use crate::flow::check::{self, Checked};
+use crate::flow::inbox::{self, Inbox, Looked};
 use crate::flow::submit::{self, Passed};
 use crate::flow::tell::{self, Errand, Outbox, Sent};
 use crate::flow::{self, Clock, Error, House, deliver};
@@ -111,6 +112,8 @@ pub async fn obey(config: Config, clock: Clock, mut orders: mpsc::Receiver<Order
 
     let mut work = Work::new(house.clone());
     let mut watchdog = tokio::time::interval(watchdog_interval());
+    let mut inbox = tokio::time::interval(inbox::SETTLED);
+    inbox.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let ended = loop {
         work.start().await?;
         tokio::select! {
@@ -132,6 +135,8 @@ pub async fn obey(config: Config, clock: Clock, mut orders: mpsc::Receiver<Order
             Some(_) = work.beating.join_next() => {}
             Some(passed) = work.passes.join_next() => work.passed(passed)?,
             Some(checked) = work.checks.join_next() => work.checked(checked)?,
+            _ = inbox.tick(), if work.inbox.is_some() => work.look_into_inbox(),
+            Some(looked) = work.looking.join_next() => work.looked(looked)?,
             _ = watchdog.tick() => notify(&[sd_notify::NotifyState::Watchdog]),
             () = house.stirred() => (work.look, work.judged) = (true, None),
             // An instant and not a pause: whatever else happens meanwhile must not put it off.
@@ -250,9 +255,9 @@ struct Work {
     polled: u64,
     failed: u64,
     polls: VecDeque<PollTask>,
-    deliveries: VecDeque<Sha256>,
+    deliveries: VecDeque<AnswerKey>,
     /// Answers on their way, so that no second delivery of them is started.
-    delivering: BTreeSet<Sha256>,
+    delivering: BTreeSet<AnswerKey>,
     running: JoinSet<Result<Done, Error>>,
     /// Upstreams that are being talked to, one pass each.
     passing: BTreeSet<String>,
@@ -267,6 +272,11 @@ struct Work {
     telling: JoinSet<(Errand, Result<Sent, Error>)>,
     /// The heartbeat, one at a time.
     beating: JoinSet<()>,
+    /// What is remembered of the import folder; away while somebody looks into it.
+    inbox: Option<Inbox>,
+    looking: JoinSet<(Inbox, Result<Looked, Error>)>,
+    /// Why the import folder could not be looked into; said once.
+    no_inbox: Option<String>,
     wake: Option<Timestamp>,
     /// Something may have changed since the last plan.
     look: bool,
@@ -283,7 +293,7 @@ enum Done {
     },
     /// Nothing was sent: the way to its site is broken.
     PutOff(DeviceName),
-    Delivery(Sha256),
+    Delivery(AnswerKey),
 }
 
 impl Work {
@@ -307,6 +317,9 @@ impl Work {
             outbox: Outbox::default(),
             telling: JoinSet::new(),
             beating: JoinSet::new(),
+            inbox: Some(Inbox::default()),
+            looking: JoinSet::new(),
+            no_inbox: None,
             wake: None,
             look: true,
             look_at: Instant::now(),
@@ -321,8 +334,8 @@ impl Work {
                 run.tried.remove(&task.device);
             }
         }
-        for object in &self.deliveries {
-            self.delivering.remove(object);
+        for key in &self.deliveries {
+            self.delivering.remove(key);
         }
         self.polls.clear();
         self.deliveries.clear();
@@ -356,19 +369,62 @@ impl Work {
             self.tell();
         }
         while self.running.len() < self.house.config.poll.concurrency {
-            if let Some(object) = self.deliveries.pop_front() {
+            if let Some(key) = self.deliveries.pop_front() {
                 let house = self.house.clone();
                 self.running.spawn(async move {
-                    let delivered = deliver::deliver(&house, object).await?;
+                    let delivered = deliver::deliver(&house, &key).await?;
                     tracing::info!(device = %delivered.device, answer = %delivered.name,
                         outcome = ?delivered.outcome, "answer delivered");
-                    Ok(Done::Delivery(object))
+                    Ok(Done::Delivery(key))
                 });
             } else if let Some(task) = self.polls.pop_front() {
                 let house = self.house.clone();
                 self.running.spawn(async move { poll(&house, task).await });
             } else {
                 break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what was put into the import folder, away from the async threads.
+    fn look_into_inbox(&mut self) {
+        if self.house.config.exchange.import.is_none() {
+            return;
+        }
+        let Some(mut inbox) = self.inbox.take() else { return };
+        let house = self.house.clone();
+        self.looking.spawn_blocking(move || {
+            let looked = inbox.look(&house, std::time::Instant::now());
+            (inbox, looked)
+        });
+    }
+
+    fn looked(&mut self, looked: Result<(Inbox, Result<Looked, Error>), tokio::task::JoinError>) -> Result<(), Error> {
+        let looked = match looked {
+            Ok((inbox, looked)) => {
+                self.inbox = Some(inbox);
+                looked
+            }
+            Err(panic) => {
+                self.inbox = Some(Inbox::default());
+                Err(Error::Internal(format!("ended abnormally: {panic}")))
+            }
+        };
+        match looked {
+            Ok(looked) => {
+                self.no_inbox = None;
+                if looked.taken > 0 {
+                    self.house.stir();
+                }
+            }
+            Err(Error::Ledger(error)) if error.ends_writing() => return Err(error.into()),
+            Err(error) => {
+                let cause = error.to_string();
+                if self.no_inbox.as_ref() != Some(&cause) {
+                    tracing::error!(%error, "the import folder is not taken in; tried again every few seconds");
+                }
+                self.no_inbox = Some(cause);
             }
         }
         Ok(())
@@ -435,7 +491,7 @@ impl Work {
         };
         self.wake = plan.wake;
         self.look_at = Instant::now() + self.pause();
-        self.deliveries.extend(plan.deliver.into_iter().filter(|object| self.delivering.insert(*object)));
+        self.deliveries.extend(plan.deliver.into_iter().filter(|key| self.delivering.insert(key.clone())));
         for name in plan.upstreams {
             if self.passing.insert(name.clone()) {
                 let house = self.house.clone();
@@ -488,8 +544,8 @@ impl Work {
                     run.tried.remove(&device);
                 }
             }
-            Ok(Ok(Done::Delivery(object))) => {
-                self.delivering.remove(&object);
+            Ok(Ok(Done::Delivery(key))) => {
+                self.delivering.remove(&key);
             }
             Ok(Err(Error::Ledger(error))) if error.ends_writing() => return Err(error.into()),
             Ok(Err(error)) => tracing::warn!(%error, "left for the next plan"),
@@ -563,6 +619,7 @@ impl Work {
             while self.telling.join_next().await.is_some() {}
             while self.passes.join_next().await.is_some() {}
             while self.checks.join_next().await.is_some() {}
+            while self.looking.join_next().await.is_some() {}
             serving.await
         };
         if tokio::time::timeout(DRAIN, all).await.is_err() {

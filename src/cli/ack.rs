@@ -3,15 +3,19 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 use super::ask::{ask, part};
 use super::output::{self, Column, minute, or_dash, printable, word};
 use super::poll::Progress;
+use super::status::instant;
 use super::{Exit, Listing, Stop};
 use crate::config::Config;
 use crate::control::{AnswerLine, Answered, Reply, Request};
 use crate::domain::digest::Sha256;
 use crate::domain::event::Outcome;
-use crate::domain::instance::DeviceName;
+use crate::domain::instance::{DeviceName, Site};
+use crate::flow::by_hand::{ExportedFile, Which};
 use crate::flow::deliver::Delivered;
 use crate::flow::homeward::{Taken, TakenAs};
 
@@ -31,13 +35,45 @@ pub(super) enum Verb {
     },
     /// Every answer and where it stands.
     List(Listing),
-    /// Say whose a quarantined answer is.
+    /// Say whose a kept answer is: of one device, or of all that are to get the same bytes, such as a policy.
     Assign {
-        /// The answer: its file, its hash, or the start of its hash.
+        /// The answer: its file, its name, its hash, or the start of its hash.
         file: String,
-        /// Whose it is, by its name in the inventory.
-        device: String,
+        /// Whose it is, by name in the inventory.
+        #[arg(value_name = "DEVICE", required = true)]
+        devices: Vec<String>,
         /// Why, for the record.
+        #[arg(long)]
+        note: String,
+    },
+    /// Write what a person must carry to a site: a folder with one file a device, and COMMANDS.txt with what to type.
+    Export {
+        /// The site.
+        #[arg(long)]
+        site: String,
+        /// Where to write; the configured exchange folder if not given. A running daemon writes it, with the
+        /// daemon's rights.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Record that a person installed answers on devices on which nobody here can look. The weakest confirmation: a
+    /// later read of the device replaces it.
+    Confirm {
+        /// The answer: its file, its name, its hash, or the start of its hash.
+        #[arg(required_unless_present = "site", conflicts_with = "site")]
+        file: Option<String>,
+        /// Only on this device, where the same bytes are for several.
+        #[arg(long, conflicts_with = "site")]
+        device: Option<String>,
+        /// All that a person had to carry to this site.
+        #[arg(long)]
+        site: Option<String>,
+        /// When it was installed; now if not given.
+        #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+        at: Option<Timestamp>,
+        /// Who installed it, and what the device showed.
         #[arg(long)]
         note: String,
     },
@@ -51,38 +87,109 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
             output::list(out, listing.format, &lines, COLUMNS)?;
             Ok(Exit::Done)
         }
-        Verb::Assign { file, device, note } => {
-            let lines = part!(ask(config.clone(), Request::Answers, &mut |_| {})?, Answered::Answers(lines) => lines);
-            let object = find(&file, &lines)?;
+        Verb::Assign { file, devices, note } => {
+            let object = find(&file, &config)?;
             let mut delivered = Vec::new();
-            let request = Request::AssignAnswer { object, device: DeviceName(device), note };
-            ask(config, request, &mut |reply| {
+            let devices = devices.into_iter().map(DeviceName).collect();
+            let request = Request::AssignAnswer { object, devices, note };
+            let answered = ask(config, request, &mut |reply| {
                 if let Reply::Delivered(one) = reply {
                     delivered.push(one);
                 }
             })?;
-            writeln!(out, "{object}: assigned")?;
+            for line in part!(answered, Answered::Answers(lines) => lines) {
+                writeln!(out, "{object}: assigned to {}", printable(&or_dash(line.device.as_ref())))?;
+            }
             for one in &delivered {
-                writeln!(out, "{}", line_delivered(one))?;
+                writeln!(out, "{}", printable(&line_delivered(one)))?;
             }
             Ok(Exit::of(1, delivered.iter().filter(|one| !confirmed(&one.outcome)).count()))
+        }
+        Verb::Export { site, out: dir, listing } => {
+            let dir = dir.map(std::path::absolute).transpose()?;
+            let request = Request::ExportAnswers { site: Site(site), out: dir };
+            let exported = part!(ask(config, request, &mut |_| {})?, Answered::Exported(exported) => exported);
+            match listing.format {
+                output::Format::Table => {
+                    writeln!(out, "{}", exported.path.display())?;
+                    output::list(out, listing.format, &exported.files, EXPORTED)?;
+                    for left_out in &exported.left_out {
+                        writeln!(out, "left out: {}", printable(left_out))?;
+                    }
+                    writeln!(out, "next: COMMANDS.txt in it says what to type; then `ack confirm`")?;
+                }
+                output::Format::Json | output::Format::Ndjson => {
+                    serde_json::to_writer(&mut *out, &exported).map_err(Stop::failed)?;
+                    writeln!(out)?;
+                }
+                output::Format::Csv => output::list(out, listing.format, &exported.files, EXPORTED)?,
+            }
+            Ok(if exported.left_out.is_empty() { Exit::Done } else { Exit::Partly })
+        }
+        Verb::Confirm { file, device, site, at, note } => {
+            let which = match (file, site) {
+                (_, Some(site)) => Which::Site(Site(site)),
+                (file, None) => {
+                    let object = find(&file.unwrap_or_default(), &config)?;
+                    Which::File { object, device: device.map(DeviceName) }
+                }
+            };
+            let request = Request::ConfirmAnswers { which, at, note };
+            let lines = part!(ask(config, request, &mut |_| {})?, Answered::Answers(lines) => lines);
+            for line in &lines {
+                let told = match (line.answer.acknowledges(), line.answer.reports.len()) {
+                    (true, 0) => "; it names no report, so those that are owed stay owed".to_owned(),
+                    (true, count) => format!("; {count} reports are acknowledged by that word"),
+                    (false, _) => String::new(),
+                };
+                let whose = line
+                    .device
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .or_else(|| Some(line.answer.udi.as_ref()?.to_string()));
+                let text = format!("{}: {} installed{told}", whose.unwrap_or_default(), line.answer.name);
+                writeln!(out, "{}", printable(&text))?;
+            }
+            Ok(Exit::Done)
         }
     }
 }
 
-/// The answer meant: by the bytes of a file, by its hash or the start of it.
-fn find(text: &str, lines: &[AnswerLine]) -> Result<Sha256, Stop> {
+/// The answer meant: by the bytes of a file, by its name, by its hash or the start of it.
+fn find(text: &str, config: &Config) -> Result<Sha256, Stop> {
     if let Ok(bytes) = std::fs::read(text) {
         return Ok(Sha256::of(&bytes));
     }
-    let mut found = lines.iter().filter(|line| {
+    let lines = part!(ask(config.clone(), Request::Answers, &mut |_| {})?, Answered::Answers(lines) => lines);
+    let fits = |line: &&AnswerLine| {
         line.answer.name == text || (text.len() >= 6 && line.object.to_string().starts_with(&text.to_lowercase()))
-    });
-    match (found.next(), found.next()) {
-        (Some(line), None) => Ok(line.object),
-        (Some(_), Some(_)) => Err(Stop::usage(format!("'{text}' fits more than one answer; give its hash"))),
+    };
+    let found: std::collections::BTreeSet<Sha256> = lines.iter().filter(fits).map(|line| line.object).collect();
+    match (found.first(), found.len()) {
+        (Some(object), 1) => Ok(*object),
+        (Some(_), _) => Err(Stop::usage(format!("'{text}' fits more than one answer; give its hash"))),
         (None, _) => Err(Stop::usage(format!("'{text}' is neither a readable file nor a kept answer; see `ack list`"))),
     }
+}
+
+/// Files by their names, with their bytes for the control socket; how many could not be read was said.
+pub(super) fn read_all(files: Vec<PathBuf>) -> Result<(Vec<(String, String)>, usize), Stop> {
+    let several = files.len() > 1;
+    let (mut read, mut failed) = (Vec::new(), 0);
+    for file in files {
+        match std::fs::read(&file) {
+            Ok(bytes) => {
+                let name = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+                read.push((name, data_encoding::BASE64.encode(&bytes)));
+            }
+            Err(error) => {
+                failed += 1;
+                let others = if several { "; the other files are taken" } else { "" };
+                writeln!(std::io::stderr(), "slp-collector: {}: {error}{others}", file.display())?;
+            }
+        }
+    }
+    Ok((read, failed))
 }
 
 /// How one file fared, whatever it was.
@@ -100,22 +207,7 @@ fn import(
     config: Config,
     out: &mut dyn Write,
 ) -> Result<Exit, Stop> {
-    let several = files.len() > 1;
-    let mut read = Vec::new();
-    let mut failed = 0;
-    for file in files {
-        match std::fs::read(&file) {
-            Ok(bytes) => {
-                let name = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-                read.push((name, data_encoding::BASE64.encode(&bytes)));
-            }
-            Err(error) => {
-                failed += 1;
-                let others = if several { "; the other files are taken" } else { "" };
-                writeln!(std::io::stderr(), "slp-collector: {}: {error}{others}", file.display())?;
-            }
-        }
-    }
+    let (read, mut failed) = read_all(files)?;
     let (mut worked, mut mismatched) = (0, 0);
     let mut lines = Vec::new();
     let progress = Progress::new();
@@ -140,6 +232,7 @@ fn import(
                 }
                 Reply::Total(_)
                 | Reply::Polled(_)
+                | Reply::Brought(_)
                 | Reply::Bytes(_)
                 | Reply::Step(_)
                 | Reply::Question(_)
@@ -200,6 +293,12 @@ fn line_taken(taken: &Taken) -> String {
         TakenAs::Quarantined(reason) => format!("{name}: in quarantine: {reason}"),
         TakenAs::Unreadable(reason) => format!("{name}: not taken: {reason}"),
     };
+    let text = if taken.never_here.is_empty() {
+        text
+    } else {
+        let ids: Vec<String> = taken.never_here.iter().map(ToString::to_string).collect();
+        format!("{text}; it acknowledges reports that never came here: {}", ids.join(" "))
+    };
     match &taken.waits_for {
         Some(reason) => format!("{text}; waits for {reason}"),
         None => text,
@@ -227,6 +326,15 @@ fn confirmed(outcome: &Outcome) -> bool {
     }
 }
 
+const EXPORTED: &[Column<ExportedFile>] = &[
+    ("file", |line| line.file.clone()),
+    ("device", |line| or_dash(line.device.as_ref())),
+    ("instance", |line| format!("{} {}", line.udi.pid, line.udi.sn)),
+    ("answer", |line| line.object.short()),
+    ("name", |line| line.name.clone()),
+    ("command", |line| line.commands.join(" | ")),
+];
+
 const COLUMNS: &[Column<AnswerLine>] = &[
     ("answer", |line| line.object.short()),
     ("name", |line| line.answer.name.clone()),
@@ -235,5 +343,7 @@ const COLUMNS: &[Column<AnswerLine>] = &[
     ("parts", |line| line.answer.parts.join("+")),
     ("status", |line| word(&line.answer.status)),
     ("attempts", |line| line.answer.attempts.to_string()),
+    ("next try", |line| minute(line.next_try)),
+    ("brought by", |line| or_dash(line.answer.brought_by.as_ref())),
     ("waits for", |line| line.waits_for.clone().unwrap_or_default()),
 ];

@@ -10,7 +10,7 @@ use super::{Exit, Stop};
 use crate::config::{Config, Outline};
 use crate::control::{self, Answered, Reply, Request};
 use crate::flow::rehearse::Leave;
-use crate::flow::{self, Clock, House};
+use crate::flow::{self, Clock, House, person};
 use crate::ledger::{self, Ledger};
 
 /// Asks, hands each part of the answer to `told`, and returns the last one.
@@ -63,6 +63,7 @@ fn exchange(
             | Reply::Polled(_)
             | Reply::Taken(_)
             | Reply::Delivered(_)
+            | Reply::Brought(_)
             | Reply::Bytes(_)
             | Reply::Step(_)
             | Reply::Question(_)) => {
@@ -100,7 +101,11 @@ async fn answer(
     for healing in ledger.healings() {
         drop(writeln!(std::io::stderr(), "slp-collector: mended while opening: {healing}"));
     }
-    let house = Arc::new(House::new(config, ledger, Clock::system()));
+    let house = House::new(config, ledger, Clock::system());
+    let house = Arc::new(match person::own() {
+        Some(own) => house.asked_by(&own),
+        None => house,
+    });
     let last = match control::execute_asking(&house, request, &tell, answers).await {
         Ok(answered) => Reply::Done(answered),
         Err(error) => control::failed(&error),

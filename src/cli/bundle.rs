@@ -163,6 +163,8 @@ const COLUMNS: &[Column<Bundle>] = &[
     ("before it", |bundle| or_dash(bundle.facts.previous_bundle_id.as_ref())),
     ("name", |bundle| bundle.facts.name.clone()),
     ("note", |bundle| bundle.handover_note.clone().unwrap_or_default()),
+    ("made by", |bundle| or_dash(bundle.made_by.as_ref())),
+    ("handed over by", |bundle| or_dash(bundle.handed_over_by.as_ref())),
 ];
 
 const MADE: &[Column<Made>] = &[

@@ -77,7 +77,8 @@ fn text(evidence: &Evidence, out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(out, "\nNotes")?;
     }
     for note in &evidence.notes {
-        let line = format!("{} {}: {} {:?}", minute(Some(note.at)), note.what, note.about, note.note);
+        let by = note.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
+        let line = format!("{} {}: {} {:?}{by}", minute(Some(note.at)), note.what, note.about, note.note);
         writeln!(out, "  {}", printable(&line))?;
     }
     Ok(())
@@ -125,10 +126,14 @@ fn chain(report: &Custody) -> String {
             line += &format!(", {what} {}{more}", minute(at));
         }
     };
-    step("handed over", report.handed_over, None);
-    step("answered", report.answered, report.answer.map(|answer| answer.to_string()));
+    let with = |what: Option<String>, person: &Option<String>| match (what, person) {
+        (Some(what), Some(person)) => Some(format!("{what}, {person}")),
+        (what, person) => what.or_else(|| person.clone()),
+    };
+    step("handed over", report.handed_over, report.handed_over_person.clone());
+    step("answered", report.answered, with(report.answer.map(|answer| answer.to_string()), &report.answered_person));
     step("delivered", report.delivered, report.delivery.clone());
-    step("confirmed", report.confirmed, report.confirmed_by.as_ref().map(word));
+    step("confirmed", report.confirmed, with(report.confirmed_by.as_ref().map(word), &report.confirmed_person));
     line
 }
 

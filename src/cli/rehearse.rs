@@ -41,6 +41,7 @@ pub(super) fn run(
         | Reply::Polled(_)
         | Reply::Taken(_)
         | Reply::Delivered(_)
+        | Reply::Brought(_)
         | Reply::Bytes(_)
         | Reply::Done(_)
         | Reply::Failed { .. } => None,

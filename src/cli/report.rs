@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::control::{Answered, Reply, ReportBytes, ReportLife, ReportLine, Request};
 use crate::domain::instance::DeviceName;
 use crate::domain::report::ReportId;
+use crate::flow::brought::Brought;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
@@ -28,6 +29,18 @@ pub(super) enum Verb {
     Show {
         /// Its number, as `report list` shows it.
         id: u64,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Take reports that a person saved on devices (`license smart save usage …`), in files or archives of them.
+    Import {
+        /// Files as they were saved.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Whose they are, by its name in the inventory; else the known instance, or the host name in the file where
+        /// it is that of a device with access by-hand.
+        #[arg(long)]
+        device: Option<String>,
         #[command(flatten)]
         listing: Listing,
     },
@@ -68,6 +81,7 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
             }
             Ok(Exit::Done)
         }
+        Verb::Import { files, device, listing } => import(files, device, listing, config, out),
         Verb::Export { ids, device, out: dir } => {
             let ids = ids.into_iter().map(ReportId).collect();
             std::fs::create_dir_all(&dir).map_err(|error| Stop::failed(format!("{}: {error}", dir.display())))?;
@@ -110,7 +124,77 @@ fn show(out: &mut dyn Write, life: &ReportLife) -> std::io::Result<()> {
         let (start, end) = (minute(measured.start), minute(measured.end));
         writeln!(out, "  measured        {start} to {end}: {value} {}{clock}", printable(reason))?;
     }
-    life.events.iter().try_for_each(|(at, event)| writeln!(out, "  {at}  {}", printable(event)))
+    life.events.iter().try_for_each(|(at, event, by)| {
+        let by = by.as_ref().map_or_else(String::new, |by| format!("  [{by}]"));
+        writeln!(out, "  {at}  {}", printable(&format!("{event}{by}")))
+    })
+}
+
+fn import(
+    files: Vec<PathBuf>,
+    device: Option<String>,
+    listing: Listing,
+    config: Config,
+    out: &mut dyn Write,
+) -> Result<Exit, Stop> {
+    let (read, mut failed) = super::ack::read_all(files)?;
+    let (mut worked, mut conflicting) = (0, 0);
+    let mut lines = Vec::new();
+    if !read.is_empty() {
+        let request = Request::ImportReports { files: read, device: device.map(DeviceName) };
+        ask(config, request, &mut |reply| {
+            if let Reply::Brought(brought) = reply {
+                worked += usize::from(brought.kept + brought.known > 0);
+                conflicting += usize::from(!brought.conflicts.is_empty());
+                failed += usize::from(!brought.problems.is_empty());
+                lines.push(brought);
+            }
+        })?;
+    }
+    match listing.format {
+        output::Format::Table => {
+            for line in &lines {
+                writeln!(out, "{}", printable(&told(line)))?;
+            }
+        }
+        format => output::list(out, format, &lines, BROUGHT)?,
+    }
+    Ok(if conflicting > 0 && failed == 0 && worked == 0 {
+        Exit::NotVerified
+    } else {
+        Exit::of(worked, failed + conflicting)
+    })
+}
+
+const BROUGHT: &[Column<Brought>] = &[
+    ("name", |line| line.name.clone()),
+    ("instance", |line| line.udi.as_ref().map_or_else(String::new, |udi| format!("{} {}", udi.pid, udi.sn))),
+    ("device", |line| or_dash(line.device.as_ref())),
+    ("kept", |line| line.kept.to_string()),
+    ("known", |line| line.known.to_string()),
+    ("conflicts", |line| line.conflicts.len().to_string()),
+    ("told", told),
+];
+
+fn told(line: &Brought) -> String {
+    let name = &line.name;
+    let Some(udi) = &line.udi else { return format!("{name}: not taken: {}", line.problems.join("; ")) };
+    let whose = match &line.device {
+        Some(device) => format!("{device} ({udi})"),
+        None => format!("{udi}, which is no device of the inventory; --device says which it is"),
+    };
+    let mut text = format!("{name}: {} reports kept, {} here before, of {whose}", line.kept, line.known);
+    if let Some(device) = &line.bound {
+        text += &format!("; '{device}' is known as this instance from now on");
+    }
+    if !line.conflicts.is_empty() {
+        let ids: Vec<String> = line.conflicts.iter().map(ToString::to_string).collect();
+        text += &format!("; came again with other bytes, both kept: {}", ids.join(" "));
+    }
+    if !line.problems.is_empty() {
+        text += &format!("; {}", line.problems.join("; "));
+    }
+    text
 }
 
 fn export(out: &mut dyn Write, dir: &std::path::Path, report: &ReportBytes) -> Result<(), Stop> {

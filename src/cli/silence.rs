@@ -5,7 +5,7 @@ use std::io::Write;
 use jiff::Timestamp;
 
 use super::ask::{ask, part};
-use super::output::{self, Column, minute};
+use super::output::{self, Column, minute, or_dash};
 use super::status::instant;
 use super::{Exit, Listing, Stop};
 use crate::config::Config;
@@ -79,6 +79,7 @@ const COLUMNS: &[Column<SilenceLine>] = &[
     ("from", |line| minute(Some(line.silence.from))),
     ("until", |line| minute(Some(line.silence.until))),
     ("note", |line| line.silence.note.clone()),
+    ("by", |line| or_dash(line.silence.by.as_ref())),
 ];
 
 fn covered(covers: &Covers) -> String {

@@ -107,7 +107,8 @@ fn show(out: &mut dyn Write, line: &ViolationLine) -> std::io::Result<()> {
     writeln!(out, "  opened        {}{again}", minute(Some(line.opened)))?;
     if let Some(acknowledged) = &line.acknowledged {
         let (at, until) = (minute(Some(acknowledged.at)), minute(Some(acknowledged.until)));
-        writeln!(out, "  acknowledged  {at} until {until}: {}", printable(&acknowledged.note))?;
+        let by = acknowledged.by.as_ref().map_or_else(String::new, |by| format!(" by {}", printable(by)));
+        writeln!(out, "  acknowledged  {at}{by} until {until}: {}", printable(&acknowledged.note))?;
     }
     if line.resolved.is_some() {
         writeln!(out, "  resolved      {}", minute(line.resolved))?;

@@ -184,8 +184,17 @@ fn exchange(mut section: Section<'_, '_>, folder: &Path, state_dir: &Path) -> Ex
     let mut exchange = Exchange::within(state_dir);
     section.read("lead", &mut exchange.lead, duration_in("0s", "365d"));
     section.read("folder", &mut exchange.folder, path_in(folder));
+    let path = path_in(folder);
+    let watched = |value: &DeValue<'_>| if value.as_str() == Some("") { Ok(None) } else { path(value).map(Some) };
+    section.read("import", &mut exchange.import, watched);
     section.read("signer", &mut exchange.signer, path_in(folder));
     section.read("close_within", &mut exchange.close_within, duration_in("0s", "365d"));
+    let import = exchange.import.as_deref();
+    if [&*exchange.folder, &*exchange.signer, state_dir].into_iter().any(|taken| import == Some(taken)) {
+        let message = "exchange.import is a folder that the collector writes other things to, which it would take in; \
+                       write one of its own, or \"\" for none";
+        section.mistake("import", message.to_owned());
+    }
     section.finish(&[]);
     exchange
 }

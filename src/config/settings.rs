@@ -164,6 +164,8 @@ pub struct Exchange {
     pub lead: Duration,
     /// Where bundles are written.
     pub folder: PathBuf,
+    /// Where files are put that are to be taken in; `None`: no folder is watched.
+    pub import: Option<PathBuf>,
     /// The folder of the signing key and its certificate.
     pub signer: PathBuf,
     /// Reports are closed for an exchange when leave-by is so near.
@@ -176,6 +178,7 @@ impl Exchange {
         Exchange {
             lead: 10 * DAY,
             folder: state_dir.join("exchange"),
+            import: Some(state_dir.join("import")),
             signer: state_dir.join("signer"),
             close_within: 14 * DAY,
         }

@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::life::SilenceLine;
-use super::reports::{ReportBytes, ReportLife, ReportLine};
+use super::report_life::ReportLife;
+use super::reports::{ReportBytes, ReportLine};
 use super::upstreams::UpstreamLine;
 use super::violations::{ViolationLine, ViolationQuery};
 use crate::domain::bundle::Selection;
@@ -22,6 +23,8 @@ use crate::domain::monitor::{Health, Thresholds};
 use crate::domain::report::ReportId;
 use crate::domain::status::Row;
 use crate::domain::violation::ViolationId;
+use crate::flow::brought::Brought;
+use crate::flow::by_hand::{Exported, Which};
 use crate::flow::check::Checked;
 use crate::flow::deliver::Delivered;
 use crate::flow::homeward::Taken;
@@ -106,7 +109,23 @@ pub enum Request {
     Answers,
     AssignAnswer {
         object: Sha256,
-        device: DeviceName,
+        devices: Vec<DeviceName>,
+        note: String,
+    },
+    /// Files with RUM reports that a person saved: name and base64 of the bytes; whose they are, where a person says so.
+    ImportReports {
+        files: Vec<(String, String)>,
+        device: Option<DeviceName>,
+    },
+    /// Write out what a person must carry to the devices of a site.
+    ExportAnswers {
+        site: Site,
+        out: Option<PathBuf>,
+    },
+    /// A person's word that answers are installed.
+    ConfirmAnswers {
+        which: Which,
+        at: Option<Timestamp>,
         note: String,
     },
     Violations(ViolationQuery),
@@ -187,6 +206,9 @@ impl Request {
             | Request::HandOver { .. }
             | Request::ImportAnswers { .. }
             | Request::AssignAnswer { .. }
+            | Request::ImportReports { .. }
+            | Request::ExportAnswers { .. }
+            | Request::ConfirmAnswers { .. }
             | Request::AcknowledgeViolation { .. }
             | Request::Retire { .. }
             | Request::Replace { .. }
@@ -239,6 +261,7 @@ pub enum Reply {
     Polled(Polled),
     Taken(Taken),
     Delivered(Delivered),
+    Brought(Brought),
     Bytes(ReportBytes),
     Step(Step),
     /// Something is written only after an answer: one line of JSON, a [`Leave`](crate::flow::rehearse::Leave).
@@ -270,6 +293,7 @@ pub enum Answered {
     Made(Made),
     Bundles(BTreeMap<String, Bundle>),
     Answers(Vec<AnswerLine>),
+    Exported(Exported),
     /// A list, or the one asked for.
     Violations(Vec<ViolationLine>),
     Silences(Vec<SilenceLine>),
@@ -320,8 +344,13 @@ pub struct CredentialLine {
 pub struct AnswerLine {
     pub object: Sha256,
     pub device: Option<DeviceName>,
+    pub site: Option<Site>,
     /// What keeps it from being delivered.
     pub waits_for: Option<String>,
+    /// Nothing brings it by itself: a person carries it.
+    pub by_hand: bool,
+    /// When the plan brings it to its device, or tries to again; `null`: never by itself.
+    pub next_try: Option<Timestamp>,
     #[serde(flatten)]
     pub answer: Answer,
 }

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use super::{Answered, Answers, Reply, Request, Tell, execute_asking, failed};
 use crate::domain::status::Row;
-use crate::flow::House;
 use crate::flow::rehearse::Leave;
+use crate::flow::{House, person};
 
 /// Answers questions on the socket. Each connection is one question, answered by the house as it is
 /// configured then. Ends when nobody configures any more (the sender is gone) and every question
@@ -49,6 +49,8 @@ pub async fn serve(mut houses: watch::Receiver<Arc<House>>, listener: UnixListen
 const QUESTION_LIMIT: u64 = 512 << 20;
 
 async fn converse(house: Arc<House>, stream: UnixStream) -> std::io::Result<()> {
+    // The kernel's word on who asks.
+    let asker = stream.peer_cred().map(|peer| person::of_uid(peer.uid()))?;
     let (reader, mut writer) = stream.into_split();
     let mut question = String::new();
     let mut reader = BufReader::new(reader.take(QUESTION_LIMIT));
@@ -70,6 +72,7 @@ async fn converse(house: Arc<House>, stream: UnixStream) -> std::io::Result<()> 
             Err(error) => Reply::Failed { input: true, reason: format!("not a question of this version: {error}") },
             Ok(request) => {
                 let changes = request.changes();
+                let house = Arc::new(house.asked_by(&asker));
                 let answered = execute_asking(&house, request, &tell, answers).await;
                 if changes {
                     house.stir();

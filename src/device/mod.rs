@@ -6,7 +6,7 @@
 
 pub mod budget;
 mod cli;
-mod dialect;
+pub mod dialect;
 mod driver;
 mod error;
 mod files;

@@ -11,14 +11,14 @@ mod reason;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::fleet::Instance;
+use super::fleet::{Confirmation, Instance};
 use super::policy::{LicenceClass, Policy};
 use super::settings::words;
 use super::state::{DeviceState, Model};
 
 use classes::Classes;
-pub use reason::Reason;
 pub(in crate::domain) use reason::day;
+pub use reason::{AckBy, Reason};
 
 const DAY: i64 = 86_400;
 
@@ -313,8 +313,12 @@ fn by_rule<'a>(instance: &'a Instance, classes: Classes, rules: &'a Rules) -> Op
             let reason = Reason::AfterInstallation { installed, days: first, policy, classes };
             return Some(Deadline { due, basis: Basis::FirstReport, reason, period: Some(days) });
         }
-        let estimate = stated_ack(instance).is_none();
-        let reason = Reason::AfterAck { ack, estimate, days, policy, classes };
+        let told = match (stated_ack(instance), instance.confirmation) {
+            (Some(_), _) => AckBy::Device,
+            (None, Some(Confirmation::ByPerson)) => AckBy::Person,
+            (None, Some(Confirmation::ByTime | Confirmation::ById) | None) => AckBy::Seen,
+        };
+        let reason = Reason::AfterAck { ack, told, days, policy, classes };
         let basis = basis(Basis::LastAckPlusFrequency);
         return Some(Deadline { due: usual?, basis, reason, period: Some(days) });
     }
@@ -359,7 +363,8 @@ pub(super) fn change_due(instance: &Instance, rules: &Rules) -> Option<ChangeDue
     Some(ChangeDue { change, days, due })
 }
 
-/// The last ACK by the device's own word, else when we learned of it; that comes later, at most by a poll.
+/// The last ACK by the device's own word, else when we learned of it; that comes later, at most by a poll. Of a device
+/// on which nobody here can look, a person's word.
 fn last_ack(instance: &Instance) -> Option<Timestamp> {
     stated_ack(instance).or(instance.last_acknowledged)
 }

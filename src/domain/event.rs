@@ -69,7 +69,7 @@ pub enum Fact {
     AnswerReceived(AnswerReceived),
     /// An answer came in that we cannot place.
     AnswerQuarantined(AnswerQuarantined),
-    /// An answer was sent to its device; how that ended.
+    /// An answer was sent to its device, or found installed there; how that ended.
     AnswerDelivered(AnswerDelivered),
     /// A person told that an answer is installed on a device on which nobody here can look.
     AnswerConfirmed(AnswerConfirmed),
@@ -111,7 +111,7 @@ pub struct DeviceIdentified {
     pub udi: Udi,
     pub uuid: Option<String>,
     pub members: Vec<Member>,
-    /// `ios-xe`, `ios-xr`, `nx-os`.
+    /// `ios-xe`, `ios-xr`, `nx-os`; empty where nothing tells.
     pub os: String,
     pub software: Option<String>,
     pub hostname: Option<String>,
@@ -414,7 +414,13 @@ pub enum Outcome {
 pub struct AnswerDelivered {
     pub object: Sha256,
     pub device: DeviceName,
+    /// As in the [`AnswerReceived`] of the answer; `None` in what was written before one file could be for several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udi: Option<Udi>,
     pub outcome: Outcome,
+    /// Nobody here sent it: reading the device showed that it is installed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use self::track::{Closed, Ending, Track};
 use super::bundle::{self, Selection};
 use super::deadline::{self, Basis, Rules};
 use super::event::{Event, Fact};
-use super::fleet::{Fleet, Instance, RecordKey};
+use super::fleet::{AnswerKey, Confirmation, Fleet, Instance, RecordKey};
 use super::instance::{Account, DeviceName, Site, Udi};
 use super::on_prem;
 use super::plan::{Watched, watched_as};
@@ -119,6 +119,8 @@ pub struct Note {
     pub what: String,
     pub about: String,
     pub note: String,
+    /// Who, by the name of the system's user; `null`: not on record.
+    pub by: Option<String>,
 }
 
 /// Folds events into a period report.
@@ -318,7 +320,8 @@ impl<'a> Reckoner<'a> {
             selection.covers(&site, &account)
         });
         if ours {
-            self.evidence.notes.push(Note { at: event.at, what: what.to_owned(), about, note });
+            let (at, what, by) = (event.at, what.to_owned(), event.by.clone());
+            self.evidence.notes.push(Note { at, what, about, note, by });
         }
     }
 
@@ -342,6 +345,13 @@ impl<'a> Reckoner<'a> {
                 let note = fact.assigned.clone()?;
                 ("answer assigned", instance(&fact.udi), format!("{} to {}", fact.name, fact.udi), note)
             }
+            Fact::AnswerConfirmed(fact) => {
+                let key = AnswerKey { udi: Some(fact.udi.clone()), object: fact.object };
+                let answer = self.fleet.answers.get(&key);
+                let name = answer.map_or_else(|| fact.object.short(), |answer| answer.name.clone());
+                let about = format!("{name} on {} at {}", fact.udi, minute(fact.installed));
+                ("answer confirmed", instance(&fact.udi), about, fact.note.clone())
+            }
             Fact::DeviceRetired(fact) => {
                 let device = fact.device.as_ref().map(ToString::to_string);
                 let about = device.or_else(|| fact.udi.as_ref().map(ToString::to_string)).unwrap_or_default();
@@ -358,10 +368,6 @@ impl<'a> Reckoner<'a> {
             }
             Fact::SilenceSet(fact) => {
                 ("silence set", None, format!("{} until {}", fact.id, minute(fact.until)), fact.note.clone())
-            }
-            Fact::AnswerConfirmed(fact) => {
-                let about = format!("{} on {}", fact.object.short(), fact.udi);
-                ("answer confirmed", instance(&fact.udi), about, fact.note.clone())
             }
             Fact::CredentialReleased(fact) => {
                 ("credential released", None, fact.credential.clone(), fact.note.clone()?)
@@ -406,7 +412,10 @@ fn settled(instance: &Instance) -> Option<(Timestamp, &'static str)> {
     let ack = state.and_then(|state| state.usage_reporting.last_ack.as_ref()?.utc).map(|at| (at, "acknowledged"));
     let no_ack_asked = state.and_then(|state| state.policy.as_ref()?.ack_required) == Some(false);
     let handed = instance.last_handed_over.filter(|_| no_ack_asked).map(|at| (at, "handed over; no ACK is asked"));
-    ack.max(handed)
+    // Nobody here can look: a person's word stands for the device's.
+    let word = instance.last_acknowledged.filter(|_| instance.confirmation == Some(Confirmation::ByPerson));
+    let word = word.filter(|_| ack.is_none()).map(|at| (at, "acknowledged, by a person's word"));
+    ack.max(handed).max(word)
 }
 
 /// An instant as notes name it.

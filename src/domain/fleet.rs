@@ -4,6 +4,7 @@
 //! records it touched, so that whoever keeps it on disk writes just those. A report or an answer
 //! that comes a second time changes nothing.
 
+mod homeward;
 mod ids;
 mod key;
 mod life;
@@ -16,14 +17,14 @@ use jiff::Timestamp;
 pub use ids::{IdSet, ReportSet};
 pub use key::{NotARecord, RecordForm, RecordKey};
 pub use record::{
-    Answer, AnswerStatus, Bundle, Confirmation, Credential, Device, HostKey, Instance, LastUse, OnPrem, OwedReport,
-    Retirement, ScheduleRun, Silence, Submission, Told, Trouble, Upstream, WriteRecord,
+    Answer, AnswerKey, AnswerStatus, Bundle, Confirmation, Credential, Device, HostKey, Instance, LastUse, OnPrem,
+    OwedReport, Retirement, ScheduleRun, Silence, Submission, Told, Trouble, Upstream, Word, WriteRecord,
 };
 
 use super::digest::Sha256;
 use super::event::{
-    AnswerConfirmed, AnswerDelivered, AnswerReceived, BundleMade, BundledReport, Event, Fact, MessageMade, Outcome,
-    Progress, ReportCollected, ReportReread, ReportStates, SilenceSet, StateRead, SubmissionMoved, Write,
+    AnswerDelivered, BundleMade, BundledReport, Event, Fact, MessageMade, Progress, ReportCollected, ReportReread,
+    ReportStates, SilenceSet, StateRead, SubmissionMoved, Write,
 };
 use super::instance::{DeviceName, Udi};
 use super::message::Outgoing;
@@ -38,7 +39,7 @@ pub struct Fleet {
     pub aliases: BTreeMap<Udi, Udi>,
     pub devices: BTreeMap<DeviceName, Box<Device>>,
     pub bundles: BTreeMap<String, Bundle>,
-    pub answers: BTreeMap<Sha256, Answer>,
+    pub answers: BTreeMap<AnswerKey, Answer>,
     pub credentials: BTreeMap<String, Credential>,
     pub schedules: BTreeMap<String, ScheduleRun>,
     pub violations: BTreeMap<ViolationId, Violation>,
@@ -75,6 +76,37 @@ impl Fleet {
 
     fn primary<'a>(&'a self, udi: &'a Udi) -> &'a Udi {
         if self.instances.contains_key(udi) { udi } else { self.aliases.get(udi).unwrap_or(udi) }
+    }
+
+    /// The answers for an instance, whichever of its chassis they name.
+    pub fn answers_of<'a>(&'a self, instance: &'a Instance) -> impl Iterator<Item = (&'a AnswerKey, &'a Answer)> {
+        instance.chassis().flat_map(|udi| {
+            let first = AnswerKey { udi: Some(udi.clone()), object: Sha256::ZERO };
+            self.answers.range(first..).take_while(move |(key, _)| key.udi.as_ref() == Some(udi))
+        })
+    }
+
+    /// Where that file stands on its way to an instance.
+    pub fn answer_for(&self, instance: &Instance, object: Sha256) -> Option<(&AnswerKey, &Answer)> {
+        let key = |udi: &Udi| AnswerKey { udi: Some(udi.clone()), object };
+        instance.chassis().find_map(|udi| self.answers.get_key_value(&key(udi)))
+    }
+
+    /// Every answer with these bytes, whoever they are for. Looks at all that are placed.
+    pub fn same_file(&self, object: Sha256) -> impl Iterator<Item = (&AnswerKey, &Answer)> {
+        let first = AnswerKey { udi: Some(Udi::new("", "")), object: Sha256::ZERO };
+        let placed = self.answers.range(first..).filter(move |(key, _)| key.object == object);
+        self.answers.get_key_value(&AnswerKey { udi: None, object }).into_iter().chain(placed)
+    }
+
+    /// The answer that a delivery was of. Old facts name its device alone.
+    pub fn delivered(&self, fact: &AnswerDelivered) -> Option<AnswerKey> {
+        if fact.udi.is_some() {
+            let key = AnswerKey { udi: fact.udi.clone(), object: fact.object };
+            return self.answers.contains_key(&key).then_some(key);
+        }
+        let of_device = self.of_device(&fact.device).and_then(|instance| self.answer_for(instance, fact.object));
+        of_device.or_else(|| self.same_file(fact.object).next()).map(|(key, _)| key.clone())
     }
 
     /// Changes the fold by one event; returns the records that may have changed.
@@ -162,6 +194,7 @@ impl Fleet {
                 let released = std::mem::take(&mut credential.refused_by);
                 credential.refused_by_upstreams.clear();
                 credential.released = Some(at);
+                credential.released_by = event.by.clone();
                 let mut touched = vec![RecordKey::Credential(fact.credential.clone())];
                 for name in released {
                     touched.extend(self.device(&name, |device| {
@@ -176,13 +209,19 @@ impl Fleet {
                 device.learned = fact.learned.clone();
                 device.learned_on = fact.software.clone();
             }),
-            Fact::BundleMade(fact) => self.bundle_made(at, fact),
+            Fact::BundleMade(fact) => self.bundle_made(at, event.by.as_ref(), fact),
             Fact::BundleHandedOver(fact) => {
-                self.handed_over(&fact.bundle_id, fact.handed_over, Some(fact.note.clone()))
+                let told = Some((fact.note.clone(), event.by.clone()));
+                self.handed_over(&fact.bundle_id, fact.handed_over, told)
             }
-            Fact::AnswerReceived(fact) => self.answer_received(at, fact),
+            Fact::AnswerReceived(fact) => self.answer_received(at, event.by.as_ref(), fact),
             Fact::AnswerQuarantined(fact) => {
-                self.answers.entry(fact.object).or_insert_with(|| Answer {
+                // What a person said of it before still holds.
+                if self.same_file(fact.object).next().is_some() {
+                    return Vec::new();
+                }
+                let key = AnswerKey { udi: None, object: fact.object };
+                self.answers.entry(key.clone()).or_insert_with(|| Answer {
                     name: fact.name.clone(),
                     received: at,
                     udi: None,
@@ -194,11 +233,13 @@ impl Fleet {
                     attempts: 0,
                     last_attempt: None,
                     last_cause: None,
+                    brought_by: event.by.clone(),
+                    word: None,
                 });
-                vec![RecordKey::Answer(fact.object)]
+                vec![RecordKey::Answer(key)]
             }
             Fact::AnswerDelivered(fact) => self.answer_delivered(at, fact),
-            Fact::AnswerConfirmed(fact) => self.answer_confirmed(fact),
+            Fact::AnswerConfirmed(fact) => self.answer_confirmed(event.by.as_ref(), fact),
             // For the chain of custody: nothing is decided by it.
             Fact::AnswersExported(_) => Vec::new(),
             Fact::ReportsSubmitted(fact) => {
@@ -241,7 +282,7 @@ impl Fleet {
             }),
             Fact::ViolationAcknowledged(fact) => self.violation(&fact.id, |violation| {
                 let (note, until) = (fact.note.clone(), fact.until);
-                violation.acknowledged = Some(Acknowledgement { at, note, until });
+                violation.acknowledged = Some(Acknowledgement { at, note, until, by: event.by.clone() });
             }),
             Fact::MessageMade(fact) => self.message_made(at, fact),
             Fact::MessageSettled(fact) => {
@@ -254,7 +295,7 @@ impl Fleet {
             }
             Fact::SilenceSet(fact) => {
                 let SilenceSet { id, covers, from, until, note } = fact.clone();
-                self.silences.insert(id.clone(), Silence { covers, from, until, note });
+                self.silences.insert(id.clone(), Silence { covers, from, until, note, by: event.by.clone() });
                 vec![RecordKey::Silence(id)]
             }
             Fact::SilenceEnded(fact) => {
@@ -266,8 +307,8 @@ impl Fleet {
                 self.on_prem.insert(fact.name.clone(), synced);
                 vec![RecordKey::OnPrem(fact.name.clone())]
             }
-            Fact::DeviceRetired(fact) => self.retired(at, fact),
-            Fact::DeviceReplaced(fact) => self.replaced(at, fact),
+            Fact::DeviceRetired(fact) => self.retired(at, event.by.as_ref(), fact),
+            Fact::DeviceReplaced(fact) => self.replaced(at, event.by.as_ref(), fact),
         }
     }
 
@@ -381,7 +422,7 @@ impl Fleet {
         vec![RecordKey::Instance(primary)]
     }
 
-    fn bundle_made(&mut self, at: Timestamp, fact: &BundleMade) -> Vec<RecordKey> {
+    fn bundle_made(&mut self, at: Timestamp, by: Option<&String>, fact: &BundleMade) -> Vec<RecordKey> {
         let mut touched = vec![RecordKey::Bundle(fact.bundle_id.clone())];
         self.bundles.entry(fact.bundle_id.clone()).or_insert_with(|| Bundle {
             made: at,
@@ -389,6 +430,8 @@ impl Fleet {
             handed_over: None,
             handover_note: None,
             answered: None,
+            made_by: by.cloned(),
+            handed_over_by: None,
         });
         let mut instances = BTreeSet::new();
         for report in &fact.reports {
@@ -403,11 +446,17 @@ impl Fleet {
         touched
     }
 
-    fn handed_over(&mut self, bundle_id: &str, when: Timestamp, note: Option<String>) -> Vec<RecordKey> {
+    /// `told`: a person's note, and who that is; an answer only proves it.
+    fn handed_over(
+        &mut self,
+        bundle_id: &str,
+        when: Timestamp,
+        told: Option<(String, Option<String>)>,
+    ) -> Vec<RecordKey> {
         let Some(bundle) = self.bundles.get_mut(bundle_id) else { return Vec::new() };
         bundle.handed_over.get_or_insert(when);
-        if note.is_some() {
-            bundle.handover_note = note;
+        if let Some((note, by)) = told {
+            (bundle.handover_note, bundle.handed_over_by) = (Some(note), by);
         }
         let udis: BTreeSet<Udi> = bundle.facts.reports.iter().map(|report| report.udi.clone()).collect();
         let mut touched = vec![RecordKey::Bundle(bundle_id.to_owned())];
@@ -447,99 +496,6 @@ impl Fleet {
     pub fn sent(&self, id: &str) -> &[BundledReport] {
         let bundle = self.bundles.get(id).map(|bundle| &bundle.facts.reports);
         bundle.or_else(|| self.submissions.get(id).map(|one| &one.facts.reports)).map_or(&[], Vec::as_slice)
-    }
-
-    fn answer_received(&mut self, at: Timestamp, fact: &AnswerReceived) -> Vec<RecordKey> {
-        let mut touched = vec![RecordKey::Answer(fact.object)];
-        // One that a person must see to starts anew when a person brings it again.
-        let fresh = match self.answers.get(&fact.object).map(|answer| &answer.status) {
-            None => true,
-            Some(
-                AnswerStatus::Quarantined { .. }
-                | AnswerStatus::Failed { .. }
-                | AnswerStatus::Unconfirmed
-                | AnswerStatus::AwaitingHandImport,
-            ) => true,
-            Some(AnswerStatus::AwaitingDelivery | AnswerStatus::Confirmed(_)) => false,
-        };
-        if fresh {
-            let answer = Answer {
-                name: fact.name.clone(),
-                received: at,
-                udi: Some(fact.udi.clone()),
-                parts: fact.parts.clone(),
-                bundle_id: fact.bundle_id.clone(),
-                reports: fact.reports.clone(),
-                assigned: fact.assigned.clone(),
-                status: AnswerStatus::AwaitingDelivery,
-                attempts: 0,
-                last_attempt: None,
-                last_cause: None,
-            };
-            self.answers.insert(fact.object, answer);
-        }
-        if let Some(id) = &fact.bundle_id {
-            // An answer proves that the bundle was handed over.
-            touched.extend(self.handed_over(id, at, None));
-            if let Some(bundle) = self.bundles.get_mut(id) {
-                bundle.answered.get_or_insert(at);
-            }
-            if let Some(submission) = self.submissions.get_mut(id) {
-                submission.answered.extend(fact.reports.iter().map(|report| (fact.udi.clone(), *report)));
-                touched.push(RecordKey::Submission(id.clone()));
-            }
-        }
-        touched
-    }
-
-    fn answer_confirmed(&mut self, fact: &AnswerConfirmed) -> Vec<RecordKey> {
-        let Some(answer) = self.answers.get_mut(&fact.object) else { return Vec::new() };
-        answer.status = AnswerStatus::Confirmed(Confirmation::ByPerson);
-        let reports = answer.reports.clone();
-        let mut touched = vec![RecordKey::Answer(fact.object)];
-        let primary = self.primary(&fact.udi).clone();
-        if let Some(instance) = self.instances.get_mut(&primary) {
-            for id in reports {
-                instance.acknowledge(fact.installed, &fact.udi, id, Confirmation::ByPerson);
-            }
-            touched.push(RecordKey::Instance(primary));
-        }
-        touched
-    }
-
-    fn answer_delivered(&mut self, at: Timestamp, fact: &AnswerDelivered) -> Vec<RecordKey> {
-        let Some(answer) = self.answers.get_mut(&fact.object) else { return Vec::new() };
-        // Applied already: a second time changes nothing.
-        if answer.last_attempt == Some(at) {
-            return Vec::new();
-        }
-        answer.attempts = answer.attempts.saturating_add(1);
-        answer.last_attempt = Some(at);
-        answer.last_cause = None;
-        answer.status = match &fact.outcome {
-            Outcome::ConfirmedById => AnswerStatus::Confirmed(Confirmation::ById),
-            Outcome::ConfirmedByTime => AnswerStatus::Confirmed(Confirmation::ByTime),
-            Outcome::Unconfirmed => AnswerStatus::Unconfirmed,
-            Outcome::Failed { cause, again } => {
-                answer.last_cause = Some(cause.clone());
-                if *again { AnswerStatus::AwaitingDelivery } else { AnswerStatus::Failed { cause: cause.clone() } }
-            }
-            Outcome::AwaitingHandImport => AnswerStatus::AwaitingHandImport,
-        };
-        let mut touched = vec![RecordKey::Answer(fact.object)];
-        if fact.outcome == Outcome::ConfirmedByTime {
-            let (reports, udi) = (answer.reports.clone(), answer.udi.clone());
-            if let Some(udi) = udi {
-                let primary = self.primary(&udi).clone();
-                if let Some(instance) = self.instances.get_mut(&primary) {
-                    for id in reports {
-                        instance.acknowledge(at, &udi, id, Confirmation::ByTime);
-                    }
-                    touched.push(RecordKey::Instance(primary));
-                }
-            }
-        }
-        touched
     }
 }
 

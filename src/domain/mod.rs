@@ -12,6 +12,7 @@ pub mod bundle;
 pub mod calendar;
 pub mod cross_check;
 pub mod deadline;
+pub mod delivery;
 pub mod digest;
 pub mod event;
 pub mod evidence;

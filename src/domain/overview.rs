@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::cross_check::Counts;
 use super::deadline::{self, Contact, ObligationState};
+use super::delivery;
 use super::fleet::{Fleet, Instance, Upstream};
 use super::instance::{DeviceName, Site, Udi};
 use super::plan::{Settings, Watched, watched_as};
@@ -28,6 +29,7 @@ pub struct Overview {
     pub violations: BTreeMap<(Site, Kind, Severity), usize>,
     /// What each upstream last told, by name.
     pub upstreams: BTreeMap<String, Read>,
+    pub answers: Queue,
     /// Records of the fold.
     pub records: u64,
     shown: HashSet<Udi>,
@@ -39,6 +41,36 @@ pub struct Read {
     pub at: Timestamp,
     pub counts: Counts,
     pub certificate_until: Option<Timestamp>,
+}
+
+/// Answers that are not on their devices yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Brought by the plan, sooner or later.
+    pub under_way: usize,
+    /// Somebody must carry them.
+    pub by_hand: usize,
+    /// Nobody knows whose they are.
+    pub quarantined: usize,
+}
+
+impl Queue {
+    fn of(fleet: &Fleet, watched: &[Watched], settings: &Settings) -> Queue {
+        let mut queue = Queue::default();
+        for (key, answer) in fleet.answers.iter().filter(|(_, answer)| !answer.is_settled()) {
+            let Some(udi) = &key.udi else {
+                queue.quarantined += 1;
+                continue;
+            };
+            let device = fleet.resolve(udi).and_then(|instance| watched_as(watched, instance.device.as_ref()?));
+            if delivery::by_hand(device, answer, settings) {
+                queue.by_hand += 1;
+            } else {
+                queue.under_way += 1;
+            }
+        }
+        queue
+    }
 }
 
 /// How one obligation stood.
@@ -97,8 +129,8 @@ impl Overview {
     /// Nothing yet.
     pub fn begun(now: Timestamp) -> Overview {
         let (sites, violations) = (BTreeMap::new(), BTreeMap::new());
-        let (entries, upstreams, shown) = Default::default();
-        Overview { at: now, entries, sites, violations, upstreams, records: 0, shown }
+        let (entries, upstreams, answers, shown) = Default::default();
+        Overview { at: now, entries, sites, violations, upstreams, answers, records: 0, shown }
     }
 
     /// Takes in this part of the inventory.
@@ -147,6 +179,7 @@ impl Overview {
             let found = &violation.found;
             *self.violations.entry((found.site.clone(), found.kind, found.severity)).or_default() += 1;
         }
+        self.answers = Queue::of(fleet, watched, settings);
         self.records = fleet.records();
         self.shown = HashSet::new();
         self.entries.sort_by_cached_key(|entry| (entry.due.is_none(), entry.due, entry.order()));

@@ -7,11 +7,12 @@ use std::str::FromStr;
 use jiff::{SignedDuration, Timestamp};
 
 use super::bundle::{self, Selection};
+use super::delivery::wait;
 use super::event::Progress;
 use super::fleet::{Fleet, OwedReport, Submission};
 use super::instance::{Account, Udi};
 use super::pacing::Setback;
-use super::plan::{Watched, wait};
+use super::plan::Watched;
 use super::report::ReportId;
 
 /// A Smart Account whose reports go by an upstream, or one Virtual Account of it.

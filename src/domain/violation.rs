@@ -184,6 +184,9 @@ pub struct Acknowledgement {
     pub note: String,
     /// Daily reminders rest until then; state, metric and `monitor` do not.
     pub until: Timestamp,
+    /// Whose word it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// One violation and its life. **stored**

@@ -6,4 +6,5 @@
 pub mod answer;
 pub mod archive;
 pub mod bundle;
+pub mod handout;
 pub mod seal;

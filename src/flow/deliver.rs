@@ -13,11 +13,11 @@ use super::{Error, House};
 use crate::config::Device;
 use crate::device::{self, Proven, Session};
 use crate::domain::ack;
+use crate::domain::delivery;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{AnswerDelivered, Fact, ImportForm, Learned, Outcome};
-use crate::domain::fleet::{Answer, AnswerStatus, Confirmation, Fleet};
+use crate::domain::fleet::{Answer, AnswerKey, AnswerStatus, Confirmation, Fleet};
 use crate::domain::instance::{DeviceName, Udi};
-use crate::domain::plan;
 use crate::domain::problem::with_causes;
 use crate::domain::settings::Mode;
 use crate::domain::state::ReportState;
@@ -32,10 +32,11 @@ pub struct Delivered {
 }
 
 /// Brings one kept answer to its device and reads back.
-pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> {
+pub async fn deliver(house: &House, key: &AnswerKey) -> Result<Delivered, Error> {
+    let object = key.object;
     let (answer, name) = {
         let fleet = house.ledger.fleet();
-        let Some(answer) = fleet.answers.get(&object).cloned() else {
+        let Some(answer) = fleet.answers.get(key).cloned() else {
             return Err(Error::Input(format!("no answer with the hash {object}; see `ack list`")));
         };
         let name = answer.udi.as_ref().and_then(|udi| fleet.resolve(udi)?.device.clone());
@@ -60,7 +61,7 @@ pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> 
     if let Some(reason) = house.hold(device) {
         return put_off(reason);
     }
-    let settled = house.ledger.fleet().answers.get(&object).map(|answer| answer.status.clone());
+    let settled = house.ledger.fleet().answers.get(key).map(|answer| answer.status.clone());
     if let Some(AnswerStatus::Confirmed(confirmation)) = settled {
         // Somebody else delivered it while we waited for our turn.
         let outcome = match confirmation {
@@ -72,7 +73,7 @@ pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> 
         };
         return Ok(Delivered { object, name: answer.name, device: name, outcome });
     }
-    let outside = || plan::outside_window(house.watched(&name)?, house.clock.now());
+    let outside = || delivery::outside_window(house.watched(&name)?, house.clock.now());
     if let Some(window) = outside() {
         return put_off(format!("waits for {window}"));
     }
@@ -117,7 +118,8 @@ pub async fn deliver(house: &House, object: Sha256) -> Result<Delivered, Error> 
         Ok(outcome) => outcome,
         Err(error) => failed(&error, intact),
     };
-    let delivered = AnswerDelivered { object, device: name.clone(), outcome: outcome.clone() };
+    let (device, udi) = (name.clone(), key.udi.clone());
+    let delivered = AnswerDelivered { object, device, udi, outcome: outcome.clone(), found: false };
     facts.push(Fact::AnswerDelivered(delivered));
     house.ledger.append_async(now, facts, Vec::new()).await?;
     Ok(Delivered { object, name: answer.name, device: name, outcome })
@@ -264,7 +266,7 @@ async fn read_back<S: Session>(
 }
 
 /// Does the device list every report that the answer acknowledges as acknowledged?
-fn all_acknowledged(answer: &Answer, seen: &Seen) -> bool {
+pub(super) fn all_acknowledged(answer: &Answer, seen: &Seen) -> bool {
     !answer.reports.is_empty()
         && answer.reports.iter().all(|id| seen.listed.get(id) == Some(&Some(ReportState::Acknowledged)))
 }

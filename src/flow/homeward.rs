@@ -9,10 +9,10 @@ use super::{Error, House};
 use crate::domain::ack::{self, AnswerFile, Part};
 use crate::domain::digest::Sha256;
 use crate::domain::event::{AnswerQuarantined, AnswerReceived, Fact};
-use crate::domain::fleet::{Answer, AnswerStatus, Fleet};
+use crate::domain::fleet::{AnswerKey, Fleet, Instance};
 use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::report::ReportId;
-use crate::exchange::answer;
+use crate::exchange::answer::{self, AnswerItem};
 use crate::exchange::archive::Limits;
 
 /// What became of one answer file.
@@ -21,14 +21,46 @@ pub struct Taken {
     /// The file, and the member inside it.
     pub name: String,
     pub object: Option<Sha256>,
+    /// Whose it is, as it was placed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udi: Option<Udi>,
     pub device: Option<DeviceName>,
     pub result: TakenAs,
     /// Reports that were sent with these and that the answer does not name: they are still owed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<ReportId>,
+    /// Reports that it names and of which the bytes never came here, so that they did not leave from here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub never_here: Vec<ReportId>,
     /// What keeps it from being delivered now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
+}
+
+impl Taken {
+    /// Nothing is kept of it.
+    fn not(name: &str, reason: String) -> Self {
+        Taken {
+            name: name.to_owned(),
+            object: None,
+            udi: None,
+            device: None,
+            result: TakenAs::Unreadable(reason),
+            left_out: Vec::new(),
+            never_here: Vec::new(),
+            waits_for: None,
+        }
+    }
+
+    fn of(fleet: &Fleet, name: &str, object: Sha256, udi: Option<&Udi>, result: TakenAs) -> Self {
+        let device = udi.and_then(|udi| fleet.resolve(udi)?.device.clone());
+        Taken { object: Some(object), udi: udi.cloned(), device, result, ..Taken::not(name, String::new()) }
+    }
+
+    /// The kept answer, where somebody is to get it.
+    pub fn key(&self) -> Option<AnswerKey> {
+        Some(AnswerKey { udi: Some(self.udi.clone()?), object: self.object? })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,103 +78,125 @@ pub enum TakenAs {
 
 /// Takes one file that the portal gave: an archive, or a single answer. Blocks.
 pub fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken>, Error> {
-    let unreadable = |name: &str, reason: String| Taken {
-        name: name.to_owned(),
-        object: None,
-        device: None,
-        result: TakenAs::Unreadable(reason),
-        left_out: Vec::new(),
-        waits_for: None,
-    };
     let items = match answer::open(name, bytes, &Limits::default()) {
         Ok(items) => items,
-        Err(error) => return Ok(vec![unreadable(name, error.to_string())]),
+        Err(error) => return Ok(vec![Taken::not(name, error.to_string())]),
     };
     let mut all = Vec::new();
     for item in items {
-        let file = match item.read {
-            Ok(file) if file.problems.is_whole() => file,
-            Ok(file) => {
-                all.push(unreadable(&item.name, file.problems.sentences().join("; ")));
-                continue;
-            }
-            Err(reason) => {
-                all.push(unreadable(&item.name, reason));
-                continue;
-            }
-        };
-        let object = Sha256::of(&item.bytes);
-        let (device, fact, left_out) = {
-            let fleet = house.ledger.fleet();
-            if let Some(known) = fleet.answers.get(&object).filter(|known| !needs_person(known)) {
-                let device = known.udi.as_ref().and_then(|udi| fleet.resolve(udi)?.device.clone());
-                let (name, object, result) = (item.name, Some(object), TakenAs::Known);
-                all.push(Taken { name, object, device, result, left_out: Vec::new(), waits_for: None });
-                continue;
-            }
-            match place(&fleet, &item.name, &file) {
-                Ok(placed) => {
-                    let device = fleet.resolve(&placed.udi).and_then(|instance| instance.device.clone());
-                    let left_out = left_out(&fleet, &placed, &file);
-                    (device, Fact::AnswerReceived(received(&item.name, object, &file, placed, None)), left_out)
-                }
-                Err(reason) => {
-                    let name = item.name.clone();
-                    (None, Fact::AnswerQuarantined(AnswerQuarantined { object, name, reason }), Vec::new())
-                }
-            }
-        };
-        let result = match &fact {
-            Fact::AnswerQuarantined(fact) => TakenAs::Quarantined(fact.reason.clone()),
-            _ => TakenAs::Accepted,
-        };
-        house.ledger.append(house.clock.now(), vec![fact], vec![item.bytes])?;
-        all.push(Taken { name: item.name, object: Some(object), device, result, left_out, waits_for: None });
+        all.extend(take(house, item)?);
     }
     Ok(all)
 }
 
-/// A person says whose a quarantined answer is. Blocks.
-pub fn assign(house: &House, object: Sha256, device: &DeviceName, note: &str) -> Result<(), Error> {
+/// Takes one file out of what the portal gave. More than one line comes of it where a person said that it is for
+/// several devices.
+pub(super) fn take(house: &House, item: AnswerItem) -> Result<Vec<Taken>, Error> {
+    let AnswerItem { name, bytes, read, .. } = item;
+    let file = match read {
+        Ok(file) if file.problems.is_whole() => file,
+        Ok(file) => return Ok(vec![Taken::not(&name, file.problems.sentences().join("; "))]),
+        Err(reason) => return Ok(vec![Taken::not(&name, reason)]),
+    };
+    let object = Sha256::of(&bytes);
+    let (facts, taken) = {
+        let fleet = house.ledger.fleet();
+        match place(&fleet, &name, &file) {
+            Ok(placed) => placed_one(&fleet, &name, object, &file, placed),
+            Err(reason) => unplaced(&fleet, &name, object, reason),
+        }
+    };
+    if !facts.is_empty() {
+        house.ledger.append(house.clock.now(), facts, vec![bytes])?;
+    }
+    Ok(taken)
+}
+
+fn placed_one(fleet: &Fleet, name: &str, object: Sha256, file: &AnswerFile, placed: Placed) -> (Vec<Fact>, Vec<Taken>) {
+    let instance = fleet.resolve(&placed.udi);
+    let known = instance.and_then(|instance| fleet.answer_for(instance, object));
+    let mut taken = Taken::of(fleet, name, object, Some(&placed.udi), TakenAs::Known);
+    if let Some((key, _)) = known.filter(|(_, known)| !known.needs_person()) {
+        taken.udi = key.udi.clone();
+        return (Vec::new(), vec![taken]);
+    }
+    // It goes on where it stood, under the name of its chassis that it came for first.
+    let udi = known.and_then(|(key, _)| key.udi.clone()).unwrap_or_else(|| placed.udi.clone());
+    taken.udi = Some(udi.clone());
+    taken.result = TakenAs::Accepted;
+    taken.left_out = left_out(fleet, &placed, file);
+    taken.never_here = never_here(instance, &placed, file);
+    let fact = received(name, object, file, Placed { udi, ..placed }, None);
+    (vec![Fact::AnswerReceived(fact)], vec![taken])
+}
+
+/// Nothing in the file tells whose it is; what a person said of the same bytes before still holds.
+fn unplaced(fleet: &Fleet, name: &str, object: Sha256, reason: String) -> (Vec<Fact>, Vec<Taken>) {
+    let (mut facts, mut all) = (Vec::new(), Vec::new());
+    for (key, known) in fleet.same_file(object) {
+        let Some(udi) = &key.udi else { continue };
+        let mut taken = Taken::of(fleet, name, object, Some(udi), TakenAs::Known);
+        if known.needs_person() {
+            taken.result = TakenAs::Accepted;
+            facts.push(Fact::AnswerReceived(AnswerReceived {
+                object,
+                name: known.name.clone(),
+                udi: udi.clone(),
+                parts: known.parts.clone(),
+                bundle_id: known.bundle_id.clone(),
+                reports: known.reports.clone(),
+                assigned: known.assigned.clone(),
+            }));
+        }
+        all.push(taken);
+    }
+    if all.is_empty() {
+        all.push(Taken::of(fleet, name, object, None, TakenAs::Quarantined(reason.clone())));
+        if !fleet.answers.contains_key(&AnswerKey { udi: None, object }) {
+            facts.push(Fact::AnswerQuarantined(AnswerQuarantined { object, name: name.to_owned(), reason }));
+        }
+    }
+    (facts, all)
+}
+
+/// A person says whose a kept answer is: of one device, or of several that are to get the same bytes. Blocks.
+pub fn assign(house: &House, object: Sha256, devices: &[DeviceName], note: &str) -> Result<Vec<AnswerKey>, Error> {
     let Some(bytes) = house.ledger.object(&object)? else {
         return Err(Error::Input(format!("no answer with the hash {object} is kept; see `ack list`")));
     };
     let file = ack::read(&bytes).map_err(|error| Error::Input(error.to_string()))?;
-    let fact = {
+    let mut facts: Vec<AnswerReceived> = Vec::new();
+    {
         let fleet = house.ledger.fleet();
-        let answer = fleet.answers.get(&object);
-        let name = match answer {
-            Some(answer) if needs_person(answer) => answer.name.clone(),
-            Some(_) => return Err(Error::Input("this answer waits for nobody; see `ack list`".to_owned())),
-            None => return Err(Error::Input(format!("no answer with the hash {object}; see `ack list`"))),
+        let Some((_, known)) = fleet.same_file(object).next() else {
+            return Err(Error::Input(format!("no answer with the hash {object}; see `ack list`")));
         };
-        let Some(instance) = fleet.of_device(device) else {
-            return Err(Error::Input(format!("no product instance is known for device '{device}'; poll it first")));
-        };
-        // The file's own word on whose it is cannot be overruled: the device would refuse it.
-        let other = |inside: &&Udi| fleet.resolve(inside).is_none_or(|inside| inside.udi != instance.udi);
-        if let Some(inside) = named_inside(&file).find(other) {
-            return Err(Error::Input(format!("the answer names {inside}, but '{device}' is {}", instance.udi)));
+        for device in devices {
+            let Some(instance) = fleet.of_device(device) else {
+                let hint = "poll it first, or bring its reports with `report import --device`";
+                return Err(Error::Input(format!("no product instance is known for device '{device}'; {hint}")));
+            };
+            // The file's own word on whose it is cannot be overruled: the device would refuse it.
+            let other = |inside: &&Udi| fleet.resolve(inside).is_none_or(|inside| inside.udi != instance.udi);
+            if let Some(inside) = named_inside(&file).find(other) {
+                return Err(Error::Input(format!("the answer names {inside}, but '{device}' is {}", instance.udi)));
+            }
+            let before = fleet.answer_for(instance, object);
+            if before.is_some_and(|(_, before)| !before.needs_person()) {
+                return Err(Error::Input(format!("this answer of '{device}' waits for nobody; see `ack list`")));
+            }
+            let udi = before.and_then(|(key, _)| key.udi.clone()).unwrap_or_else(|| instance.udi.clone());
+            if facts.iter().any(|fact| fact.udi == udi) {
+                continue;
+            }
+            let placed = Placed { reports: acknowledged(&fleet, &udi, None, &file), udi, bundle_id: None };
+            facts.push(received(&known.name, object, &file, placed, Some(note.to_owned())));
         }
-        let placed = Placed {
-            udi: instance.udi.clone(),
-            bundle_id: None,
-            reports: acknowledged(&fleet, &instance.udi, None, &file),
-        };
-        Fact::AnswerReceived(received(&name, object, &file, placed, Some(note.to_owned())))
-    };
-    Ok(house.ledger.append(house.clock.now(), vec![fact], Vec::new())?)
-}
-
-/// Brought again, it starts anew: nothing goes on with it by itself.
-fn needs_person(answer: &Answer) -> bool {
-    match answer.status {
-        AnswerStatus::Quarantined { .. }
-        | AnswerStatus::Failed { .. }
-        | AnswerStatus::Unconfirmed
-        | AnswerStatus::AwaitingHandImport => true,
-        AnswerStatus::AwaitingDelivery | AnswerStatus::Confirmed(_) => false,
     }
+    let keys = facts.iter().map(|fact| AnswerKey { udi: Some(fact.udi.clone()), object }).collect();
+    let facts = facts.into_iter().map(Fact::AnswerReceived).collect();
+    house.ledger.append(house.clock.now(), facts, Vec::new())?;
+    Ok(keys)
 }
 
 struct Placed {
@@ -197,7 +251,7 @@ fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String>
             return Err(format!("its name belongs to {named}, but inside it names {first}"));
         }
     }
-    let udi = first.or(named).ok_or_else(|| {
+    let udi = first.or(named).or_else(|| by_ids(fleet, file)).ok_or_else(|| {
         "neither its content nor its name tells which instance it is for; `ack assign` places it".to_owned()
     })?;
     if fleet.resolve(&udi).is_none() {
@@ -207,6 +261,30 @@ fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String>
     let reports = acknowledged(fleet, &udi, by_name.as_deref(), file);
     let bundle_id = by_name.or_else(|| bundle_of(fleet, &udi, &reports));
     Ok(Placed { udi, bundle_id, reports })
+}
+
+/// The one instance that sent all reports which the file names. Ids are unique to an instance only, so that with two
+/// of them nothing is proven.
+fn by_ids(fleet: &Fleet, file: &AnswerFile) -> Option<Udi> {
+    if file.acknowledgements.is_empty() {
+        return None;
+    }
+    let sent = |udi: &&Udi| {
+        let collected = fleet.resolve(udi).and_then(|instance| instance.collected.of(udi));
+        collected.is_some_and(|ids| file.acknowledgements.iter().all(|ack| ids.contains(ack.report_id)))
+    };
+    let mut found = fleet.instances.values().flat_map(|instance| instance.chassis()).filter(sent);
+    match (found.next(), found.next()) {
+        (Some(udi), None) => Some(udi.clone()),
+        (_, Some(_)) | (None, None) => None,
+    }
+}
+
+/// Reports that the file names for this instance and that never came here.
+fn never_here(instance: Option<&Instance>, placed: &Placed, file: &AnswerFile) -> Vec<ReportId> {
+    let named = |id: &ReportId| file.acknowledgements.iter().any(|ack| ack.report_id == *id);
+    let seen = |id: ReportId| instance.is_some_and(|instance| instance.has_seen(id));
+    placed.reports.iter().copied().filter(|id| named(id) && !seen(*id)).collect()
 }
 
 /// Reports of the same bundle and instance that an answer with acknowledgements does not name, and that are still owed.

@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use super::deliver::all_acknowledged;
 use super::poll::Polled;
 use super::{Error, House};
 use crate::config::Device;
 use crate::device::{Fetched, Identity};
+use crate::domain::delivery;
 use crate::domain::digest::Sha256;
-use crate::domain::event::{DeviceIdentified, Fact, ReportCollected, ReportConflict, ReportStates, Source, StateRead};
-use crate::domain::fleet::{Fleet, Instance};
+use crate::domain::event::{
+    AnswerDelivered, DeviceIdentified, Fact, Outcome, ReportCollected, ReportConflict, ReportStates, Source, StateRead,
+};
+use crate::domain::fleet::{AnswerStatus, Confirmation, Fleet, Instance};
 use crate::domain::instance::Udi;
 use crate::domain::report::ReportId;
 use crate::domain::report::read::{READER_VERSION, RawReport};
@@ -64,11 +68,39 @@ pub(super) async fn keep_state(house: &House, device: &Device, seen: &Seen) -> R
         };
         let udi = seen.identity.as_ref().map(|identity| &identity.udi).or(instance.map(|instance| &instance.udi));
         facts.extend(udi.into_iter().flat_map(|udi| states(instance, udi, &seen.listed)));
+        facts.extend(instance.into_iter().flat_map(|instance| found(house, &fleet, instance, device, seen)));
     }
     if facts.is_empty() {
         return Ok(());
     }
     Ok(house.ledger.append_async(house.clock.now(), facts, Vec::new()).await?)
+}
+
+/// Answers that somebody carried to the device, by what it shows now: its word on their reports, else, where a person
+/// was to bring them and it tells no ids, a last ACK after they came.
+fn found(house: &House, fleet: &Fleet, instance: &Instance, device: &Device, seen: &Seen) -> Vec<Fact> {
+    let watched = house.watched(&device.name);
+    let skew = seen.clock_skew_seconds.or(instance.clock_skew_seconds).unwrap_or(0);
+    let acked = last_ack(&seen.state).and_then(|at| at.checked_sub(SignedDuration::from_secs(skew)).ok());
+    let mut facts = Vec::new();
+    for (key, answer) in fleet.answers_of(instance) {
+        let by_word = answer.status == AnswerStatus::Confirmed(Confirmation::ByPerson);
+        let outcome = if (by_word || !answer.is_settled()) && all_acknowledged(answer, seen) {
+            Outcome::ConfirmedById
+        } else if delivery::by_hand(watched, answer, &house.settings)
+            && acked.is_some_and(|acked| acked > answer.received)
+            && answer.parts.iter().any(|part| part != "authorization")
+            && !answer.reports.iter().any(|id| matches!(seen.listed.get(id), Some(Some(_))))
+        {
+            // Other acknowledgements move that time too: weaker, and shown as such.
+            Outcome::ConfirmedByTime
+        } else {
+            continue;
+        };
+        let (object, udi, device) = (key.object, key.udi.clone(), device.name.clone());
+        facts.push(Fact::AnswerDelivered(AnswerDelivered { object, device, udi, outcome, found: true }));
+    }
+    facts
 }
 
 /// The state of an instance, where it is news.
@@ -189,9 +221,9 @@ pub(super) fn wanted(house: &House, device: &Device, seen: &Seen) -> BTreeSet<Re
 }
 
 /// One append carries so many reports; each report is kept whole or not at all.
-const REPORTS_AT_ONCE: usize = 1000;
+pub(super) const REPORTS_AT_ONCE: usize = 1000;
 /// And so many of their bytes.
-const BYTES_AT_ONCE: usize = 4 << 20;
+pub(super) const BYTES_AT_ONCE: usize = 4 << 20;
 
 /// Keeps what was fetched: each report with its facts and its bytes.
 pub(super) async fn keep_reports(
@@ -304,7 +336,7 @@ async fn append(house: &House, facts: Vec<Fact>, objects: Vec<Vec<u8>>) -> Resul
     Ok(house.ledger.append_async(house.clock.now(), facts, objects).await?)
 }
 
-fn conflict(house: &House, known: Option<&Instance>, report: &RawReport) -> Option<Fact> {
+pub(super) fn conflict(house: &House, known: Option<&Instance>, report: &RawReport) -> Option<Fact> {
     let (udi, id) = (&report.facts.udi, report.facts.report_id);
     let owed = known?.owed(udi, id)?;
     // The same bytes told once are told.

@@ -10,13 +10,17 @@
 //! Each step calls one room: the device, the domain, the ledger, the exchange. These never see
 //! each other; what they exchange passes through here.
 
+pub mod brought;
+pub mod by_hand;
 pub mod check;
 pub mod deliver;
 mod entry;
 pub mod homeward;
+pub mod inbox;
 mod keep;
 pub mod outward;
 mod pace;
+pub mod person;
 pub mod poll;
 pub mod probe;
 pub mod record;
@@ -74,13 +78,13 @@ impl Clock {
 
 /// Everything a step needs: configuration, memory, clock and shared limits.
 pub struct House {
-    pub config: Config,
+    pub config: Arc<Config>,
     /// The inventory as decisions see it, in the order of names.
     pub watched: Arc<[Watched]>,
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     pub ledger: Ledger,
     pub clock: Clock,
-    pub sinks: Sinks,
+    pub sinks: Arc<Sinks>,
     /// Counted from the start of the program; they outlive a change of configuration.
     pub metrics: Arc<Metrics>,
     budget: Budget,
@@ -112,9 +116,9 @@ struct Between {
 
 impl House {
     pub fn new(config: Config, ledger: Ledger, clock: Clock) -> Self {
-        let (watched, settings) = (watched(&config), settings(&config));
+        let (watched, settings) = (watched(&config), Arc::new(settings(&config)));
         let budget = Budget::new(config.poll.in_flight_limit.0);
-        let sinks = Sinks::new(&config);
+        let (sinks, config) = (Arc::new(Sinks::new(&config)), Arc::new(config));
         let (metrics, between) = Default::default();
         House { config, watched, settings, ledger, clock, sinks, metrics, budget, between }
     }
@@ -123,6 +127,21 @@ impl House {
     pub fn reconfigured(&self, config: Config) -> Self {
         let (metrics, between) = (self.metrics.clone(), self.between.clone());
         House { metrics, between, ..House::new(config, self.ledger.clone(), self.clock.clone()) }
+    }
+
+    /// The same house for what a person asks: the facts that come of it stand under their name.
+    pub fn asked_by(&self, person: &str) -> Self {
+        House {
+            config: self.config.clone(),
+            watched: self.watched.clone(),
+            settings: self.settings.clone(),
+            ledger: self.ledger.asked_by(person),
+            clock: self.clock.clone(),
+            sinks: self.sinks.clone(),
+            metrics: self.metrics.clone(),
+            budget: self.budget.clone(),
+            between: self.between.clone(),
+        }
     }
 
     /// Says that something changed beside the plan's own doing, so that it is made anew.

@@ -16,11 +16,10 @@ use super::writing::Writings;
 use super::{Error, House};
 use crate::config::Device;
 use crate::device::{self, Driver, Proven, Session};
-use crate::domain::digest::Sha256;
+use crate::domain::delivery;
 use crate::domain::event::{AnswerDelivered, Fact, Outcome, Write};
-use crate::domain::fleet::Answer;
+use crate::domain::fleet::{Answer, AnswerKey};
 use crate::domain::instance::DeviceName;
-use crate::domain::plan;
 use crate::domain::problem::with_causes;
 use crate::domain::settings::{Mode, Reporter};
 
@@ -334,8 +333,8 @@ async fn deliveries(
     if waiting.is_empty() {
         told(StepName::Deliver, Ending::Skipped, "no answer waits for it; see `ack list`".to_owned());
     }
-    for (object, answer) in waiting {
-        let bytes = match house.ledger.object(&object) {
+    for (key, answer) in waiting {
+        let bytes = match house.ledger.object(&key.object) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => {
                 told(StepName::Deliver, Ending::Failed, format!("{}: its bytes are gone from the ledger", answer.name));
@@ -366,7 +365,8 @@ async fn deliveries(
             }
             Outcome::Failed { cause, .. } => (Ending::Failed, cause.clone()),
         };
-        let fact = AnswerDelivered { object, device: device.name.clone(), outcome };
+        let (object, udi, device) = (key.object, key.udi, device.name.clone());
+        let fact = AnswerDelivered { object, device, udi, outcome, found: false };
         house.ledger.append_async(house.clock.now(), vec![Fact::AnswerDelivered(fact)], Vec::new()).await?;
         told(StepName::Deliver, ending, format!("{}: {said}", answer.name));
         if trouble.is_err() {
@@ -376,15 +376,13 @@ async fn deliveries(
     Ok(Ok(()))
 }
 
-fn waiting(house: &House, device: &Device) -> Vec<(Sha256, Answer)> {
+fn waiting(house: &House, device: &Device) -> Vec<(AnswerKey, Answer)> {
     let fleet = house.ledger.fleet();
     let (watched, now) = (house.watched(&device.name), house.clock.now());
-    let for_it = |answer: &Answer| {
-        let of_device = answer.udi.as_ref().and_then(|udi| fleet.resolve(udi)).and_then(|known| known.device.as_ref());
-        of_device == Some(&device.name) && plan::waits_for(&fleet, watched, answer, &house.settings, now).is_none()
-    };
-    let waiting = fleet.answers.iter().filter(|(_, answer)| for_it(answer));
-    waiting.map(|(object, answer)| (*object, answer.clone())).collect()
+    let instance = fleet.of_device(&device.name).into_iter();
+    let open = instance.flat_map(|instance| fleet.answers_of(instance)).filter(|(_, answer)| !answer.is_settled());
+    let due = open.filter(|(_, answer)| delivery::waits_for(&fleet, watched, answer, &house.settings, now).is_none());
+    due.map(|(key, answer)| (key.clone(), answer.clone())).collect()
 }
 
 /// What a person declined says nothing of the device.

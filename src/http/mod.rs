@@ -62,7 +62,7 @@ pub struct View {
     pub name: String,
     /// In the order of names.
     pub watched: Arc<[Watched]>,
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     pub ledger: Ledger,
     pub metrics: Arc<Metrics>,
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,

@@ -11,6 +11,7 @@ use super::figures::Figures;
 use super::query::{Part, Query};
 use crate::domain::deadline::ObligationState;
 use crate::domain::digest::Sha256;
+use crate::domain::overview::Queue;
 use crate::domain::problem::as_html;
 use crate::domain::settings::Word;
 use crate::domain::status::Row;
@@ -92,6 +93,14 @@ fn totals(page: &mut String, figures: &Figures, query: &Query) {
             page,
             "<p>Violations: {}. <code>slp-collector violation list</code> tells them.</p>",
             open.join(", ")
+        );
+    }
+    let Queue { under_way, by_hand, quarantined } = figures.overview.answers;
+    if under_way + by_hand + quarantined > 0 {
+        let _ = writeln!(
+            page,
+            "<p>Answers: {under_way} on their way to devices, {by_hand} for a person to carry, {quarantined} of unknown \
+             devices. <code>slp-collector ack list</code> tells them.</p>"
         );
     }
 }

@@ -129,6 +129,8 @@ impl Default for Hooks {
 #[derive(Clone)]
 pub struct Ledger {
     inner: Arc<Inner>,
+    /// In whose name this handle keeps facts.
+    by: Option<Arc<str>>,
 }
 
 struct Inner {
@@ -209,7 +211,12 @@ impl Ledger {
             .spawn(move || owner.run())
             .map_err(Error::io("start the thread of", dir))?;
         let (sender, owner) = (Mutex::new(Some(sender)), Mutex::new(Some(owner)));
-        Ok(Ledger { inner: Arc::new(Inner { sender, owner, shared, healings }) })
+        Ok(Ledger { inner: Arc::new(Inner { sender, owner, shared, healings }), by: None })
+    }
+
+    /// A handle to the same ledger whose facts stand under the name of the person who asks for them.
+    pub fn asked_by(&self, person: &str) -> Ledger {
+        Ledger { inner: self.inner.clone(), by: Some(person.into()) }
     }
 
     /// Keeps facts and objects; returns when they are durable and folded in.
@@ -217,7 +224,7 @@ impl Ledger {
     /// All facts of one call stand together and in order in the journal. An object that is kept already
     /// is not written again. Not for async callers: they use [`append_async`](Self::append_async).
     pub fn append(&self, at: Timestamp, facts: Vec<Fact>, objects: Vec<Vec<u8>>) -> Result<(), Error> {
-        let Some(mut prepared) = prepare(at, facts, objects)? else { return Ok(()) };
+        let Some(mut prepared) = prepare(at, self.by.as_deref(), facts, objects)? else { return Ok(()) };
         // Here rather than in the owner, whom everybody waits for; async callers leave it to the owner.
         let layout = self.inner.shared.layout();
         prepared.objects.retain(|(header, _)| !layout.has_sealed(&header.hash, 0));
@@ -232,7 +239,7 @@ impl Ledger {
         facts: Vec<Fact>,
         objects: Vec<Vec<u8>>,
     ) -> impl Future<Output = Result<(), Error>> + Send + 'static {
-        let waiting = prepare(at, facts, objects).and_then(|prepared| {
+        let waiting = prepare(at, self.by.as_deref(), facts, objects).and_then(|prepared| {
             let Some(prepared) = prepared else { return Ok(None) };
             let (answer, waiting) = oneshot::channel();
             self.send(Message::Append(prepared, Reply::Task(answer)))?;
@@ -369,11 +376,16 @@ impl Drop for Inner {
     }
 }
 
-fn prepare(at: Timestamp, facts: Vec<Fact>, objects: Vec<Vec<u8>>) -> Result<Option<Prepared>, Error> {
+fn prepare(
+    at: Timestamp,
+    by: Option<&str>,
+    facts: Vec<Fact>,
+    objects: Vec<Vec<u8>>,
+) -> Result<Option<Prepared>, Error> {
     if facts.is_empty() && objects.is_empty() {
         return Ok(None);
     }
-    let events: Vec<Event> = facts.into_iter().map(|fact| Event { at, by: None, fact }).collect();
+    let events: Vec<Event> = facts.into_iter().map(|fact| Event { at, by: by.map(str::to_owned), fact }).collect();
     let json = batch::events_json(&events).expect("facts have string keys only");
     if json.len() as u64 > limits::FACTS {
         return Err(Error::TooLarge { what: "one append's facts", bytes: json.len() as u64, limit: limits::FACTS });

@@ -222,7 +222,9 @@ fn nothing_went(site: &Site, ledger: &Ledger, told: &str, seen: &mut Seen) {
     }
     assert!(received.is_superset(&seen.answers), "an ACK is lost");
     let fleet = ledger.fleet();
-    let confirmed = |object: &Sha256| matches!(fleet.answers[object].status, AnswerStatus::Confirmed(_));
+    let confirmed = |object: &Sha256| {
+        fleet.same_file(*object).all(|(_, answer)| matches!(answer.status, AnswerStatus::Confirmed(_)))
+    };
     assert!(seen.confirmed.iter().all(confirmed), "a confirmed ACK is not confirmed any more");
     for (udi, id) in &seen.acknowledged {
         assert!(fleet.resolve(udi).unwrap().acknowledged.contains(udi, *id), "{udi} {id} was acknowledged");

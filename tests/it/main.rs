@@ -9,6 +9,7 @@ mod config;
 mod daemon;
 mod fleet_loop;
 mod fuzz;
+mod homeward;
 mod kill;
 mod lab_ssh;
 mod lab_texts;

@@ -28,8 +28,7 @@ pub enum Reason<'a> {
     },
     AfterAck {
         ack: Timestamp,
-        /// `ack` is when we learned of it.
-        estimate: bool,
+        told: AckBy,
         days: i64,
         policy: &'a Policy,
         classes: Classes,
@@ -64,6 +63,17 @@ pub enum Reason<'a> {
     Unknown,
 }
 
+/// Who told of the last ACK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckBy {
+    /// The device itself.
+    Device,
+    /// Nobody; it is when we learned of it.
+    Seen,
+    /// A person who installed it, on a device on which nobody here can look.
+    Person,
+}
+
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -88,8 +98,12 @@ impl fmt::Display for Reason<'_> {
                 }
                 differs.map_or(Ok(()), |own| write!(f, "; by our own rule it would be {}", day(own)))
             }
-            Reason::AfterAck { ack, estimate, days, policy, classes } => {
-                let seen = if *estimate { " (an estimate: when it was seen here)" } else { "" };
+            Reason::AfterAck { ack, told, days, policy, classes } => {
+                let seen = match told {
+                    AckBy::Device => "",
+                    AckBy::Seen => " (an estimate: when it was seen here)",
+                    AckBy::Person => " (by a person's word)",
+                };
                 write!(f, "last ACK {}{seen} + {days} days of {}, {classes}", day(*ack), Named(policy))
             }
             Reason::AfterInstallation { installed, days, policy, classes } => {

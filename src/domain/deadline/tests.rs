@@ -251,6 +251,7 @@ fn the_obligation_of_a_retired_instance_ends() {
         at: at("2026-01-05T00:00:00Z"),
         note: Some("sold".to_owned()),
         replaced_by: None,
+        by: None,
     };
     instance.retired = Some(retired);
     let rules = rules();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::digest::Sha256;
 use crate::domain::event::{BundledReport, Event, Fact, Outcome, Progress};
-use crate::domain::fleet::{Confirmation, Fleet, OwedReport, Submission};
+use crate::domain::fleet::{AnswerKey, Confirmation, Fleet, OwedReport, Submission};
 use crate::domain::instance::Udi;
 use crate::domain::report::{EntitlementTag, ReportId, ReportType};
 
@@ -37,6 +37,18 @@ pub struct Custody {
     pub delivery: Option<String>,
     pub confirmed: Option<Timestamp>,
     pub confirmed_by: Option<Confirmation>,
+    /// The persons behind these steps, where the journal knows them: who had it collected or brought it, who made the
+    /// newest bundle, told that it left, brought the answer; whose word the confirmation is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collected_person: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundled_person: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_over_person: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_person: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_person: Option<String>,
 }
 
 impl Custody {
@@ -57,6 +69,11 @@ impl Custody {
             delivery: None,
             confirmed: None,
             confirmed_by: None,
+            collected_person: None,
+            bundled_person: None,
+            handed_over_person: None,
+            answered_person: None,
+            confirmed_person: None,
         }
     }
 
@@ -72,7 +89,7 @@ pub(super) struct Chains {
     /// Those that are owed now, by instance.
     in_play: BTreeMap<Udi, BTreeSet<ReportKey>>,
     /// Which reports an answer is for.
-    answers: BTreeMap<Sha256, Vec<ReportKey>>,
+    answers: BTreeMap<AnswerKey, Vec<ReportKey>>,
 }
 
 impl Chains {
@@ -84,9 +101,10 @@ impl Chains {
                 chains.insert(&instance.udi, owed);
             }
         }
-        for (object, answer) in &fleet.answers {
-            if let Some(udi) = answer.udi.as_ref().filter(|_| acknowledges(&answer.parts)) {
-                chains.answered(fleet, udi, *object, (&answer.reports, answer.bundle_id.as_deref()), answer.received);
+        for (key, answer) in &fleet.answers {
+            if let Some(udi) = answer.udi.as_ref().filter(|_| answer.acknowledges()) {
+                let to = (&answer.reports[..], answer.bundle_id.as_deref());
+                chains.answered(fleet, (udi, key.object), to, (answer.received, answer.brought_by.as_ref()));
             }
         }
         chains
@@ -100,10 +118,13 @@ impl Chains {
                 let Some(instance) = fleet.resolve(udi) else { return };
                 if let Some(owed) = instance.owed(udi, id).filter(|owed| counts(owed)) {
                     self.insert(&instance.udi, owed);
+                    if let Some(custody) = self.reports.get_mut(&(udi.clone(), id)) {
+                        custody.collected_person = event.by.clone();
+                    }
                 }
             }
-            Fact::ReportStates(fact) => self.confirm(fleet, &fact.udi, event.at),
-            Fact::AnswerConfirmed(fact) => self.confirm(fleet, &fact.udi, event.at),
+            Fact::ReportStates(fact) => self.confirm(fleet, &fact.udi, event.at, None),
+            Fact::AnswerConfirmed(fact) => self.confirm(fleet, &fact.udi, event.at, event.by.as_ref()),
             Fact::BundleMade(fact) => self.sent(&fact.reports, &fact.bundle_id),
             Fact::SubmissionMoved(fact) => match &fact.progress {
                 Progress::Accepted { .. } | Progress::Duplicate { .. } => {
@@ -113,17 +134,17 @@ impl Chains {
             },
             Fact::AnswerReceived(fact) if acknowledges(&fact.parts) => {
                 let to = (&fact.reports[..], fact.bundle_id.as_deref());
-                self.answered(fleet, &fact.udi, fact.object, to, event.at);
+                self.answered(fleet, (&fact.udi, fact.object), to, (event.at, event.by.as_ref()));
             }
             Fact::AnswerDelivered(fact) => {
-                for key in self.answers.get(&fact.object).into_iter().flatten() {
-                    if let Some(custody) = self.reports.get_mut(key) {
+                let Some(key) = fleet.delivered(fact) else { return };
+                for report in self.answers.get(&key).into_iter().flatten() {
+                    if let Some(custody) = self.reports.get_mut(report) {
                         (custody.delivered, custody.delivery) = (Some(event.at), Some(word(&fact.outcome)));
                     }
                 }
-                let udi = fleet.answers.get(&fact.object).and_then(|answer| answer.udi.as_ref());
-                if let Some(udi) = udi {
-                    self.confirm(fleet, udi, event.at);
+                if let Some(udi) = &key.udi {
+                    self.confirm(fleet, udi, event.at, None);
                 }
             }
             Fact::DeviceIdentified(_)
@@ -176,10 +197,13 @@ impl Chains {
     pub fn of_report(&self, fleet: &Fleet, report: &ReportKey) -> Option<Custody> {
         let mut custody = self.reports.get(report)?.clone();
         let left = |id: &String| match fleet.bundles.get(id) {
-            Some(bundle) => bundle.handed_over,
-            None => fleet.submissions.get(id).and_then(Submission::handed_over),
+            Some(bundle) => Some((bundle.handed_over?, bundle.handed_over_by.clone())),
+            None => Some((fleet.submissions.get(id).and_then(Submission::handed_over)?, None)),
         };
-        custody.handed_over = custody.bundles.iter().rev().find_map(left);
+        let (handed_over, person) = custody.bundles.iter().rev().find_map(left).unzip();
+        (custody.handed_over, custody.handed_over_person) = (handed_over, person.flatten());
+        let bundled = custody.bundles.iter().rev().find_map(|id| fleet.bundles.get(id));
+        custody.bundled_person = bundled.and_then(|bundle| bundle.made_by.clone());
         Some(custody)
     }
 
@@ -190,7 +214,13 @@ impl Chains {
     }
 
     /// `to`: the ids that the answer tells and the bundle that it answers.
-    fn answered(&mut self, fleet: &Fleet, udi: &Udi, object: Sha256, to: (&[ReportId], Option<&str>), at: Timestamp) {
+    fn answered(
+        &mut self,
+        fleet: &Fleet,
+        (udi, object): (&Udi, Sha256),
+        to: (&[ReportId], Option<&str>),
+        (at, by): (Timestamp, Option<&String>),
+    ) {
         let Some(instance) = fleet.resolve(udi) else { return };
         // Where the answer's ids cannot be read, it is for what the bundle held.
         let meant = |custody: &Custody| match to {
@@ -201,19 +231,23 @@ impl Chains {
         let keys = self.in_play.get(&instance.udi).cloned().unwrap_or_default();
         for key in keys {
             let Some(custody) = self.reports.get_mut(&key).filter(|custody| meant(custody)) else { continue };
-            (custody.answered, custody.answer) = (custody.answered.or(Some(at)), Some(object));
-            self.answers.entry(object).or_default().push(key);
+            if custody.answered.is_none() {
+                (custody.answered, custody.answered_person) = (Some(at), by.cloned());
+            }
+            custody.answer = Some(object);
+            self.answers.entry(AnswerKey { udi: Some(udi.clone()), object }).or_default().push(key);
         }
     }
 
     /// Takes out of play what is acknowledged now.
-    fn confirm(&mut self, fleet: &Fleet, udi: &Udi, at: Timestamp) {
+    fn confirm(&mut self, fleet: &Fleet, udi: &Udi, at: Timestamp, person: Option<&String>) {
         let Some(instance) = fleet.resolve(udi) else { return };
         let Some(in_play) = self.in_play.get_mut(&instance.udi) else { return };
         in_play.retain(|key| {
             let acknowledged = instance.acknowledged.contains(&key.0, key.1);
             if let Some(custody) = self.reports.get_mut(key).filter(|_| acknowledged) {
                 (custody.confirmed, custody.confirmed_by) = (Some(at), instance.confirmation);
+                custody.confirmed_person = person.cloned();
             }
             !acknowledged
         });

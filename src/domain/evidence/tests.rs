@@ -216,6 +216,8 @@ fn the_chain_of_custody_names_each_step_and_stays_with_its_obligation() {
             Fact::AnswerDelivered(AnswerDelivered {
                 object: ack,
                 device: "a".into(),
+                udi: None,
+                found: false,
                 outcome: crate::domain::event::Outcome::ConfirmedById,
             }),
         ),

@@ -3,8 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Fleet, Instance};
-use crate::domain::digest::Sha256;
+use super::{AnswerKey, Fleet, Instance};
 use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::violation::{Subject, ViolationId};
 
@@ -16,7 +15,7 @@ pub enum RecordKey {
     Alias(Udi),
     Device(DeviceName),
     Bundle(String),
-    Answer(Sha256),
+    Answer(AnswerKey),
     Credential(String),
     Schedule(String),
     Violation(ViolationId),
@@ -41,7 +40,10 @@ impl RecordKey {
             RecordKey::Alias(udi) => format!("alias\0{}\0{}", clean(&udi.pid), clean(&udi.sn)),
             RecordKey::Device(name) => format!("device\0{}", clean(&name.0)),
             RecordKey::Bundle(id) => format!("bundle\0{}", clean(id)),
-            RecordKey::Answer(object) => format!("answer\0{object}"),
+            RecordKey::Answer(AnswerKey { udi: Some(udi), object }) => {
+                format!("answer\0{}\0{}\0{object}", clean(&udi.pid), clean(&udi.sn))
+            }
+            RecordKey::Answer(AnswerKey { udi: None, object }) => format!("answer-unplaced\0{object}"),
             RecordKey::Credential(name) => format!("credential\0{}", clean(name)),
             RecordKey::Schedule(name) => format!("schedule\0{}", clean(name)),
             RecordKey::Violation(id) => format!("violation\0{id}"),
@@ -70,7 +72,13 @@ impl RecordKey {
             "alias" => udi().map(RecordKey::Alias),
             "device" => Some(RecordKey::Device(DeviceName(dirty(name)))),
             "bundle" => Some(RecordKey::Bundle(dirty(name))),
-            "answer" => name.parse().ok().map(RecordKey::Answer),
+            "answer" => {
+                let (pid, rest) = name.split_once('\0')?;
+                let (sn, object) = rest.split_once('\0')?;
+                let udi = Some(Udi::new(dirty(pid), dirty(sn)));
+                Some(RecordKey::Answer(AnswerKey { udi, object: object.parse().ok()? }))
+            }
+            "answer-unplaced" => Some(RecordKey::Answer(AnswerKey { udi: None, object: name.parse().ok()? })),
             "credential" => Some(RecordKey::Credential(dirty(name))),
             "schedule" => Some(RecordKey::Schedule(dirty(name))),
             "violation" => name.parse().ok().map(RecordKey::Violation),
@@ -101,7 +109,7 @@ pub enum RecordForm {
 impl RecordForm {
     /// Raised by every change of a compact record's fields, one added or moved included: it has no names that would
     /// tell. A test holds the bytes of a sample against it.
-    pub const COMPACT_VERSION: u32 = 9;
+    pub const COMPACT_VERSION: u32 = 10;
 
     fn write<T: Serialize>(self, record: Option<&T>) -> Option<Vec<u8>> {
         record.map(|record| match self {
@@ -139,7 +147,7 @@ impl Fleet {
             RecordKey::Alias(udi) => form.write(self.aliases.get(udi)),
             RecordKey::Device(name) => form.write(self.devices.get(name)),
             RecordKey::Bundle(id) => RecordForm::Json.write(self.bundles.get(id)),
-            RecordKey::Answer(object) => RecordForm::Json.write(self.answers.get(object)),
+            RecordKey::Answer(key) => RecordForm::Json.write(self.answers.get(key)),
             RecordKey::Credential(name) => RecordForm::Json.write(self.credentials.get(name)),
             RecordKey::Schedule(name) => RecordForm::Json.write(self.schedules.get(name)),
             RecordKey::Violation(id) => RecordForm::Json.write(self.violations.get(id)),
@@ -163,7 +171,7 @@ impl Fleet {
             RecordKey::Alias(udi) => drop(self.aliases.insert(udi, form.read(bytes)?)),
             RecordKey::Device(name) => drop(self.devices.insert(name, form.read(bytes)?)),
             RecordKey::Bundle(id) => drop(self.bundles.insert(id, RecordForm::Json.read(bytes)?)),
-            RecordKey::Answer(object) => drop(self.answers.insert(object, RecordForm::Json.read(bytes)?)),
+            RecordKey::Answer(key) => drop(self.answers.insert(key, RecordForm::Json.read(bytes)?)),
             RecordKey::Credential(name) => drop(self.credentials.insert(name, RecordForm::Json.read(bytes)?)),
             RecordKey::Schedule(name) => drop(self.schedules.insert(name, RecordForm::Json.read(bytes)?)),
             RecordKey::Violation(id) => drop(self.violations.insert(id, RecordForm::Json.read(bytes)?)),
@@ -223,7 +231,11 @@ impl Fleet {
 
     /// The names of all records, in the order of their bytes.
     pub fn keys(&self) -> impl Iterator<Item = RecordKey> + '_ {
-        let answers = self.answers.keys().map(|object| RecordKey::Answer(*object));
+        // Those that are placed, then the others: two kinds of key.
+        let answers = |placed: bool| {
+            let keys = self.answers.keys().filter(move |key| key.udi.is_some() == placed);
+            keys.map(|key| RecordKey::Answer(key.clone()))
+        };
         let aliases = self.aliases.keys().map(|udi| RecordKey::Alias(udi.clone()));
         let bundles = self.bundles.keys().map(|id| RecordKey::Bundle(id.clone()));
         let credentials = self.credentials.keys().map(|name| RecordKey::Credential(name.clone()));
@@ -243,7 +255,13 @@ impl Fleet {
         let told_devices = told(|subject| matches!(subject, Subject::Device(_)));
         let told_instances = told(|subject| matches!(subject, Subject::Instance(_)));
         let told_on_prem = told(|subject| matches!(subject, Subject::OnPrem(_)));
-        let first = aliases.chain(answers).chain(bundles).chain(credentials).chain(devices).chain(instances);
+        let first = aliases
+            .chain(answers(true))
+            .chain(answers(false))
+            .chain(bundles)
+            .chain(credentials)
+            .chain(devices)
+            .chain(instances);
         let then = first.chain(messages).chain(on_prem).chain(schedules).chain(silences).chain(submissions);
         then.chain(told_devices).chain(told_instances).chain(told_on_prem).chain(upstreams).chain(violations)
     }

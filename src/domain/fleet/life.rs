@@ -33,7 +33,9 @@ impl Fleet {
         instance.site = fact.site.clone();
         instance.uuid = fact.uuid.clone();
         instance.members = fact.members.clone();
-        instance.os = Some(fact.os.clone());
+        if !fact.os.is_empty() {
+            instance.os = Some(fact.os.clone());
+        }
         instance.software = fact.software.clone();
         instance.hostname = fact.hostname.clone();
         instance.clock_skew_seconds = fact.clock_skew_seconds;
@@ -54,14 +56,15 @@ impl Fleet {
         known.find(same).map(|instance| instance.udi.clone())
     }
 
-    pub(super) fn retired(&mut self, at: Timestamp, fact: &DeviceRetired) -> Vec<RecordKey> {
+    pub(super) fn retired(&mut self, at: Timestamp, by: Option<&String>, fact: &DeviceRetired) -> Vec<RecordKey> {
         let Some(udi) = &fact.udi else { return Vec::new() };
-        self.ended(udi, Retirement { at, note: Some(fact.note.clone()), replaced_by: None })
+        let note = Some(fact.note.clone());
+        self.ended(udi, Retirement { at, note, replaced_by: None, by: by.cloned() })
     }
 
-    pub(super) fn replaced(&mut self, at: Timestamp, fact: &DeviceReplaced) -> Vec<RecordKey> {
+    pub(super) fn replaced(&mut self, at: Timestamp, by: Option<&String>, fact: &DeviceReplaced) -> Vec<RecordKey> {
         let replaced_by = Some(fact.new.clone());
-        self.ended(&fact.old, Retirement { at, note: fact.note.clone(), replaced_by })
+        self.ended(&fact.old, Retirement { at, note: fact.note.clone(), replaced_by, by: by.cloned() })
     }
 
     fn ended(&mut self, udi: &Udi, retirement: Retirement) -> Vec<RecordKey> {

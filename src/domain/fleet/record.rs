@@ -121,6 +121,9 @@ pub struct Retirement {
     pub note: Option<String>,
     /// Who stands in for it.
     pub replaced_by: Option<Udi>,
+    /// Whose word it is.
+    #[serde(default)]
+    pub by: Option<String>,
 }
 
 /// Of which deadline was told last, and when. **stored**
@@ -139,6 +142,9 @@ pub struct Silence {
     pub from: Timestamp,
     pub until: Timestamp,
     pub note: String,
+    /// Whose wish it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// A License On-Prem server and its own duty. **stored**
@@ -260,7 +266,7 @@ impl Instance {
         if self.acknowledged.insert(udi, id) {
             // What was acknowledged before we came tells nothing of when.
             if self.owed(udi, id).is_some_and(|owed| owed.collected < at) {
-                self.last_acknowledged = Some(at);
+                self.last_acknowledged = self.last_acknowledged.max(Some(at));
             }
             self.owed.retain(|owed| owed.report_id != id || owed.udi != *udi);
             self.confirmation = Some(how);
@@ -335,6 +341,12 @@ pub struct Bundle {
     pub handover_note: Option<String>,
     /// When the first answer to it came in.
     pub answered: Option<Timestamp>,
+    /// Who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
+    /// Who told that it left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_over_by: Option<String>,
 }
 
 /// Where an answer stands. **stored**
@@ -355,7 +367,25 @@ pub enum AnswerStatus {
     },
 }
 
-/// One answer file from the portal. **stored**
+/// Which answer: the same file may be meant for several instances, and its way to each is its own. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AnswerKey {
+    /// Whose it is, as it was placed; `None` while nobody knows.
+    pub udi: Option<Udi>,
+    /// The file byte for byte.
+    pub object: Sha256,
+}
+
+/// What a person told of an answer that nobody here could bring. **stored**
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word {
+    /// When it was installed.
+    pub installed: Timestamp,
+    pub by: Option<String>,
+    pub note: String,
+}
+
+/// One answer file from the portal, on its way to one instance. **stored**
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     pub name: String,
@@ -369,6 +399,42 @@ pub struct Answer {
     pub attempts: u32,
     pub last_attempt: Option<Timestamp>,
     pub last_cause: Option<String>,
+    /// Who brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brought_by: Option<String>,
+    /// A person's word that it is installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<Word>,
+}
+
+impl Answer {
+    /// Is nothing left to be done with it, whatever the device may tell some day?
+    pub fn is_settled(&self) -> bool {
+        match self.status {
+            AnswerStatus::Confirmed(_) => true,
+            AnswerStatus::Quarantined { .. }
+            | AnswerStatus::AwaitingDelivery
+            | AnswerStatus::AwaitingHandImport
+            | AnswerStatus::Unconfirmed
+            | AnswerStatus::Failed { .. } => false,
+        }
+    }
+
+    /// Does nothing go on with it by itself? Brought again by a person, it starts anew.
+    pub fn needs_person(&self) -> bool {
+        match self.status {
+            AnswerStatus::Quarantined { .. }
+            | AnswerStatus::Failed { .. }
+            | AnswerStatus::Unconfirmed
+            | AnswerStatus::AwaitingHandImport => true,
+            AnswerStatus::AwaitingDelivery | AnswerStatus::Confirmed(_) => false,
+        }
+    }
+
+    /// Does it carry an acknowledgement of reports?
+    pub fn acknowledges(&self) -> bool {
+        self.parts.iter().any(|part| part == "rum-ack")
+    }
 }
 
 /// Reports that were offered to an upstream's API. **stored**
@@ -428,6 +494,8 @@ pub struct Credential {
     pub refused_by_upstreams: BTreeSet<String>,
     pub last_refusal: Option<Timestamp>,
     pub released: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_by: Option<String>,
 }
 
 /// When a schedule last ran. **stored**

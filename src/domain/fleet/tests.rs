@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::domain::event::{
-    AnswerQuarantined, BundleHandedOver, BundleUpload, BundledReport, ContactLost, CredentialRefused,
-    CredentialReleased, DeviceIdentified, DeviceReplaced, DeviceRetired, DeviceWritten, Source, TrustPinned,
-    TrustRefused,
+    AnswerConfirmed, AnswerQuarantined, AnswerReceived, BundleHandedOver, BundleUpload, BundledReport, ContactLost,
+    CredentialRefused, CredentialReleased, DeviceIdentified, DeviceReplaced, DeviceRetired, DeviceWritten, Outcome,
+    Source, TrustPinned, TrustRefused,
 };
 use crate::domain::instance::{Member, Role, Site};
 use crate::domain::report::{Measurement, ReportFacts, ReportId, ReportType};
@@ -113,8 +113,13 @@ fn answer(object: &[u8], sn: &str, bundle_id: Option<&str>, reports: &[u64]) -> 
     })
 }
 
+fn key(object: &[u8], sn: Option<&str>) -> AnswerKey {
+    AnswerKey { udi: sn.map(udi), object: Sha256::of(object) }
+}
+
 fn delivered(object: &[u8], outcome: Outcome) -> Fact {
-    Fact::AnswerDelivered(AnswerDelivered { object: Sha256::of(object), device: "core-1".into(), outcome })
+    let (object, device) = (Sha256::of(object), "core-1".into());
+    Fact::AnswerDelivered(AnswerDelivered { object, device, udi: None, outcome, found: false })
 }
 
 fn fold(facts: impl IntoIterator<Item = Fact>) -> Fleet {
@@ -283,7 +288,7 @@ fn made_handed_over_answered_and_confirmed_are_facts_of_their_own() {
     facts.push(delivered(b"ack", Outcome::Failed { cause: "no answer".to_owned(), again: true }));
     facts.push(delivered(b"ack", Outcome::Unconfirmed));
     let fleet = fold(facts.clone());
-    let waiting = &fleet.answers[&Sha256::of(b"ack")];
+    let waiting = &fleet.answers[&key(b"ack", Some("FOC0001"))];
     assert_eq!((&waiting.status, waiting.attempts), (&AnswerStatus::Unconfirmed, 2));
     assert_eq!(fleet.of_device(&"core-1".into()).unwrap().owed.len(), 2);
 
@@ -303,14 +308,61 @@ fn quarantine_ends_when_a_person_says_whose_it_is() {
     });
     let mut facts = vec![identified("core-1", "FOC0001", &[]), quarantined.clone()];
     let fleet = fold(facts.clone());
-    assert!(matches!(fleet.answers[&Sha256::of(b"ack")].status, AnswerStatus::Quarantined { .. }));
+    assert!(matches!(fleet.answers[&key(b"ack", None)].status, AnswerStatus::Quarantined { .. }));
     facts.push(answer(b"ack", "FOC0001", None, &[]));
     // The same file once more changes nothing.
     facts.push(quarantined);
     facts.push(answer(b"ack", "FOC0002", None, &[]));
     let fleet = fold(facts);
-    let placed = &fleet.answers[&Sha256::of(b"ack")];
-    assert_eq!((&placed.status, &placed.udi), (&AnswerStatus::AwaitingDelivery, &Some(udi("FOC0001"))));
+    // One file, two addressees, and nobody's any more.
+    let of: Vec<&AnswerKey> = fleet.answers.keys().collect();
+    assert_eq!(of, [&key(b"ack", Some("FOC0001")), &key(b"ack", Some("FOC0002"))]);
+    assert!(fleet.answers.values().all(|answer| answer.status == AnswerStatus::AwaitingDelivery));
+}
+
+#[test]
+fn a_delivery_is_of_its_own_addressee_and_old_facts_name_the_device_alone() {
+    let mut facts = vec![identified("core-1", "FOC0001", &[]), identified("core-2", "FOC0002", &[])];
+    facts.extend(["FOC0001", "FOC0002"].map(|sn| answer(b"policy", sn, None, &[])));
+    facts.push(delivered(b"policy", Outcome::ConfirmedById));
+    let fleet = fold(facts.clone());
+    let status = |fleet: &Fleet, sn: &str| fleet.answers[&key(b"policy", Some(sn))].status.clone();
+    assert_eq!(status(&fleet, "FOC0001"), AnswerStatus::Confirmed(Confirmation::ById));
+    assert_eq!(status(&fleet, "FOC0002"), AnswerStatus::AwaitingDelivery);
+    let (object, device, udi) = (Sha256::of(b"policy"), "core-2".into(), Some(udi("FOC0002")));
+    let outcome = Outcome::ConfirmedByTime;
+    facts.push(Fact::AnswerDelivered(AnswerDelivered { object, device, udi, outcome, found: true }));
+    let fleet = fold(facts);
+    assert_eq!(status(&fleet, "FOC0002"), AnswerStatus::Confirmed(Confirmation::ByTime));
+    let found = &fleet.answers[&key(b"policy", Some("FOC0002"))];
+    assert_eq!((found.attempts, found.last_attempt), (0, None), "nobody here sent it");
+}
+
+#[test]
+fn a_persons_word_acknowledges_until_the_device_says_it_itself() {
+    let confirmed = Fact::AnswerConfirmed(AnswerConfirmed {
+        object: Sha256::of(b"ack"),
+        udi: udi("FOC0001"),
+        installed: at(50),
+        note: "seen on the console".to_owned(),
+    });
+    let mut facts = vec![identified("core-1", "FOC0001", &[]), collected("FOC0001", 10)];
+    facts.push(answer(b"ack", "FOC0001", None, &[10]));
+    facts.push(confirmed);
+    let fleet = fold(facts.clone());
+    let instance = fleet.of_device(&"core-1".into()).unwrap();
+    assert!(instance.owed.is_empty());
+    assert_eq!((instance.last_acknowledged, instance.confirmation), (Some(at(50)), Some(Confirmation::ByPerson)));
+    let told = &fleet.answers[&key(b"ack", Some("FOC0001"))];
+    assert_eq!(told.status, AnswerStatus::Confirmed(Confirmation::ByPerson));
+    assert_eq!(told.word.as_ref().map(|word| (word.installed, word.by.as_deref())), Some((at(50), None)));
+    let (object, device, udi) = (Sha256::of(b"ack"), "core-1".into(), Some(udi("FOC0001")));
+    let outcome = Outcome::ConfirmedById;
+    facts.push(Fact::AnswerDelivered(AnswerDelivered { object, device, udi, outcome, found: true }));
+    let fleet = fold(facts);
+    let told = &fleet.answers[&key(b"ack", Some("FOC0001"))];
+    assert_eq!(told.status, AnswerStatus::Confirmed(Confirmation::ById));
+    assert!(told.word.is_some(), "what was said stays on record");
 }
 
 #[test]

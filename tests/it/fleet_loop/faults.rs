@@ -8,9 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use lab::spec::Faces;
 use lab::{Fault, Operation, Scope, Spec, specs};
 use serde_json::Value;
-use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::Outcome;
-use slp_collector::domain::fleet::{Answer, AnswerStatus};
+use slp_collector::domain::fleet::{Answer, AnswerKey, AnswerStatus};
 use slp_collector::domain::pacing::Pacing;
 use slp_collector::domain::plan;
 use slp_collector::flow::deliver::deliver;
@@ -103,10 +102,10 @@ fn each_fault_is_told_by_itself_and_everything_ends_acknowledged() {
 fn brought_again(site: &Site) {
     let later = Timestamp::now() + SignedDuration::from_hours(2);
     let house = House::new(site.config(), site.ledger(), Clock::of(move || later));
-    let waiting: Vec<Sha256> = {
+    let waiting: Vec<AnswerKey> = {
         let fleet = house.ledger.fleet();
-        let open = |(object, answer): (&Sha256, &Answer)| {
-            (!matches!(answer.status, AnswerStatus::Confirmed(_))).then_some(*object)
+        let open = |(key, answer): (&AnswerKey, &Answer)| {
+            (!matches!(answer.status, AnswerStatus::Confirmed(_))).then(|| key.clone())
         };
         let waiting = fleet.answers.iter().filter_map(open).collect();
         let plan = plan::plan(&fleet, &house.watched, &house.settings, &Pacing::default(), None, None, later);
@@ -115,8 +114,8 @@ fn brought_again(site: &Site) {
     };
     assert_eq!(waiting.len(), ALL.iter().filter(|trouble| trouble.when == When::Import).count());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for object in waiting {
-        let delivered = runtime.block_on(deliver(&house, object)).unwrap();
+    for key in waiting {
+        let delivered = runtime.block_on(deliver(&house, &key)).unwrap();
         assert!(matches!(delivered.outcome, Outcome::ConfirmedById | Outcome::ConfirmedByTime), "{delivered:?}");
     }
 }

@@ -289,9 +289,17 @@ pub fn all() -> Vec<Event> {
         Fact::AnswerDelivered(AnswerDelivered {
             object: answer,
             device: device(),
+            udi: None,
             outcome: Outcome::Failed { cause: "timed out".to_owned(), again: true },
+            found: false,
         }),
-        Fact::AnswerDelivered(AnswerDelivered { object: answer, device: device(), outcome: Outcome::ConfirmedByTime }),
+        Fact::AnswerDelivered(AnswerDelivered {
+            object: answer,
+            device: device(),
+            udi: Some(active()),
+            outcome: Outcome::ConfirmedByTime,
+            found: true,
+        }),
         Fact::ScheduleRan(ScheduleRan {
             schedule: "daily".to_owned(),
             due: time("2026-09-03T02:00:00Z"),

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Blame, BundleMade, Event, Fact};
-use crate::domain::fleet::{Answer, AnswerStatus, Bundle, Device as Known, OnPrem, OwedReport, Retirement, Trouble};
+use crate::domain::fleet::{
+    Answer, AnswerKey, AnswerStatus, Bundle, Device as Known, OnPrem, OwedReport, Retirement, Trouble,
+};
 use crate::domain::instance::{Account, Udi};
 use crate::domain::policy::{ClassPolicy, Policy};
 use crate::domain::report::{ReportId, ReportType};
@@ -160,6 +162,8 @@ fn bundle(handed_over: &str) -> Bundle {
         handed_over: Some(at(handed_over)),
         handover_note: None,
         answered: None,
+        made_by: None,
+        handed_over_by: None,
     }
 }
 
@@ -176,6 +180,8 @@ fn answer(received: &str) -> Answer {
         attempts: 0,
         last_attempt: None,
         last_cause: None,
+        brought_by: None,
+        word: None,
     }
 }
 
@@ -206,7 +212,14 @@ fn lives(kind: Kind) -> (Change, Change, &'static str) {
             "changed on 2026-01-10; the 90 days to report a change ended on 2026-04-10",
         ),
         Kind::AckMissing => (
-            |world| drop(world.fleet.answers.insert(Sha256::ZERO, answer("2026-05-09"))),
+            |world| {
+                drop(
+                    world
+                        .fleet
+                        .answers
+                        .insert(AnswerKey { udi: Some(udi(0)), object: Sha256::ZERO }, answer("2026-05-09")),
+                )
+            },
             |world| {
                 world.fleet.answers.clear();
                 world.fleet.bundles.insert("b1".to_owned(), bundle("2026-05-01"));
@@ -405,7 +418,7 @@ fn a_retired_instance_breaks_nothing_and_its_violations_say_so() {
         let mut world = World::new();
         bad(&mut world);
         world.look();
-        world.instance().retired = Some(Retirement { at: at("2026-05-30"), note: None, replaced_by: None });
+        world.instance().retired = Some(Retirement { at: at("2026-05-30"), note: None, replaced_by: None, by: None });
         assert_eq!(world.of(kind), [], "{kind}");
         let causes: Vec<_> = world.look();
         let told = |fact: &Fact| matches!(fact, Fact::ViolationResolved(told) if told.cause.contains("2026-05-30"));
