@@ -3,17 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use super::contains::Contains;
 use super::{MANIFEST, Manifest, SIGNATURE, SIGNER};
 use crate::domain::instance::Account;
 use crate::exchange::seal::Certificate;
 
-/// `singles`: the files in `single/` of each account. `archives`: Smart Account and the name of its archive.
-pub(super) fn text(
-    manifest: &Manifest,
-    singles: &BTreeMap<&Account, Vec<String>>,
-    archives: &[(String, String)],
-    signer: &Certificate,
-) -> String {
+/// What the text tells beside the manifest.
+pub(super) struct Told<'a> {
+    /// The files in `single/` of each account.
+    pub(super) singles: &'a BTreeMap<Account, Vec<String>>,
+    /// Smart Account and the name of its archive.
+    pub(super) archives: &'a [(String, String)],
+    pub(super) contains: &'a Contains,
+}
+
+pub(super) fn text(manifest: &Manifest, told: &Told<'_>, signer: &Certificate) -> String {
     let instances = manifest.reports.iter().map(|report| &report.udi).collect::<BTreeSet<_>>().len();
     let unassigned = manifest.accounts.iter().any(|account| !is_complete(account));
     let mut text = format!(
@@ -53,12 +57,12 @@ pub(super) fn text(
          \x20  Do not open, edit or rename the files: the portal refuses changed ones,\n\
          \x20  and the answer carries the name of the file it belongs to.\n\n",
     );
-    if !singles.is_empty() {
+    if !told.singles.is_empty() {
         text.push_str(
             "   a) The documented way: the files in single/, one for each device. Choose the\n\
              \x20     Virtual Account under which each is named here:\n\n",
         );
-        for (account, names) in singles {
+        for (account, names) in told.singles {
             let _ = writeln!(
                 text,
                 "      Smart Account {}, Virtual Account {}",
@@ -74,7 +78,7 @@ pub(super) fn text(
              \x20     from Cisco's own sample code, not from its documentation; if the portal\n\
              \x20     refuses it, nothing is lost: use a). Never upload both a) and b).\n\n",
         );
-        for (account, name) in archives {
+        for (account, name) in told.archives {
             let _ = writeln!(text, "         {name}   Smart Account {}", line(account));
         }
         text.push('\n');
@@ -97,8 +101,8 @@ pub(super) fn text(
          \x20  If the portal reports an error for a file, note the file and the message.\n\n",
     );
     text.push_str("4. WHAT LEAVES THE SITE WITH THIS BUNDLE\n\n");
-    for kind in &manifest.contains {
-        let _ = writeln!(text, "   - {}", sentence(kind));
+    for kind in told.contains.kinds() {
+        let _ = writeln!(text, "   - {}", kind.sentence());
     }
     text.push_str("\n   Of this folder only the files named in 2. go to Cisco.\n");
     text
@@ -106,24 +110,6 @@ pub(super) fn text(
 
 fn is_complete(account: &Account) -> bool {
     account.smart_account.is_some() && account.virtual_account.is_some()
-}
-
-fn sentence(kind: &str) -> &str {
-    match kind {
-        "product-ids-and-serial-numbers" => "product ids and serial numbers of the devices",
-        "licence-names-and-counts" => "which licences were used, and how many",
-        "times-of-use" => "when they were used",
-        "software-versions" => "software versions",
-        "serial-numbers-of-members" => "serial numbers of stack members, standby units or access points",
-        "product-instance-identifiers" => "the ids that Cisco gave the devices",
-        "telemetry" => "telemetry that the devices themselves add: inventory and feature counters",
-        "host-names" => "host names, put into the reports by the devices themselves",
-        "account-names" => "names of Smart Accounts and Virtual Accounts",
-        "device-names-in-manifest-only" => {
-            "your own names of the devices (in manifest.json only, which is not uploaded)"
-        }
-        other => other,
-    }
 }
 
 /// Foreign text on a line of its own, without what a terminal would obey.

@@ -1,12 +1,15 @@
 //! Out of the house and back: bundles, and the proof that others can check them.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use jiff::Timestamp;
+use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::instance::{Account, DeviceName, Site};
 use slp_collector::domain::rum_file;
 use slp_collector::exchange::archive::{self, Limits, flatten};
-use slp_collector::exchange::bundle::{self, Bundle, BundleInput, BundleReport};
+use slp_collector::exchange::bundle::{self, Bundle, BundleInput, Form, Parcel, Wanted};
 use slp_collector::exchange::seal::Signer;
 use slp_collector::inspect::{Completeness, inspect};
 
@@ -16,25 +19,48 @@ fn created() -> Timestamp {
     "2026-11-02T03:04:05.678Z".parse().expect("a time")
 }
 
-fn of_files(files: &[Vec<u8>], signer: &Signer) -> Bundle {
-    let reports = files.iter().flat_map(|bytes| rum_file::read(bytes).expect("a RUM file").reports);
+/// A bundle of RUM files, written under `parent`.
+fn of_files(files: &[Vec<u8>], signer: &Signer, form: Form, parent: &Path) -> Bundle {
     let account = Account { smart_account: Some("example.com".to_owned()), virtual_account: Some("Branch".to_owned()) };
-    let reports = reports.map(|report| BundleReport {
-        device: Some(DeviceName::from("wlc-1")),
-        account: account.clone(),
-        raw: report.raw,
-        facts: report.facts,
-    });
+    let mut kept = BTreeMap::new();
+    let mut parcels = Vec::new();
+    for report in files.iter().flat_map(|bytes| rum_file::read(bytes).expect("a RUM file").reports) {
+        let object = Sha256::of(&report.raw);
+        let (report_id, payload_sha256) = (report.facts.report_id, report.facts.payload_sha256);
+        kept.insert(object, report.raw);
+        parcels.push(Parcel {
+            account: account.clone(),
+            udi: report.facts.udi,
+            device: Some(DeviceName::from("wlc-1")),
+            reports: vec![Wanted { report_id, payload_sha256, object }],
+        });
+    }
     let input = BundleInput {
         bundle_id: "0f3c7a52-0000-4000-8000-000000000001".to_owned(),
         nonce: "invented".to_owned(),
         created: created(),
         collector: "collector-1".to_owned(),
         site: Some(Site("dark-3".to_owned())),
-        reports: reports.collect(),
+        parcels,
         previous_bundle_id: Some("earlier".to_owned()),
     };
-    bundle::compose(&input, signer).expect("a bundle")
+    let mut fetch = |wanted: &Wanted| kept.get(&wanted.object).cloned().ok_or_else(|| "gone".to_owned());
+    bundle::create(input, &mut fetch, signer, form, parent).expect("a bundle")
+}
+
+/// A bundle of our own fixture in a folder, and the signer of it.
+fn of_fixture() -> (Bundle, Signer, tempfile::TempDir) {
+    let signer = Signer::generate("collector-1", created()).expect("a key");
+    let fixture = fs::read(data("rum-saved-v2.xml")).expect("the fixture");
+    let parent = tempfile::tempdir().expect("a folder");
+    (of_files(&[fixture], &signer, Form::Folder, parent.path()), signer, parent)
+}
+
+fn archive_of(bundle: &Bundle) -> (String, Vec<u8>) {
+    let name = bundle.manifest.members.iter().map(|member| &member.path).find(|path| path.starts_with("UD_SA_"));
+    let name = name.expect("an archive").clone();
+    let bytes = fs::read(bundle.path.join(&name)).expect("it is there");
+    (name, bytes)
 }
 
 #[test]
@@ -45,18 +71,18 @@ fn a_real_report_comes_back_out_of_a_bundle_with_the_same_payload() {
 
     let signer = Signer::generate("collector-1", created()).expect("a key");
     let parent = tempfile::tempdir().expect("a folder");
-    let bundle = of_files(&[bytes], &signer);
-    let place = bundle::write_folder(&bundle, parent.path()).expect("it is written");
-    let opened = bundle::open(&place, &Limits::own()).expect("it is read");
+    let bundle = of_files(&[bytes], &signer, Form::Folder, parent.path());
+    let opened = bundle::open(&bundle.path, &Limits::own()).expect("it is read");
     let verified = opened.verify(Some(signer.certificate().fingerprint)).expect("it verifies");
     assert_eq!(verified.manifest.reports[0].payload_sha256, before.facts.payload_sha256);
 
     let mut ways = 0;
-    for (path, bytes) in &opened.files {
+    for path in opened.paths() {
+        let bytes = fs::read(bundle.path.join(path)).expect("it is there");
         let texts = if path.starts_with("single/") {
             vec![bytes.clone()]
         } else if path.starts_with("UD_SA_") {
-            let members = archive::open(path, bytes, &Limits::default()).expect("an archive");
+            let members = archive::open(path, &bytes, &Limits::default()).expect("an archive");
             let texts = flatten(&members).into_iter().filter(|(name, _)| name.ends_with(".txt"));
             texts.map(|(_, member)| member.bytes.clone()).collect()
         } else {
@@ -79,7 +105,7 @@ fn openssl_alone_can_check_a_bundle() {
     let keys = tempfile::tempdir().expect("a folder");
     let signer = Signer::open_or_create(keys.path(), "collector-1", created()).expect("a key");
     let fixture = fs::read(data("rum-saved-v2.xml")).expect("the fixture");
-    let place = bundle::write_folder(&of_files(&[fixture], &signer), parent.path()).expect("it is written");
+    let place = of_files(&[fixture], &signer, Form::Folder, parent.path()).path;
     let openssl = |arguments: &[&str]| {
         let output =
             std::process::Command::new("openssl").args(arguments).current_dir(&place).output().expect("it runs");
@@ -113,12 +139,10 @@ fn openssl_alone_can_check_a_bundle() {
 #[test]
 fn tar_and_gzip_of_the_system_read_the_archives() {
     let Some(_) = peer("tar", &["--version"]) else { return };
-    let signer = Signer::generate("collector-1", created()).expect("a key");
-    let fixture = fs::read(data("rum-saved-v2.xml")).expect("the fixture");
-    let bundle = of_files(&[fixture], &signer);
+    let (bundle, _, _parent) = of_fixture();
     let folder = tempfile::tempdir().expect("a folder");
-    let (name, bytes) = bundle.files.iter().find(|(name, _)| name.starts_with("UD_SA_")).expect("an archive");
-    fs::write(folder.path().join(name), bytes).expect("written");
+    let (name, bytes) = archive_of(&bundle);
+    fs::write(folder.path().join(&name), bytes).expect("written");
     let list = |name: &str| {
         let output = std::process::Command::new("tar")
             .args(["-xzvf", name])
@@ -128,27 +152,26 @@ fn tar_and_gzip_of_the_system_read_the_archives() {
         assert!(output.status.success());
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    assert_eq!(list(name), "manifest.mf\nUD_VA_26Nov02_03_04_05_678.tar.gz\n");
+    assert_eq!(list(&name), "manifest.mf\nUD_VA_26Nov02_03_04_05_678.tar.gz\n");
     assert_eq!(list("UD_VA_26Nov02_03_04_05_678.tar.gz"), "dev_XXX00000001_26Nov02_03_04_05_678.txt\n");
 }
 
 #[test]
 fn a_bundle_is_inspected_with_everything_in_it() {
-    let signer = Signer::generate("collector-1", created()).expect("a key");
-    let fixture = fs::read(data("rum-saved-v2.xml")).expect("the fixture");
-    let bundle = of_files(&[fixture], &signer);
-    let (name, bytes) = bundle.files.iter().find(|(name, _)| name.starts_with("UD_SA_")).expect("an archive");
-    let inspection = inspect(name, bytes);
+    let (bundle, signer, _parent) = of_fixture();
+    let (name, bytes) = archive_of(&bundle);
+    let inspection = inspect(&name, &bytes);
     assert_eq!((&inspection.json["kind"], inspection.completeness), (&"usage-bundle".into(), Completeness::Whole));
     golden("inspect-ud-sa.txt", &(inspection.lines.join("\n") + "\n"));
 
     let folder = tempfile::tempdir().expect("a folder");
-    let tar = bundle::write_tar(&bundle, folder.path()).expect("it is written");
+    let fixture = fs::read(data("rum-saved-v2.xml")).expect("the fixture");
+    let tar = of_files(&[fixture], &signer, Form::Tar, folder.path()).path;
     let mut bytes = fs::read(tar).expect("it is there");
     let whole = inspect("bundle.tar", &bytes);
     assert_eq!(whole.completeness, Completeness::Whole, "{}", whole.json["problems"]);
     assert_eq!(whole.json["bundle"]["verified"], true);
-    let at = bytes.windows(9).position(|window| window == b"XXX000000").expect("a serial number");
+    let at = bytes.windows(9).rposition(|window| window == b"XXX000000").expect("a serial number");
     bytes[at] ^= 1;
     let changed = inspect("bundle.tar", &bytes);
     assert_eq!(changed.completeness, Completeness::NotWhole);
@@ -177,11 +200,8 @@ fn an_answer_archive_is_inspected() {
 
 #[test]
 fn the_read_me_is_the_one_we_know() {
-    let signer = Signer::generate("collector-1", created()).expect("a key");
-    let fixture = fs::read(data("rum-saved-v2.xml")).expect("the fixture");
-    let bundle = of_files(&[fixture], &signer);
-    let (_, bytes) = bundle.files.iter().find(|(name, _)| name == "READ-ME.txt").expect("a READ-ME");
-    let text = String::from_utf8(bytes.clone()).expect("text");
+    let (bundle, _, _parent) = of_fixture();
+    let text = fs::read_to_string(bundle.path.join("READ-ME.txt")).expect("a READ-ME");
     // The key is another one at each run.
     let hidden: String = text
         .lines()
@@ -198,7 +218,7 @@ fn a_bundle_of_version_1_still_verifies() {
         let signer = Signer::generate("collector-1", created()).expect("a key");
         let files = ["rum-saved-v2.xml", "rum-rest-v1.json"].map(|name| fs::read(data(name)).expect("the fixture"));
         let folder = tempfile::tempdir().expect("a folder");
-        let tar = bundle::write_tar(&of_files(&files, &signer), folder.path()).expect("it is written");
+        let tar = of_files(&files, &signer, Form::Tar, folder.path()).path;
         fs::copy(tar, &path).expect("it is kept");
     }
     let verified = bundle::open(&path, &Limits::own()).expect("it is read").verify(None).expect("it verifies");
