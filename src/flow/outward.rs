@@ -41,7 +41,7 @@ pub fn create(
 ) -> Result<Made, Error> {
     let _one_at_a_time = house.between.composing.lock().unwrap_or_else(PoisonError::into_inner);
     let now = house.clock.now();
-    let (parcels, previous_bundle_id) = owed(house, selection);
+    let (parcels, previous_bundle_id) = owed(house, selection, at.unwrap_or(now));
     let input = BundleInput {
         bundle_id: random(8)?,
         nonce: random(16)?,
@@ -99,10 +99,10 @@ pub fn create(
 }
 
 /// What the selection takes, and the bundle made before this one.
-fn owed(house: &House, selection: &Selection) -> (Vec<Parcel>, Option<String>) {
+fn owed(house: &House, selection: &Selection, at: Timestamp) -> (Vec<Parcel>, Option<String>) {
     let fleet = house.ledger.fleet();
     let mut parcels = Vec::new();
-    for contribution in domain::owed(&fleet, &house.watched, selection) {
+    for contribution in domain::owed(&fleet, &house.watched, &house.settings, selection, at) {
         // A chassis that signed is an instance of its own to Cisco, whoever was active when it was asked.
         let mut chassis: BTreeMap<&Udi, Vec<Wanted>> = BTreeMap::new();
         for OwedReport { udi, report_id, payload_sha256, object, .. } in contribution.reports {
