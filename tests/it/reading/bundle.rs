@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use jiff::Timestamp;
 use slp_collector::domain::digest::Sha256;
@@ -107,8 +108,7 @@ fn openssl_alone_can_check_a_bundle() {
     let fixture = fs::read(data("rum-saved-v2.xml")).expect("the fixture");
     let place = of_files(&[fixture], &signer, Form::Folder, parent.path()).path;
     let openssl = |arguments: &[&str]| {
-        let output =
-            std::process::Command::new("openssl").args(arguments).current_dir(&place).output().expect("it runs");
+        let output = Command::new("openssl").args(arguments).current_dir(&place).output().expect("it runs");
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     // The command of READ-ME.txt, word for word.
@@ -136,24 +136,94 @@ fn openssl_alone_can_check_a_bundle() {
     assert!(!openssl(&words).0, "a changed manifest does not verify");
 }
 
+/// What a program of the system prints; it must end well.
+fn output(program: &str, arguments: &[&str], folder: &Path) -> String {
+    let output = Command::new(program).args(arguments).current_dir(folder).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{program} {arguments:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 #[test]
 fn tar_and_gzip_of_the_system_read_the_archives() {
     let Some(_) = peer("tar", &["--version"]) else { return };
-    let (bundle, _, _parent) = of_fixture();
+    let (bundle, signer, _parent) = of_fixture();
     let folder = tempfile::tempdir().expect("a folder");
     let (name, bytes) = archive_of(&bundle);
     fs::write(folder.path().join(&name), bytes).expect("written");
-    let list = |name: &str| {
-        let output = std::process::Command::new("tar")
-            .args(["-xzvf", name])
-            .current_dir(folder.path())
-            .output()
-            .expect("it runs");
-        assert!(output.status.success());
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
+    let list = |name: &str| output("tar", &["-xzvf", name], folder.path());
     assert_eq!(list(&name), "manifest.mf\nUD_VA_26Nov02_03_04_05_678.tar.gz\n");
     assert_eq!(list("UD_VA_26Nov02_03_04_05_678.tar.gz"), "dev_XXX00000001_26Nov02_03_04_05_678.txt\n");
+    let long = output("tar", &["--utc", "--numeric-owner", "-tvzf", &name], folder.path());
+    assert!(
+        long.lines().all(|line| line.starts_with("-rw-r--r-- 0/0 ") && line.contains(" 1970-01-01 00:00 ")),
+        "{long}"
+    );
+
+    // The form with one tar, its long names too, unpacks to the same files.
+    let fixture = fs::read(data("rum-saved-v2.xml")).expect("the fixture");
+    let tar = of_files(&[fixture], &signer, Form::Tar, folder.path());
+    output("tar", &["-xf", &tar.path.display().to_string()], folder.path());
+    for member in &bundle.manifest.members {
+        let unpacked = fs::read(folder.path().join(&tar.name).join(&member.path)).expect("it is there");
+        assert_eq!(Sha256::of(&unpacked), member.sha256, "{}", member.path);
+    }
+    let verified = bundle::open(&folder.path().join(&tar.name), &Limits::own()).expect("a folder").verify(None);
+    assert_eq!(verified.expect("it verifies").manifest, tar.manifest);
+}
+
+#[test]
+fn xmllint_reads_what_is_for_upload() {
+    let Some(_) = peer("xmllint", &["--version"]) else { return };
+    let signer = Signer::generate("collector-1", created()).expect("a key");
+    let parent = tempfile::tempdir().expect("a folder");
+    let files = ["rum-saved-v2.xml", "rum-rest-v1.json"].map(|name| fs::read(data(name)).expect("the fixture"));
+    let reports = files.iter().map(|bytes| rum_file::read(bytes).expect("a RUM file").reports.len()).sum::<usize>();
+    let bundle = of_files(&files, &signer, Form::Folder, parent.path());
+    let opened = bundle::open(&bundle.path, &Limits::own()).expect("it is read");
+    let (mut counted, mut seen) = (0, 0);
+    for path in opened.paths().filter(|path| path.starts_with("single/")) {
+        let count = output("xmllint", &["--xpath", "count(/smartLicense/RUMReport)", path], &bundle.path);
+        counted += count.trim().parse::<usize>().expect("a number");
+        let text = output("xmllint", &["--xpath", "string(/smartLicense/RUMReport[1])", path], &bundle.path);
+        let first = &rum_file::read(&fs::read(bundle.path.join(path)).expect("it")).expect("a RUM file").reports[0];
+        assert_eq!(text.trim_end_matches('\n').as_bytes(), first.raw, "{path}");
+        seen += 1;
+    }
+    assert_eq!((counted, seen), (reports, 2));
+}
+
+#[test]
+fn the_program_tells_a_bundle_that_was_changed_from_one_that_cannot_be_read() {
+    let (bundle, signer, parent) = of_fixture();
+    let verify = |path: &Path, more: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_slp-collector"));
+        let output = program.args(["bundle", "verify"]).arg(path).args(more).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let fingerprint = signer.certificate().fingerprint.to_string();
+    assert_eq!(verify(&bundle.path, &["--signer", &fingerprint]).0, Some(0));
+    let (code, said) = verify(&bundle.path, &["--signer", &Sha256::ZERO.to_string()]);
+    assert!(code == Some(3) && said.contains("signer.pem: signed by"), "{said}");
+
+    let (name, mut bytes) = archive_of(&bundle);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(bundle.path.join(&name), bytes).expect("written");
+    let (code, said) = verify(&bundle.path, &[]);
+    assert!(code == Some(3) && said.contains(&name), "{said}");
+
+    let fixture = fs::read(data("rum-saved-v2.xml")).expect("the fixture");
+    let tar = of_files(&[fixture], &signer, Form::Tar, parent.path()).path;
+    assert_eq!(verify(&tar, &[]).0, Some(0));
+    let mut bytes = fs::read(&tar).expect("it is there");
+    let inside = bytes.windows(7).position(|window| window == b"\"nonce\"").expect("the manifest");
+    bytes[inside] ^= 1;
+    fs::write(&tar, bytes).expect("written");
+    let (code, said) = verify(&tar, &[]);
+    assert!(code == Some(3) && said.contains("manifest.json"), "{said}");
+    assert_eq!(verify(&data("ack.xml"), &[]).0, Some(3), "no bundle is not one that verifies");
+    assert_eq!(verify(&parent.path().join("nowhere"), &[]).0, Some(1));
 }
 
 #[test]
