@@ -178,6 +178,44 @@ fn the_same_reports_and_time_give_the_same_bytes() {
 }
 
 #[test]
+fn whatever_is_owed_in_whatever_order_it_is_the_same_bundle() {
+    let signer = signer();
+    let mut random = fastrand::Rng::with_seed(20_261_122);
+    for round in 0..12 {
+        let mut kept = Kept::default();
+        let accounts = [
+            None,
+            Some(("a.example", "Branch")),
+            Some(("a.example", "Campus")),
+            Some(("b.example", "Branch")),
+            Some(("b \u{1b}[2J \n", "\n")),
+        ];
+        let parcels: Vec<Parcel> = (0..random.usize(1..40))
+            .map(|_| {
+                let sn = random.usize(..12);
+                kept.parcel(random.u64(1..9), &format!("XXX{sn:08}"), accounts[sn % accounts.len()])
+            })
+            .collect();
+        let wanted = |parcel: &Parcel| (parcel.udi.clone(), parcel.reports[0].report_id);
+        let expected: BTreeSet<_> = parcels.iter().map(wanted).collect();
+        let input = BundleInput { parcels, ..self::input().0 };
+        let mut other = input.clone();
+        random.shuffle(&mut other.parcels);
+        let first = make_of(input, &kept, &signer, Form::Folder).unwrap();
+        let second = make_of(other, &kept, &signer, Form::Tar).unwrap();
+        for made in [&first, &second] {
+            let manifest = made.verify().unwrap().manifest;
+            let got: Vec<_> = manifest.reports.iter().map(|report| (report.udi.clone(), report.report_id)).collect();
+            assert_eq!((got.len(), &got.into_iter().collect()), (expected.len(), &expected), "round {round}");
+        }
+        assert_eq!(first.bundle.manifest, second.bundle.manifest);
+        for path in first.paths().iter().filter(|path| *path != SIGNATURE) {
+            assert_eq!(first.read(path), second.read(path), "round {round}: {path}");
+        }
+    }
+}
+
+#[test]
 fn a_bundle_is_there_whole_or_not_at_all() {
     let signer = signer();
     let (input, kept) = input();
