@@ -88,7 +88,8 @@ fn of(names: &[(&str, &[u64])]) -> Vec<(String, Vec<u64>)> {
 #[test]
 fn the_default_is_what_is_owed_and_each_selection_changes_one_thing() {
     let (fleet, devices) = fleet();
-    let cases: [(Selection, &[(&str, &[u64])]); 9] = [
+    type Taken = &'static [(&'static str, &'static [u64])];
+    let cases: [(Selection, Taken); 9] = [
         (Selection::default(), &[("a", &[1]), ("b", &[1]), ("gone", &[1])]),
         (
             Selection { include_presumed: true, ..Selection::default() },
