@@ -114,7 +114,7 @@ pub async fn execute_asking(
         Request::CreateBundle { selection, close, tar, out, at } => {
             require_known(house, selection.site.as_ref())?;
             if close {
-                let devices = selected_devices(house, &selection);
+                let devices = selected_devices(house, &selection, at.unwrap_or_else(|| house.clock.now()));
                 poll_each(house, devices, Ask { close: true, ..Ask::default() }, tell).await?;
             }
             aside(house, move |house| outward::create(house, &selection, tar, out, at)).await.map(Answered::Made)
@@ -380,14 +380,16 @@ fn require_known(house: &House, site: Option<&Site>) -> Result<(), Error> {
 }
 
 /// The devices whose reports a selection would take, and may be closed for it.
-fn selected_devices(house: &House, selection: &Selection) -> Vec<DeviceName> {
+fn selected_devices(house: &House, selection: &Selection, at: Timestamp) -> Vec<DeviceName> {
     let fleet = house.ledger.fleet();
     let taken = house.watched.iter().filter(|watched| {
-        let account = bundle::account(Some(watched), fleet.of_device(&watched.name));
+        let instance = fleet.of_device(&watched.name);
+        let account = bundle::account(Some(watched), instance);
         watched.within_reach
             && watched.reporter == Reporter::Collector
             && watched.mode >= Mode::Collect
             && selection.covers(&watched.site, &account)
+            && selection.hurries(instance, Some(watched), &house.settings, at)
     });
     taken.map(|watched| watched.name.clone()).collect()
 }

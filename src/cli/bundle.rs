@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::ask::{ask, part};
 use super::output::{self, Column, Format, minute, or_dash, printable};
 use super::poll::Progress;
-use super::status::instant;
+use super::status::{instant, span};
 use super::{Exit, Listing, Stop};
 use crate::control::{Answered, Reply, Request};
 use crate::domain::bundle::Selection;
@@ -22,7 +22,8 @@ use crate::flow::outward::Made;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
-    /// Put what is owed into a signed bundle for the portal.
+    /// Put what is owed into a signed bundle for the portal: every licence report that no answer is here for, though it
+    /// was in an earlier bundle.
     Create {
         /// Only this site.
         #[arg(long)]
@@ -30,6 +31,12 @@ pub(super) enum Verb {
         /// Only this Smart or Virtual Account.
         #[arg(long)]
         account: Option<String>,
+        /// Only devices that are due within this time, as "30d", or overdue.
+        #[arg(long, value_name = "TIME", value_parser = span)]
+        due_within: Option<SignedDuration>,
+        /// Also reports whose answer is here and waits to reach its device.
+        #[arg(long)]
+        all: bool,
         /// Close the running reports first and collect them.
         #[arg(long)]
         close: bool,
@@ -85,8 +92,21 @@ pub(super) enum Verb {
 pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit, Stop> {
     let load = || super::load(config);
     match verb {
-        Verb::Create { site, account, close, include_presumed, include_telemetry, tar, out: dir, at, listing } => {
-            let selection = Selection { site: site.map(Site), account, include_presumed, include_telemetry };
+        Verb::Create {
+            site,
+            account,
+            due_within,
+            all,
+            close,
+            include_presumed,
+            include_telemetry,
+            tar,
+            out: dir,
+            at,
+            listing,
+        } => {
+            let site = site.map(Site);
+            let selection = Selection { site, account, due_within, all, include_presumed, include_telemetry };
             let dir = dir.map(std::path::absolute).transpose()?;
             let request = Request::CreateBundle { selection, close, tar, out: dir, at };
             let mut not_polled = 0;

@@ -1,21 +1,31 @@
 //! What goes into a bundle: the reports that are owed, by instance and account.
 
+use std::collections::HashSet;
+
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::fleet::{Fleet, Instance, OwedReport};
+use super::deadline;
+use super::fleet::{AnswerStatus, Fleet, Instance, OwedReport};
 use super::instance::{Account, DeviceName, Site, Udi};
-use super::plan::{Watched, watched_as};
-use super::report::ReportType;
+use super::plan::{Settings, Watched, watched_as};
+use super::report::{ReportId, ReportType};
 use super::settings::Reporter;
 use super::state::DeviceState;
 
 /// Which of the owed reports a bundle takes.
+///
+/// To have been in an earlier bundle excludes none: that one may be lost, and only an answer ends what is owed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
     /// `None`: every site.
     pub site: Option<Site>,
     /// Smart or Virtual Account by name; `None`: every account.
     pub account: Option<String>,
+    /// Only of instances that are due so soon, or overdue.
+    pub due_within: Option<SignedDuration>,
+    /// Also reports whose answer is in the house and only waits to reach its device: Cisco would call them duplicates.
+    pub all: bool,
     /// Also reports that an earlier exchange of somebody else probably settled.
     pub include_presumed: bool,
     /// Also reports that are not licence counts.
@@ -29,6 +39,20 @@ impl Selection {
             [&account.smart_account, &account.virtual_account].into_iter().flatten().any(|own| own == name)
         };
         self.site.as_ref().is_none_or(|wanted| wanted == site) && self.account.as_ref().is_none_or(named)
+    }
+
+    /// Is the instance due soon enough? One that nothing is known of is in no hurry.
+    pub fn hurries(
+        &self,
+        instance: Option<&Instance>,
+        device: Option<&Watched>,
+        settings: &Settings,
+        at: Timestamp,
+    ) -> bool {
+        let Some(within) = self.due_within else { return true };
+        let lead = device.map_or(SignedDuration::ZERO, |device| device.exchange_lead);
+        let due = instance.and_then(|instance| deadline::standing(instance, lead, &settings.rules, at).due);
+        due.is_some_and(|due| due.duration_since(at) <= within)
     }
 }
 
@@ -55,7 +79,14 @@ pub struct Contribution<'a> {
 
 /// Everything owed that the selection takes, in the order of UDIs. Only where the collector is
 /// the one who reports; an instance whose device left the inventory still owes.
-pub fn owed<'a>(fleet: &'a Fleet, watched: &'a [Watched], selection: &Selection) -> Vec<Contribution<'a>> {
+pub fn owed<'a>(
+    fleet: &'a Fleet,
+    watched: &'a [Watched],
+    settings: &Settings,
+    selection: &Selection,
+    at: Timestamp,
+) -> Vec<Contribution<'a>> {
+    let answered = if selection.all { HashSet::new() } else { answered(fleet) };
     let mut contributions = Vec::new();
     for instance in fleet.instances.values() {
         let device = instance.device.as_ref().and_then(|name| watched_as(watched, name));
@@ -64,12 +95,13 @@ pub fn owed<'a>(fleet: &'a Fleet, watched: &'a [Watched], selection: &Selection)
         }
         let site = device.map_or(&instance.site, |device| &device.site);
         let account = account(device, Some(instance));
-        if !selection.covers(site, &account) {
+        if !selection.covers(site, &account) || !selection.hurries(Some(instance), device, settings, at) {
             continue;
         }
         let taken = |owed: &&OwedReport| {
             (selection.include_presumed || !owed.presumed_acknowledged)
                 && (selection.include_telemetry || owed.report_type == ReportType::Entitlement)
+                && !answered.contains(&(&owed.udi, owed.report_id))
         };
         let mut reports: Vec<&OwedReport> = instance.owed.iter().filter(taken).collect();
         if reports.is_empty() {
@@ -81,3 +113,16 @@ pub fn owed<'a>(fleet: &'a Fleet, watched: &'a [Watched], selection: &Selection)
     }
     contributions
 }
+
+/// The reports whose answer is here and is on its way to the device.
+fn answered(fleet: &Fleet) -> HashSet<(&Udi, ReportId)> {
+    let on_its_way = fleet.answers.values().filter(|answer| match answer.status {
+        AnswerStatus::AwaitingDelivery | AnswerStatus::AwaitingHandImport | AnswerStatus::Unconfirmed => true,
+        AnswerStatus::Quarantined { .. } | AnswerStatus::Confirmed(_) | AnswerStatus::Failed { .. } => false,
+    });
+    let reports = on_its_way.filter_map(|answer| answer.udi.as_ref().map(|udi| (udi, &answer.reports)));
+    reports.flat_map(|(udi, reports)| reports.iter().map(move |id| (udi, *id))).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,20 +10,29 @@
 //! The answer mirrors it with `ACK_` before every name. The form is known from Cisco's sample
 //! code for IOS XE alone (`xe-sip-api-code`), not from a specification.
 
+mod account;
 mod read;
 mod write;
+mod zip;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use self::read::{is_archive, open};
-pub use self::write::{AccountArchive, VirtualAccountFiles, gzip, tar};
+pub use self::account::AccountArchive;
+pub use self::read::{Step, is_archive, open, walk, walk_outermost};
+pub use self::write::{END, TarGzWriter, TarWriter, gzip, header, tar};
+use crate::domain::digest::Sha256;
+
+/// What the parts of a tar are multiples of.
+pub const BLOCK: u64 = 512;
 
 /// How much a foreign archive may ask of us before it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Members, folders included, over all archives in it.
     pub members: usize,
-    /// Bytes of one member.
+    /// Bytes of one file, and of a zip: what is in memory at once. Other archives are read as they come.
     pub member_bytes: u64,
     /// Bytes over everything unpacked, nested archives included.
     pub total_bytes: u64,
@@ -33,6 +42,8 @@ pub struct Limits {
     pub ratio_free_bytes: u64,
     /// Archives in archives; the portal's have two levels, a tar of our own bundle three.
     pub depth: usize,
+    /// How long reading it may take.
+    pub time: Duration,
 }
 
 impl Default for Limits {
@@ -44,6 +55,7 @@ impl Default for Limits {
             ratio: 250,
             ratio_free_bytes: 8 << 20,
             depth: 3,
+            time: Duration::from_secs(120),
         }
     }
 }
@@ -51,7 +63,8 @@ impl Default for Limits {
 impl Limits {
     /// For bundles that we made: as many members as the largest fleet has instances.
     pub fn own() -> Limits {
-        Limits { members: 500_000, total_bytes: 4 << 30, member_bytes: 1 << 30, ..Limits::default() }
+        let time = Duration::from_secs(30 * 60);
+        Limits { members: 500_000, total_bytes: 16 << 30, time, ..Limits::default() }
     }
 }
 
@@ -63,6 +76,9 @@ pub type NamedBytes = (String, Vec<u8>);
 pub struct Member {
     /// Its name as it stands there; to show, not to open.
     pub name: String,
+    pub size: u64,
+    pub sha256: Sha256,
+    /// Its content; nothing, when it is an archive itself.
     pub bytes: Vec<u8>,
     /// What is in it, when it is an archive itself.
     pub inside: Option<Vec<Member>>,
@@ -83,18 +99,20 @@ pub fn flatten(members: &[Member]) -> Vec<(String, &Member)> {
 /// Why an archive was refused as a whole; `place` is its name, with the member's where there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    #[error("{place}: expected a tar or tar.gz archive, got something else")]
+    #[error("{place}: expected a tar, tar.gz or zip archive, got something else")]
     NotAnArchive { place: String },
     #[error("{place}: cut off or damaged: {cause}")]
     Damaged { place: String, cause: String },
-    #[error("{place}: {count} bytes follow where the {what} ends")]
-    Trailing { place: String, what: &'static str, count: usize },
+    #[error("{place}: something follows where the {what} ends")]
+    Trailing { place: String, what: &'static str },
     #[error("{place}: more than {limit} members")]
     TooMany { place: String, limit: usize },
     #[error("{place}: more than {limit} bytes {what}")]
     TooLarge { place: String, what: &'static str, limit: u64 },
     #[error("{place}: becomes more than {limit} times its size when unpacked")]
     Bomb { place: String, limit: u64 },
+    #[error("{place}: not read within {} s", limit.as_secs())]
+    TooSlow { place: String, limit: Duration },
     #[error("{place}: archives nested deeper than {limit}")]
     TooDeep { place: String, limit: usize },
     #[error("{place}: expected a plain file, got {got}")]

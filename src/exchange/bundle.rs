@@ -11,25 +11,32 @@
 //! Names of files for upload are made of product id and serial number, which are in the reports
 //! anyway: the operator's names of devices stand in the manifest and go to nobody at Cisco.
 
+mod contains;
 mod manifest;
+mod opened;
+mod place;
 mod readme;
-mod store;
 mod verify;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io::{self, BufWriter, Seek, Write};
+use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::contains::Contains;
 pub use self::manifest::{Manifest, ManifestMember, ManifestReport, SCHEMA};
-pub use self::store::{Opened, open, sweep, write_folder, write_tar};
+pub use self::opened::{Opened, open};
+use self::place::Place;
+pub use self::place::{Form, sweep};
 pub use self::verify::Verified;
-use super::archive::{AccountArchive, ArchiveError, NamedBytes, VirtualAccountFiles, name_time};
+use super::archive::{AccountArchive, ArchiveError, name_time};
 use super::seal::{SealError, Signer};
 use crate::domain::digest::Sha256;
 use crate::domain::event::BundleUpload;
 use crate::domain::instance::{Account, DeviceName, Site, Udi};
 use crate::domain::report::read::{self, ReportForm};
-use crate::domain::report::{ReportFacts, ReportId, ReportType};
+use crate::domain::report::{EntitlementTag, ReportFacts, ReportId};
 use crate::domain::rum_file;
 
 const MANIFEST: &str = "manifest.json";
@@ -48,27 +55,39 @@ pub struct BundleInput {
     pub collector: String,
     /// `None`: all sites.
     pub site: Option<Site>,
-    pub reports: Vec<BundleReport>,
+    /// In any order.
+    pub parcels: Vec<Parcel>,
     pub previous_bundle_id: Option<String>,
 }
 
-/// One report on its way out.
+/// What one product instance hands over.
 #[derive(Clone, Debug)]
-pub struct BundleReport {
-    pub device: Option<DeviceName>,
+pub struct Parcel {
     pub account: Account,
-    /// The signed object byte for byte.
-    pub raw: Vec<u8>,
-    pub facts: ReportFacts,
+    pub udi: Udi,
+    pub device: Option<DeviceName>,
+    pub reports: Vec<Wanted>,
 }
 
-/// A bundle in memory.
+/// One report on its way out, before its bytes are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    pub report_id: ReportId,
+    pub payload_sha256: Sha256,
+    /// The name of its bytes.
+    pub object: Sha256,
+}
+
+/// Gives the signed object of a report byte for byte, or a sentence why not.
+pub type Fetch<'a> = &'a mut dyn FnMut(&Wanted) -> Result<Vec<u8>, String>;
+
+/// A bundle that was written.
 #[derive(Clone, Debug)]
 pub struct Bundle {
     /// Name of its folder.
     pub name: String,
-    /// Paths within the folder, with `/`, and their bytes.
-    pub files: Vec<NamedBytes>,
+    /// The folder or tar.
+    pub path: PathBuf,
     pub manifest: Manifest,
     pub manifest_sha256: Sha256,
     /// Every name under which an answer may come back (with `ACK_` before it).
@@ -77,7 +96,7 @@ pub struct Bundle {
     pub left_out: Vec<LeftOut>,
 }
 
-/// A report whose bytes are not what its facts say, or that no device signed.
+/// A report whose bytes are not there, are not what was kept, or that no device signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     pub udi: Udi,
@@ -105,181 +124,249 @@ pub enum BundleError {
     Archive(#[from] ArchiveError),
     #[error("expected a bundle, but there is no {missing}")]
     NotABundle { missing: &'static str },
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    #[error("signed by {got}, expected {expected}")]
+    #[error("{member}: {source}")]
+    Seal { member: &'static str, source: SealError },
+    #[error("{SIGNER}: signed by {got}, expected {expected}")]
     Signer { expected: Sha256, got: Sha256 },
-    #[error("the manifest is signed but cannot be read: {cause}")]
+    #[error("{MANIFEST} is signed but cannot be read: {cause}")]
     Manifest { cause: String },
     #[error("the contents are not those of the manifest: {}", problems.join("; "))]
     Contents { problems: Vec<String> },
 }
 
 impl BundleError {
-    /// Is it that something did not verify, rather than that something was not there?
+    /// Is it that what is there is not what a signer stated, rather than that it could not be looked at?
     pub fn is_unverified(&self) -> bool {
         match self {
-            BundleError::Seal(_)
+            BundleError::Seal { .. }
+            | BundleError::NotAFile { .. }
+            | BundleError::Archive(_)
+            | BundleError::NotABundle { .. }
             | BundleError::Signer { .. }
             | BundleError::Manifest { .. }
             | BundleError::Contents { .. } => true,
-            BundleError::Empty { .. }
-            | BundleError::Io { .. }
-            | BundleError::AlreadyThere { .. }
-            | BundleError::NotAFile { .. }
-            | BundleError::Archive(_)
-            | BundleError::NotABundle { .. } => false,
+            BundleError::Empty { .. } | BundleError::Io { .. } | BundleError::AlreadyThere { .. } => false,
         }
     }
 }
 
-/// Makes the bundle. Archives and the files in them are the same bytes for the same reports and time.
-pub fn compose(input: &BundleInput, signer: &Signer) -> Result<Bundle, BundleError> {
-    let (reports, left_out) = checked(&input.reports)?;
-    let mut names = Names::new(input.created);
-    let mut files: Vec<NamedBytes> = Vec::new();
-    let mut uploads: Vec<BundleUpload> = Vec::new();
+fn at<T>(doing: &'static str, path: &Path, result: io::Result<T>) -> Result<T, BundleError> {
+    result.map_err(|source| BundleError::Io { doing, path: path.to_owned(), source })
+}
 
-    // One file an instance; what is of the same accounts goes into archives as well.
-    let mut accounts: BTreeMap<&str, BTreeMap<&str, Vec<NamedBytes>>> = BTreeMap::new();
-    let mut singles: BTreeMap<&Account, Vec<String>> = BTreeMap::new();
-    for ((account, udi), own) in by_instance(&reports) {
-        let text = rum_file::compose(own.iter().map(|report| &report.raw));
-        let name = names.single(udi);
-        uploads.push(BundleUpload { name: name.clone(), udi: Some(udi.clone()) });
-        match (account.smart_account.as_deref(), account.virtual_account.as_deref()) {
-            (Some(smart), Some(of)) => {
-                files.push((format!("single/{name}"), text.clone()));
-                singles.entry(account).or_default().push(name);
-                let name = names.device(udi);
-                uploads.push(BundleUpload { name: name.clone(), udi: Some(udi.clone()) });
-                accounts.entry(smart).or_default().entry(of).or_default().push((name, text));
-            }
-            (_, None) | (None, _) => files.push((format!("unassigned/{name}"), text)),
-        }
-    }
-    let mut archives = Vec::new();
-    for (smart_account, of) in accounts {
-        let virtual_accounts = of.into_iter().map(|(name, files)| VirtualAccountFiles {
-            virtual_account: name.to_owned(),
-            archive_name: names.archive("UD_VA"),
-            files,
-        });
-        let archive = AccountArchive {
-            smart_account: smart_account.to_owned(),
-            creator: creator(&input.collector),
-            virtual_accounts: virtual_accounts.collect(),
-        };
-        let name = names.archive("UD_SA");
-        let inner = archive.virtual_accounts.iter().map(|one| one.archive_name.clone());
-        uploads.extend(inner.chain([name.clone()]).map(|name| BundleUpload { name, udi: None }));
-        let bytes = archive.write().map_err(|source| BundleError::Io {
-            doing: "compose",
-            path: name.clone().into(),
-            source,
-        })?;
-        files.push((name.clone(), bytes));
-        archives.push((smart_account.to_owned(), name));
-    }
-
-    let mut manifest = Manifest {
-        schema: SCHEMA.to_owned(),
-        bundle_id: input.bundle_id.clone(),
-        nonce: input.nonce.clone(),
-        created: input.created,
-        collector: input.collector.clone(),
-        site: input.site.clone(),
-        accounts: Vec::new(),
-        members: Vec::new(),
-        reports: reports.iter().map(|report| ManifestReport::of(report)).collect(),
-        contains: contains(&reports),
-        previous_bundle_id: input.previous_bundle_id.clone(),
+/// Makes the bundle under `parent`, instance by instance: in memory are the reports of one, and the manifest.
+/// Archives and the files in them are the same bytes for the same reports and time.
+pub fn create(
+    mut input: BundleInput,
+    fetch: Fetch<'_>,
+    signer: &Signer,
+    form: Form,
+    parent: &Path,
+) -> Result<Bundle, BundleError> {
+    let parcels = in_order(std::mem::take(&mut input.parcels));
+    let name = folder_name(&input);
+    let mut writing = Writing {
+        place: Place::begin(parent, &name, form)?,
+        names: Names::new(input.created),
+        creator: creator(&input.collector),
+        archive: None,
+        archives: Vec::new(),
+        singles: BTreeMap::new(),
+        uploads: Vec::new(),
+        reports: Vec::new(),
+        tags: HashSet::new(),
+        contains: Contains::default(),
+        accounts: BTreeSet::new(),
+        left_out: Vec::new(),
     };
-    manifest.accounts = reports.iter().map(|report| report.account.clone()).collect();
-    manifest.accounts.sort();
-    manifest.accounts.dedup();
-    files.push((SIGNER.to_owned(), signer.certificate().pem.clone()));
-    let read_me = readme::text(&manifest, &singles, &archives, signer.certificate());
-    files.push((READ_ME.to_owned(), read_me.into_bytes()));
-    files.sort_by(|a, b| a.0.cmp(&b.0));
-    manifest.members = files.iter().map(|(path, bytes)| ManifestMember::of(path, bytes)).collect();
-
-    let bytes = manifest.to_bytes();
-    files.push((SIGNATURE.to_owned(), signer.sign(&bytes)));
-    let manifest_sha256 = Sha256::of(&bytes);
-    files.push((MANIFEST.to_owned(), bytes));
-    Ok(Bundle { name: folder_name(input), files, manifest, manifest_sha256, uploads, left_out })
+    for parcel in &parcels {
+        writing.add(parcel, fetch)?;
+    }
+    writing.end_archive()?;
+    writing.seal(input, name, signer)
 }
 
-/// The reports, each once, in the order of account, instance and id; and those that must not leave.
-fn checked(reports: &[BundleReport]) -> Result<(Vec<&BundleReport>, Vec<LeftOut>), BundleError> {
-    let mut sorted: Vec<&BundleReport> = Vec::with_capacity(reports.len());
-    let mut left_out = Vec::new();
-    for report in reports {
-        match check(report) {
-            Ok(()) => sorted.push(report),
-            Err(cause) => {
-                let (udi, report_id) = (report.facts.udi.clone(), report.facts.report_id);
-                left_out.push(LeftOut { udi, report_id, cause });
+/// One parcel an instance and account, in the order of accounts and UDIs, each report once.
+fn in_order(mut parcels: Vec<Parcel>) -> Vec<Parcel> {
+    parcels.sort_by(|a, b| (&a.account, &a.udi).cmp(&(&b.account, &b.udi)));
+    let mut merged: Vec<Parcel> = Vec::with_capacity(parcels.len());
+    for parcel in parcels {
+        match merged.last_mut() {
+            Some(last) if last.account == parcel.account && last.udi == parcel.udi => {
+                last.reports.extend(parcel.reports);
+            }
+            Some(_) | None => merged.push(parcel),
+        }
+    }
+    for parcel in &mut merged {
+        parcel.reports.sort_unstable();
+        parcel.reports.dedup_by_key(|wanted| (wanted.report_id, wanted.payload_sha256));
+    }
+    merged
+}
+
+/// A bundle while it is written.
+struct Writing {
+    place: Place,
+    names: Names,
+    creator: String,
+    /// The Smart Account that is being packed.
+    archive: Option<AccountArchive>,
+    /// Smart Account and the name of its archive.
+    archives: Vec<(String, String)>,
+    /// The files in `single/` of each account.
+    singles: BTreeMap<Account, Vec<String>>,
+    uploads: Vec<BundleUpload>,
+    reports: Vec<ManifestReport>,
+    /// Every report names one of few.
+    tags: HashSet<EntitlementTag>,
+    contains: Contains,
+    accounts: BTreeSet<Account>,
+    left_out: Vec<LeftOut>,
+}
+
+impl Writing {
+    /// One file an instance; what is of known accounts goes into archives as well.
+    fn add(&mut self, parcel: &Parcel, fetch: Fetch<'_>) -> Result<(), BundleError> {
+        let mut raws = Vec::with_capacity(parcel.reports.len());
+        for wanted in &parcel.reports {
+            match fetch(wanted).and_then(|raw| check(parcel, wanted, &raw).map(|facts| (raw, facts))) {
+                Ok((raw, facts)) => {
+                    self.contains.see(parcel, &raw, &facts);
+                    self.state(parcel, facts);
+                    raws.push(raw);
+                }
+                Err(cause) => {
+                    self.left_out.push(LeftOut { udi: parcel.udi.clone(), report_id: wanted.report_id, cause });
+                }
+            }
+        }
+        if raws.is_empty() {
+            return Ok(());
+        }
+        let text = rum_file::compose(&raws);
+        drop(raws);
+        let udi = &parcel.udi;
+        let name = self.names.single(udi);
+        let upload = |name: &str| BundleUpload { name: name.to_owned(), udi: Some(udi.clone()) };
+        self.uploads.push(upload(&name));
+        self.accounts.insert(parcel.account.clone());
+        match (parcel.account.smart_account.as_deref(), parcel.account.virtual_account.as_deref()) {
+            (Some(smart), Some(of)) => {
+                self.place.put(&format!("single/{name}"), text.len() as u64, &mut text.as_slice())?;
+                self.singles.entry(parcel.account.clone()).or_default().push(name);
+                let name = self.names.device(udi);
+                self.uploads.push(upload(&name));
+                self.pack(smart, of, &name, &text)
+            }
+            (_, None) | (None, _) => {
+                self.place.put(&format!("unassigned/{name}"), text.len() as u64, &mut text.as_slice())
             }
         }
     }
-    if sorted.is_empty() {
-        return Err(BundleError::Empty { left_out: left_out.len() });
+
+    fn state(&mut self, parcel: &Parcel, facts: ReportFacts) {
+        let tag = facts.entitlement_tag.as_ref().map(|tag| {
+            if !self.tags.contains(tag) {
+                self.tags.insert(tag.clone());
+            }
+            self.tags.get(tag).unwrap_or(tag).clone()
+        });
+        self.reports.push(ManifestReport {
+            udi: parcel.udi.clone(),
+            report_id: facts.report_id,
+            payload_sha256: facts.payload_sha256,
+            entitlement_tag: tag,
+            device: parcel.device.clone(),
+            start: facts.start(),
+            end: facts.end(),
+        });
     }
-    fn key(report: &BundleReport) -> (&Account, &Udi, ReportId, Sha256) {
-        (&report.account, &report.facts.udi, report.facts.report_id, report.facts.payload_sha256)
+
+    fn pack(&mut self, smart: &str, of: &str, name: &str, text: &[u8]) -> Result<(), BundleError> {
+        if self.archive.as_ref().is_none_or(|archive| archive.smart_account() != smart) {
+            self.end_archive()?;
+            self.archive = Some(AccountArchive::new(smart, &self.creator, self.place.scratch()?));
+        }
+        let Some(archive) = &mut self.archive else { return Ok(()) };
+        let packed = if archive.virtual_account() == Some(of) {
+            archive.add(name, text)
+        } else {
+            let archive_name = self.names.archive("UD_VA");
+            self.uploads.push(BundleUpload { name: archive_name.clone(), udi: None });
+            archive.begin(of, &archive_name).and_then(|()| archive.add(name, text))
+        };
+        at("compose", Path::new(name), packed)
     }
-    sorted.sort_by(|a, b| key(a).cmp(&key(b)));
-    sorted.dedup_by(|a, b| key(a) == key(b));
-    Ok((sorted, left_out))
+
+    /// Ends the Smart Account that is being packed.
+    fn end_archive(&mut self) -> Result<(), BundleError> {
+        let Some(archive) = self.archive.take() else { return Ok(()) };
+        let (smart, name) = (archive.smart_account().to_owned(), self.names.archive("UD_SA"));
+        let scratch = self.place.scratch()?;
+        let written = archive.write(BufWriter::new(scratch)).and_then(|mut writer| {
+            writer.flush()?;
+            let mut file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+            let size = file.stream_position()?;
+            file.rewind()?;
+            Ok((file, size))
+        });
+        let (mut file, size) = at("compose", Path::new(&name), written)?;
+        self.place.put(&name, size, &mut file)?;
+        self.uploads.push(BundleUpload { name: name.clone(), udi: None });
+        self.archives.push((smart, name));
+        Ok(())
+    }
+
+    /// Writes what speaks of the bundle as a whole, and ends it.
+    fn seal(mut self, input: BundleInput, name: String, signer: &Signer) -> Result<Bundle, BundleError> {
+        if self.reports.is_empty() {
+            return Err(BundleError::Empty { left_out: self.left_out.len() });
+        }
+        let mut manifest = Manifest {
+            schema: SCHEMA.to_owned(),
+            bundle_id: input.bundle_id,
+            nonce: input.nonce,
+            created: input.created,
+            collector: input.collector,
+            site: input.site,
+            accounts: self.accounts.into_iter().collect(),
+            members: Vec::new(),
+            reports: self.reports,
+            contains: self.contains.kinds().map(|kind| kind.word().to_owned()).collect(),
+            previous_bundle_id: input.previous_bundle_id,
+        };
+        let mut put = |path: &str, bytes: &[u8]| self.place.put(path, bytes.len() as u64, &mut &*bytes);
+        let told = readme::Told { singles: &self.singles, archives: &self.archives, contains: &self.contains };
+        put(READ_ME, readme::text(&manifest, &told, signer.certificate()).as_bytes())?;
+        put(SIGNER, &signer.certificate().pem)?;
+        manifest.members = self.place.members();
+        let bytes = manifest.to_bytes();
+        let mut put = |path: &str, bytes: &[u8]| self.place.put(path, bytes.len() as u64, &mut &*bytes);
+        put(SIGNATURE, &signer.sign(&bytes))?;
+        put(MANIFEST, &bytes)?;
+        let manifest_sha256 = Sha256::of(&bytes);
+        drop(bytes);
+        let path = self.place.finish()?;
+        Ok(Bundle { name, path, manifest, manifest_sha256, uploads: self.uploads, left_out: self.left_out })
+    }
 }
 
 /// Are the bytes what was kept, and signed?
-fn check(report: &BundleReport) -> Result<(), String> {
-    let text = std::str::from_utf8(&report.raw).map_err(|error| error.to_string())?;
+fn check(parcel: &Parcel, wanted: &Wanted, raw: &[u8]) -> Result<ReportFacts, String> {
+    let text = std::str::from_utf8(raw).map_err(|error| error.to_string())?;
     let read = read::report(text).map_err(|error| error.to_string())?;
     if read.form != ReportForm::Signed {
         return Err("it carries no signature".to_owned());
     }
-    let (expected, got) = (report.facts.payload_sha256, read.facts.payload_sha256);
+    let (expected, got) = (wanted.payload_sha256, read.facts.payload_sha256);
     if expected != got {
         return Err(format!("expected a payload with SHA-256 {expected}, got {got}"));
     }
-    Ok(())
-}
-
-fn by_instance<'a>(reports: &[&'a BundleReport]) -> BTreeMap<(&'a Account, &'a Udi), Vec<&'a BundleReport>> {
-    let mut instances: BTreeMap<_, Vec<&BundleReport>> = BTreeMap::new();
-    for report in reports {
-        instances.entry((&report.account, &report.facts.udi)).or_default().push(*report);
+    if (&read.facts.udi, read.facts.report_id) != (&parcel.udi, wanted.report_id) {
+        return Err(format!("it is report {} of {}", read.facts.report_id, read.facts.udi));
     }
-    instances
-}
-
-/// The kinds of data that leave the site, as found in these reports.
-fn contains(reports: &[&BundleReport]) -> Vec<String> {
-    let has = |bytes: &[u8], word: &str| bytes.windows(word.len()).any(|window| window == word.as_bytes());
-    let any = |test: &dyn Fn(&BundleReport) -> bool| reports.iter().any(|report| test(report));
-    let kinds = [
-        ("product-ids-and-serial-numbers", true),
-        ("licence-names-and-counts", any(&|report| report.facts.entitlement_tag.is_some())),
-        ("times-of-use", any(&|report| !report.facts.measurements.is_empty())),
-        ("software-versions", any(&|report| report.facts.software_version.is_some())),
-        (
-            "serial-numbers-of-members",
-            any(&|report| {
-                let joined = |m: &crate::domain::report::Measurement| !m.added.is_empty() || !m.removed.is_empty();
-                report.facts.members.len() > 1 || report.facts.measurements.iter().any(joined)
-            }),
-        ),
-        ("product-instance-identifiers", any(&|report| report.facts.product_instance_identifier.is_some())),
-        ("telemetry", any(&|report| report.facts.report_type == ReportType::Telemetry)),
-        ("host-names", any(&|report| has(&report.raw, "hostname"))),
-        ("account-names", any(&|report| report.account.smart_account.is_some())),
-        ("device-names-in-manifest-only", any(&|report| report.device.is_some())),
-    ];
-    kinds.into_iter().filter(|(_, there)| *there).map(|(kind, _)| kind.to_owned()).collect()
+    Ok(read.facts)
 }
 
 fn folder_name(input: &BundleInput) -> String {

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::{Inspection, finished, kind};
-use crate::domain::digest::Sha256;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::slp_file;
 use crate::exchange::archive::{self, Limits, Member};
@@ -23,7 +22,7 @@ pub fn inspect(name: &str, bytes: &[u8], limits: &Limits) -> Inspection {
             return finished(name, kind_by_name(name), &problems, json!({ "members": [] }), Vec::new());
         }
     };
-    let ours = own_bundle(&members, &mut problems);
+    let ours = own_bundle(name, bytes, limits, &members, &mut problems);
     let mut list = List { rows: Vec::new(), lines: Vec::new(), problems, ours: ours.is_some() };
     let found = list.add(&members, "");
     let kind = match found {
@@ -80,7 +79,7 @@ impl List {
             };
             all.usage |= found.usage;
             all.ack |= found.ack;
-            let (size, sha256) = (member.bytes.len(), Sha256::of(&member.bytes));
+            let (size, sha256) = (member.size, member.sha256);
             self.lines[row] = format!("{name}  {size} bytes  {kind}");
             self.rows[row] = json!({ "name": name, "size": size, "sha256": sha256, "kind": kind });
         }
@@ -108,11 +107,11 @@ impl List {
 }
 
 /// A bundle of our own is checked, whoever signed it.
-fn own_bundle(members: &[Member], problems: &mut Problems) -> Option<Value> {
+fn own_bundle(name: &str, bytes: &[u8], limits: &Limits, members: &[Member], problems: &mut Problems) -> Option<Value> {
     if !members.iter().any(|member| member.name.ends_with("manifest.sig")) {
         return None;
     }
-    let opened = Opened::from_members(members.to_vec());
+    let opened = Opened::from_archive(name, bytes, limits).ok()?;
     if !opened.looks_like_a_bundle() {
         return None;
     }

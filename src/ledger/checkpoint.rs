@@ -11,12 +11,12 @@ use serde_json::value::RawValue;
 use super::batch::{self, Line, Link, limits};
 use super::decode::{self, Records};
 use super::error::{Error, Place};
-use super::hashing::Hashing;
 use super::register::Applied;
 use super::seal::LEVEL;
 use super::sealed::FileSeal;
 use crate::domain::digest::Sha256;
 use crate::domain::fleet::{Fleet, RecordForm};
+use crate::domain::hashing::Hashing;
 
 pub(super) const CHECKPOINT: &str = "checkpoint.zst";
 

@@ -23,7 +23,6 @@ mod checkpoint;
 mod decode;
 mod disk;
 mod error;
-mod hashing;
 mod heads;
 mod healing;
 mod history;

@@ -13,13 +13,13 @@ use super::batch::Link;
 use super::checkpoint::{self, CHECKPOINT, CheckpointHead};
 use super::disk::{self, aside};
 use super::error::Error;
-use super::hashing::Hashing;
 use super::heads;
 use super::index::{Entry, FRAME, Frame, Index};
 use super::pack::{self, Extent, Header};
 use super::sealed::{FileSeal, SEALED_EVENTS, SEALED_PACK, Seal, Sealed};
 use super::segment::{self, EVENTS, Open, PACK};
 use crate::domain::fleet::Fleet;
+use crate::domain::hashing::Hashing;
 
 /// Compression level of everything sealed: zstd's own default.
 pub(super) const LEVEL: i32 = 3;

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use super::batch::{Batch, Link};
 use super::checkpoint::{self, CheckpointHead};
 use super::error::{Error, Place};
-use super::hashing::Hashing;
 use super::identity::Identity;
 use super::index::{Entry, Index};
 use super::lock::Lock;
@@ -21,6 +20,7 @@ use super::sled_register::SledRegister;
 use super::{heads, history};
 use crate::domain::digest::Sha256;
 use crate::domain::fleet::{Fleet, RecordForm, RecordKey};
+use crate::domain::hashing::Hashing;
 use crate::domain::problem::with_causes;
 
 /// How bad a finding is.

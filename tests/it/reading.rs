@@ -1,5 +1,6 @@
 //! Reading whatever devices and portals give: recorded files, our own fixtures, and damage.
 
+mod archives;
 mod bundle;
 mod captures;
 mod damage;

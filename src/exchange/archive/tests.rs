@@ -1,26 +1,21 @@
 //! Archives: what is written is read again, and what is hostile is refused.
 
+mod zips;
+
 use std::io::Write;
 
 use super::*;
 
-fn sample() -> AccountArchive {
-    AccountArchive {
-        smart_account: "example.com".to_owned(),
-        creator: "00000000-0000-8000-8000-000000000000".to_owned(),
-        virtual_accounts: vec![
-            VirtualAccountFiles {
-                virtual_account: "Branch\nName: x".to_owned(),
-                archive_name: "UD_VA_b.tar.gz".to_owned(),
-                files: vec![("dev_2_t.txt".to_owned(), b"two".to_vec()), ("dev_1_t.txt".to_owned(), b"one".to_vec())],
-            },
-            VirtualAccountFiles {
-                virtual_account: "Campus".to_owned(),
-                archive_name: "UD_VA_a.tar.gz".to_owned(),
-                files: vec![("dev_3_t.txt".to_owned(), Vec::new())],
-            },
-        ],
-    }
+/// An archive of two Virtual Accounts.
+fn sample() -> Vec<u8> {
+    let aside = tempfile::tempfile().unwrap();
+    let mut archive = AccountArchive::new("example.com", "00000000-0000-8000-8000-000000000000", aside);
+    archive.begin("Branch\nName: x", "UD_VA_a.tar.gz").unwrap();
+    archive.add("dev_1_t.txt", b"one").unwrap();
+    archive.add("dev_2_t.txt", b"two").unwrap();
+    archive.begin("Campus", "UD_VA_b.tar.gz").unwrap();
+    archive.add("dev_3_t.txt", b"").unwrap();
+    archive.write(Vec::new()).unwrap()
 }
 
 fn header(name: &[u8], size: u64, kind: tar_crate::EntryType) -> tar_crate::Header {
@@ -48,10 +43,8 @@ fn refusal(bytes: &[u8]) -> String {
 
 #[test]
 fn what_is_written_is_read_back_and_always_the_same() {
-    let written = sample().write().unwrap();
-    let mut turned = sample();
-    turned.virtual_accounts.reverse();
-    assert_eq!(written, turned.write().unwrap());
+    let written = sample();
+    assert_eq!(written, sample());
     let members = open("UD_SA_t.tar.gz", &written, &Limits::default()).unwrap();
     let names: Vec<String> = flatten(&members).into_iter().map(|(name, _)| name).collect();
     assert_eq!(
@@ -59,10 +52,10 @@ fn what_is_written_is_read_back_and_always_the_same() {
         [
             "manifest.mf",
             "UD_VA_a.tar.gz",
-            "UD_VA_a.tar.gz/dev_3_t.txt",
+            "UD_VA_a.tar.gz/dev_1_t.txt",
+            "UD_VA_a.tar.gz/dev_2_t.txt",
             "UD_VA_b.tar.gz",
-            "UD_VA_b.tar.gz/dev_1_t.txt",
-            "UD_VA_b.tar.gz/dev_2_t.txt",
+            "UD_VA_b.tar.gz/dev_3_t.txt",
         ]
     );
     let manifest = String::from_utf8(members[0].bytes.clone()).unwrap();
@@ -70,9 +63,11 @@ fn what_is_written_is_read_back_and_always_the_same() {
         manifest,
         "Manifest-Version: 1.0\nCreated-By: \"{\\\"uuid\\\": \\\"00000000-0000-8000-8000-000000000000\\\"}\"\n\
          Smart-Account: example.com\nSmart-Account-ID:\n\n\
-         Name: /UD_VA_a.tar.gz\nSpecification-VA: Campus\nSpecification-VA-ID: \n\n\
-         Name: /UD_VA_b.tar.gz\nSpecification-VA: Branch Name: x\nSpecification-VA-ID: \n"
+         Name: /UD_VA_a.tar.gz\nSpecification-VA: Branch Name: x\nSpecification-VA-ID: \n\n\
+         Name: /UD_VA_b.tar.gz\nSpecification-VA: Campus\nSpecification-VA-ID: \n"
     );
+    let inner = &members[1];
+    assert!(inner.bytes.is_empty() && inner.size > 0 && inner.inside.as_ref().is_some_and(|inside| inside.len() == 2));
 }
 
 #[test]
@@ -165,7 +160,7 @@ fn nesting_is_bounded_and_says_where() {
 
 #[test]
 fn cuts_and_additions_are_noticed_everywhere() {
-    let whole = sample().write().unwrap();
+    let whole = sample();
     for part in 1..50 {
         let cut = &whole[..whole.len() * part / 50];
         assert!(open("a", cut, &Limits::default()).is_err(), "cut at {part}/50");
@@ -174,7 +169,7 @@ fn cuts_and_additions_are_noticed_everywhere() {
     longer.extend_from_slice(&[0; 512]);
     assert!(open("a", &longer, &Limits::default()).is_ok(), "zeros are padding");
     longer.write_all(b"garbage").unwrap();
-    assert!(refusal(&longer).contains("follow where the gzip stream ends"));
+    assert!(refusal(&longer).contains("something follows where the gzip stream ends"));
 
     let plain = tar(&[("m".to_owned(), vec![7; 700])]).unwrap();
     for length in [100, 512, 900, 1024, 1536] {
@@ -182,7 +177,46 @@ fn cuts_and_additions_are_noticed_everywhere() {
     }
     let mut longer = plain.clone();
     longer.extend_from_slice(b"garbage");
-    assert!(refusal(&longer).contains("7 bytes follow where the tar ends"));
+    assert!(refusal(&longer).contains("something follows where the tar ends"));
     assert!(refusal(&gzip(b"no tar at all").unwrap()).contains("expected a tar"));
     assert!(refusal(b"plain text").contains("expected a tar"));
+}
+
+#[test]
+fn what_stands_before_a_file_is_bounded_too() {
+    // A long name of 100 MB, which readers of tars take into memory.
+    let mut bytes = header(b"././@LongLink", 100 << 20, tar_crate::EntryType::GNULongName).as_bytes().to_vec();
+    bytes.resize(bytes.len() + (100 << 20), b'n');
+    bytes.extend(one(b"x", b"x", tar_crate::EntryType::Regular));
+    assert!(refusal(&bytes).contains("a header that never ends"), "{}", refusal(&bytes));
+    let mut global = header(b"pax", 100 << 20, tar_crate::EntryType::XGlobalHeader).as_bytes().to_vec();
+    global.resize(global.len() + (100 << 20), b'n');
+    assert!(refusal(&global).contains("a header that never ends"));
+}
+
+#[test]
+fn streams_in_streams_and_slow_ones_are_refused() {
+    let zeros = gzip(&vec![0; 8 << 20]).unwrap();
+    assert!(refusal(&gzip(&zeros).unwrap()).contains("expected a tar"));
+    let limits = Limits { time: Duration::ZERO, ..Limits::default() };
+    let error = open("a", &sample(), &limits).unwrap_err().to_string();
+    assert!(error.contains("not read within 0 s"), "{error}");
+}
+
+#[test]
+fn ten_gigabytes_in_many_streams_are_stopped() {
+    // As gzip reads it: one file of 160 streams.
+    let part = gzip(&vec![0; 64 << 20]).unwrap();
+    let mut bomb = gzip(header(b"zeros", 10 << 30, tar_crate::EntryType::Regular).as_bytes()).unwrap();
+    for _ in 0..160 {
+        bomb.extend_from_slice(&part);
+    }
+    assert!(refusal(&bomb).contains("more than 67108864 bytes in one member"));
+    let generous = Limits { member_bytes: u64::MAX, total_bytes: u64::MAX, ..Limits::default() };
+    let error = open("a", &bomb, &generous).unwrap_err().to_string();
+    assert!(error.contains("becomes more than 250 times"), "{error}");
+    // The same, two archives deep.
+    let nested = gzip(&tar(&[("ACK_UD_VA_x.tar.gz".to_owned(), bomb)]).unwrap()).unwrap();
+    let error = open("a", &nested, &generous).unwrap_err().to_string();
+    assert!(error.contains("a/ACK_UD_VA_x.tar.gz: becomes more than 250 times"), "{error}");
 }

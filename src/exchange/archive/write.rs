@@ -1,84 +1,88 @@
-//! Writing archives: the same files always give the same bytes.
+//! Writing archives, member by member: the same members always give the same bytes.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::NamedBytes;
+use super::{BLOCK, NamedBytes};
 
-/// The files of one Virtual Account, one a product instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VirtualAccountFiles {
-    pub virtual_account: String,
-    /// `UD_VA_….tar.gz`.
-    pub archive_name: String,
-    /// Name (`dev_….txt`) and bytes.
-    pub files: Vec<NamedBytes>,
+/// A tar of plain files in the order in which they are added, without owner and time.
+pub struct TarWriter<W: Write> {
+    to: W,
 }
 
-/// What one `UD_SA_….tar.gz` holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountArchive {
-    pub smart_account: String,
-    /// Stands as `uuid` behind `Created-By`.
-    pub creator: String,
-    pub virtual_accounts: Vec<VirtualAccountFiles>,
-}
+/// The same within a gzip stream without name and time.
+pub type TarGzWriter<W> = TarWriter<GzEncoder<W>>;
 
-impl AccountArchive {
-    /// The archive: `manifest.mf` first, then the Virtual Accounts in the order of their names.
-    pub fn write(&self) -> io::Result<Vec<u8>> {
-        let mut virtual_accounts: Vec<&VirtualAccountFiles> = self.virtual_accounts.iter().collect();
-        virtual_accounts.sort_by(|a, b| a.archive_name.cmp(&b.archive_name));
-        let mut members = vec![("manifest.mf".to_owned(), self.manifest(&virtual_accounts).into_bytes())];
-        for one in virtual_accounts {
-            let mut files = one.files.clone();
-            files.sort_by(|a, b| a.0.cmp(&b.0));
-            members.push((one.archive_name.clone(), gzip(&tar(&files)?)?));
-        }
-        gzip(&tar(&members)?)
+impl<W: Write> TarWriter<W> {
+    pub fn new(to: W) -> Self {
+        TarWriter { to }
     }
 
-    /// The ids of the accounts are not known outside of Cisco and stay empty, as in the sample.
-    fn manifest(&self, virtual_accounts: &[&VirtualAccountFiles]) -> String {
-        let mut manifest = format!(
-            "Manifest-Version: 1.0\nCreated-By: \"{{\\\"uuid\\\": \\\"{}\\\"}}\"\nSmart-Account: {}\nSmart-Account-ID:\n",
-            line(&self.creator),
-            line(&self.smart_account)
-        );
-        for one in virtual_accounts {
-            manifest.push_str(&format!(
-                "\nName: /{}\nSpecification-VA: {}\nSpecification-VA-ID: \n",
-                line(&one.archive_name),
-                line(&one.virtual_account)
-            ));
+    /// Adds a file of `size` bytes. Fails on a name that no tar can hold (absolute, or with `..`), and when
+    /// `content` has another size; what was written is then no tar.
+    pub fn add(&mut self, name: &str, size: u64, content: &mut dyn Read) -> io::Result<()> {
+        self.to.write_all(&header(name, size)?)?;
+        let copied = io::copy(content, &mut self.to)?;
+        if copied != size {
+            return Err(io::Error::other(format!("expected {size} bytes for {name}, got {copied}")));
         }
-        manifest
+        let padding = (size.next_multiple_of(BLOCK) - size) as usize;
+        self.to.write_all(&[0; BLOCK as usize][..padding])
+    }
+
+    /// Writes the mark at the end.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.end()?;
+        Ok(self.to)
+    }
+
+    /// The same, where the writer has to stay.
+    pub fn end(&mut self) -> io::Result<&mut W> {
+        self.to.write_all(&END)?;
+        self.to.flush()?;
+        Ok(&mut self.to)
     }
 }
 
-/// An account's name must not begin a line of its own.
-fn line(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+impl<W: Write> TarGzWriter<W> {
+    pub fn gz(to: W) -> Self {
+        TarWriter::new(GzEncoder::new(to, Compression::default()))
+    }
+
+    /// Writes the mark at the end, and what ends a gzip stream.
+    pub fn finish_gz(self) -> io::Result<W> {
+        self.finish()?.finish()
+    }
 }
 
-/// A tar of plain files in the order given, without owner and time.
-///
-/// Fails on a name that no tar can hold (absolute, or with `..`).
-pub fn tar(files: &[NamedBytes]) -> io::Result<Vec<u8>> {
+/// What every tar of ours ends with.
+pub const END: [u8; 2 * BLOCK as usize] = [0; 2 * BLOCK as usize];
+
+/// The blocks that stand before the content of a file: one, or three where the name is long.
+pub fn header(name: &str, size: u64) -> io::Result<Vec<u8>> {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(size);
     let mut builder = tar::Builder::new(Vec::new());
+    builder.append_data(&mut header, name, io::empty())?;
+    let mut blocks = builder.into_inner()?;
+    blocks.truncate(blocks.len() - END.len());
+    Ok(blocks)
+}
+
+/// A tar of files in memory.
+pub fn tar(files: &[NamedBytes]) -> io::Result<Vec<u8>> {
+    let mut writer = TarWriter::new(Vec::new());
     for (name, bytes) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Regular);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        header.set_size(bytes.len() as u64);
-        builder.append_data(&mut header, name, bytes.as_slice())?;
+        writer.add(name, bytes.len() as u64, &mut bytes.as_slice())?;
     }
-    builder.into_inner()
+    writer.finish()
 }
 
 /// A gzip stream without name and time.

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::BundleReport;
 use crate::domain::digest::Sha256;
 use crate::domain::instance::{Account, DeviceName, Site, Udi};
 use crate::domain::report::{EntitlementTag, ReportId};
@@ -56,26 +55,5 @@ impl Manifest {
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
         bytes
-    }
-}
-
-impl ManifestMember {
-    pub(super) fn of(path: &str, bytes: &[u8]) -> ManifestMember {
-        ManifestMember { path: path.to_owned(), size: bytes.len() as u64, sha256: Sha256::of(bytes) }
-    }
-}
-
-impl ManifestReport {
-    pub(super) fn of(report: &BundleReport) -> ManifestReport {
-        let facts = &report.facts;
-        ManifestReport {
-            udi: facts.udi.clone(),
-            report_id: facts.report_id,
-            payload_sha256: facts.payload_sha256,
-            entitlement_tag: facts.entitlement_tag.clone(),
-            device: report.device.clone(),
-            start: facts.start(),
-            end: facts.end(),
-        }
     }
 }

@@ -3,17 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use super::contains::Contains;
 use super::{MANIFEST, Manifest, SIGNATURE, SIGNER};
 use crate::domain::instance::Account;
 use crate::exchange::seal::Certificate;
 
-/// `singles`: the files in `single/` of each account. `archives`: Smart Account and the name of its archive.
-pub(super) fn text(
-    manifest: &Manifest,
-    singles: &BTreeMap<&Account, Vec<String>>,
-    archives: &[(String, String)],
-    signer: &Certificate,
-) -> String {
+/// What the text tells beside the manifest.
+pub(super) struct Told<'a> {
+    /// The files in `single/` of each account.
+    pub(super) singles: &'a BTreeMap<Account, Vec<String>>,
+    /// Smart Account and the name of its archive.
+    pub(super) archives: &'a [(String, String)],
+    pub(super) contains: &'a Contains,
+}
+
+pub(super) fn text(manifest: &Manifest, told: &Told<'_>, signer: &Certificate) -> String {
     let instances = manifest.reports.iter().map(|report| &report.udi).collect::<BTreeSet<_>>().len();
     let unassigned = manifest.accounts.iter().any(|account| !is_complete(account));
     let mut text = format!(
@@ -22,7 +26,8 @@ pub(super) fn text(
          Bundle    {}\n\
          Made      {} by {}\n\
          Site      {}\n\
-         Holds     {} usage reports of {instances} product instances\n\n\
+         Holds     {} usage report{} of {instances} product instance{}\n\
+         Before it {}\n\n\
          These are signed usage reports (RUM reports) of Cisco devices that cannot\n\
          reach Cisco themselves. Upload them, and bring back what the portal answers:\n\
          only the answer (ACK) ends the devices' reporting deadline, not the upload.\n\n",
@@ -31,6 +36,9 @@ pub(super) fn text(
         line(&manifest.collector),
         manifest.site.as_ref().map_or("all".to_owned(), |site| line(&site.0)),
         manifest.reports.len(),
+        plural(manifest.reports.len()),
+        plural(instances),
+        manifest.previous_bundle_id.as_deref().map_or("no bundle".to_owned(), line),
     );
 
     text.push_str("1. CHECK THE BUNDLE (optional, needs OpenSSL 3; in this folder)\n\n");
@@ -42,23 +50,28 @@ pub(super) fn text(
          \x20  this file alone:\n\n\
          \x20  openssl x509 -in {SIGNER} -noout -fingerprint -sha256\n\
          \x20  {}\n\n\
-         \x20  {MANIFEST} lists every other file with its size and SHA-256.\n\n",
+         \x20  {MANIFEST} lists every other file with its size and SHA-256, which\n\
+         \x20  sha256sum FILE prints. At the site, bundle verify checks all of it at once.\n\n",
         colons(&signer.fingerprint.0),
     );
 
     text.push_str(
         "2. UPLOAD\n\n\
-         \x20  Sign in at https://software.cisco.com, open Smart Software Manager, choose\n\
-         \x20  the Smart Account, then Reports > Usage Data Files > Upload Usage Data.\n\
-         \x20  Do not open, edit or rename the files: the portal refuses changed ones,\n\
-         \x20  and the answer carries the name of the file it belongs to.\n\n",
+         \x20  Do not open, edit or rename the files: the portal refuses changed ones, and\n\
+         \x20  the answer carries the name of the file it belongs to.\n\n\
+         \x20  1. Sign in at https://software.cisco.com and open Smart Software Manager.\n\
+         \x20  2. Choose the Smart Account, at the top right.\n\
+         \x20  3. Open Reports > Usage Data Files and choose Upload Usage Data.\n\
+         \x20  4. Browse to a file of a) or b) below, and upload it.\n\
+         \x20  5. Where a Virtual Account is asked for, choose the one named below.\n\
+         \x20  6. The file appears in the list. Go on with the next.\n\n\
+         \x20  The portal's menus change; these are the words of Cisco's guides. If you\n\
+         \x20  cannot finish, upload the rest later. A report that was uploaded before is\n\
+         \x20  refused as a duplicate, which does no harm: note it and go on.\n\n",
     );
-    if !singles.is_empty() {
-        text.push_str(
-            "   a) The documented way: the files in single/, one for each device. Choose the\n\
-             \x20     Virtual Account under which each is named here:\n\n",
-        );
-        for (account, names) in singles {
+    if !told.singles.is_empty() {
+        text.push_str("   a) The way that Cisco documents: the files in single/, one for each device.\n\n");
+        for (account, names) in told.singles {
             let _ = writeln!(
                 text,
                 "      Smart Account {}, Virtual Account {}",
@@ -74,7 +87,7 @@ pub(super) fn text(
              \x20     from Cisco's own sample code, not from its documentation; if the portal\n\
              \x20     refuses it, nothing is lost: use a). Never upload both a) and b).\n\n",
         );
-        for (account, name) in archives {
+        for (account, name) in told.archives {
             let _ = writeln!(text, "         {name}   Smart Account {}", line(account));
         }
         text.push('\n');
@@ -83,24 +96,32 @@ pub(super) fn text(
         text.push_str(
             "   !  The files in unassigned/ are of devices whose Smart Account or Virtual\n\
              \x20     Account is not known to the collector. A person who knows where they\n\
-             \x20     belong must choose the account when uploading them.\n\n",
+             \x20     belong must choose both when uploading them, one by one as in a). They\n\
+             \x20     are in no archive. Tell the site what was chosen: it belongs into the\n\
+             \x20     inventory.\n\n",
         );
     }
 
     text.push_str(
         "3. WAIT, AND BRING BACK THE ANSWERS\n\n\
          \x20  The portal takes minutes to hours. When a file's reporting status is no\n\
-         \x20  longer pending, download its acknowledgement. Bring back every file it\n\
-         \x20  gives, under the name it has (ACK_ and the name of the uploaded file); do\n\
-         \x20  not unpack and do not rename. At the site it is read by:\n\n\
+         \x20  longer pending, download its acknowledgement from the same list. Bring back\n\
+         \x20  every file that the portal gives, under the name it has: ACK_ and the name of\n\
+         \x20  the uploaded file. Do not unpack, do not rename; if your browser appended\n\
+         \x20  something like (1), leave it. At the site it is read by:\n\n\
          \x20  slp-collector ack import FILE...\n\n\
          \x20  If the portal reports an error for a file, note the file and the message.\n\n",
     );
     text.push_str("4. WHAT LEAVES THE SITE WITH THIS BUNDLE\n\n");
-    for kind in &manifest.contains {
-        let _ = writeln!(text, "   - {}", sentence(kind));
+    for kind in told.contains.kinds() {
+        let _ = writeln!(text, "   - {}", kind.sentence());
     }
-    text.push_str("\n   Of this folder only the files named in 2. go to Cisco.\n");
+    text.push_str(
+        "\n   Of this folder only the files named in 2. go to Cisco. They are what the\n\
+         \x20  devices signed, and nothing is added to them; what a device puts there, its\n\
+         \x20  host name and software version for one, is its own setting (license smart\n\
+         \x20  privacy; shown under Data Privacy by show license all).\n",
+    );
     text
 }
 
@@ -108,22 +129,8 @@ fn is_complete(account: &Account) -> bool {
     account.smart_account.is_some() && account.virtual_account.is_some()
 }
 
-fn sentence(kind: &str) -> &str {
-    match kind {
-        "product-ids-and-serial-numbers" => "product ids and serial numbers of the devices",
-        "licence-names-and-counts" => "which licences were used, and how many",
-        "times-of-use" => "when they were used",
-        "software-versions" => "software versions",
-        "serial-numbers-of-members" => "serial numbers of stack members, standby units or access points",
-        "product-instance-identifiers" => "the ids that Cisco gave the devices",
-        "telemetry" => "telemetry that the devices themselves add: inventory and feature counters",
-        "host-names" => "host names, put into the reports by the devices themselves",
-        "account-names" => "names of Smart Accounts and Virtual Accounts",
-        "device-names-in-manifest-only" => {
-            "your own names of the devices (in manifest.json only, which is not uploaded)"
-        }
-        other => other,
-    }
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 /// Foreign text on a line of its own, without what a terminal would obey.

@@ -1,20 +1,25 @@
-//! Checking a bundle: the signature before anything else is even parsed, then every member,
-//! then that the reports inside are those of the manifest.
+//! Checking a bundle: the signature before anything else is even parsed, then the bytes of every member,
+//! then that the reports inside are those of the manifest. Files are read twice rather than held.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, Read};
 
-use super::{BundleError, MANIFEST, Manifest, Opened, SCHEMA, SIGNATURE, SIGNER};
+use super::{BundleError, MANIFEST, Manifest, ManifestMember, Opened, SCHEMA, SIGNATURE, SIGNER};
 use crate::domain::digest::Sha256;
+use crate::domain::hashing::Hashing;
 use crate::domain::instance::Udi;
 use crate::domain::problem::excerpt;
 use crate::domain::report::ReportId;
-use crate::domain::report::read::RawReport;
 use crate::domain::rum_file;
-use crate::exchange::archive::{self, Limits, flatten};
-use crate::exchange::seal::Certificate;
+use crate::exchange::archive::{self, Limits, Step};
+use crate::exchange::seal::{Certificate, SealError};
 
 /// More differences than this are counted, not told.
 const MOST_PROBLEMS: usize = 50;
+/// A manifest of a million reports.
+const LARGEST_MANIFEST: u64 = 512 << 20;
+/// Nobody's certificate or signature is near that.
+const LARGEST_SEAL: u64 = 64 << 10;
 
 /// A bundle that is what its signer stated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,122 +29,185 @@ pub struct Verified {
     pub signer: Certificate,
 }
 
-type Key = (Udi, ReportId, Sha256);
-
 impl Opened {
     /// Checks everything. Without `expected` the signer is whoever `signer.pem` names: that the
     /// bundle is whole, not who made it.
     pub fn verify(&self, expected: Option<Sha256>) -> Result<Verified, BundleError> {
-        let file = |name| self.files.get(name).ok_or(BundleError::NotABundle { missing: name });
-        let (bytes, signature, pem) = (file(MANIFEST)?, file(SIGNATURE)?, file(SIGNER)?);
-        let signer = Certificate::read(pem)?;
+        let pem = self.small(SIGNER, LARGEST_SEAL)?;
+        let signature = self.small(SIGNATURE, LARGEST_SEAL)?;
+        let bytes = self.small(MANIFEST, LARGEST_MANIFEST)?;
+        let signer = Certificate::read(&pem).map_err(|source| BundleError::Seal { member: SIGNER, source })?;
         if let Some(expected) = expected
             && signer.fingerprint != expected
         {
             return Err(BundleError::Signer { expected, got: signer.fingerprint });
         }
-        signer.verify(bytes, signature)?;
+        let refused = |source: SealError| BundleError::Seal { member: SEALED, source };
+        signer.verify(&bytes, &signature).map_err(refused)?;
 
         let unreadable = |cause: String| BundleError::Manifest { cause };
-        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| unreadable(error.to_string()))?;
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
         if manifest.schema != SCHEMA {
             return Err(unreadable(format!("expected schema {SCHEMA}, got {:?}", excerpt(&manifest.schema))));
         }
-        let mut problems = Vec::new();
-        self.check_members(&manifest, &mut problems);
-        if problems.is_empty() {
-            self.check_reports(&manifest, &mut problems);
+        let manifest_sha256 = Sha256::of(&bytes);
+        drop(bytes);
+        let mut problems = Differences::default();
+        self.check_members(&manifest, &mut problems)?;
+        if problems.count == 0 {
+            self.check_reports(&manifest, &mut problems)?;
         }
-        if !problems.is_empty() {
-            let more = problems.len().saturating_sub(MOST_PROBLEMS);
-            problems.truncate(MOST_PROBLEMS);
-            if more > 0 {
-                problems.push(format!("and {more} more"));
-            }
-            return Err(BundleError::Contents { problems });
-        }
-        Ok(Verified { manifest, manifest_sha256: Sha256::of(bytes), signer })
+        problems.none()?;
+        Ok(Verified { manifest, manifest_sha256, signer })
     }
 
-    fn check_members(&self, manifest: &Manifest, problems: &mut Vec<String>) {
+    /// A file that is read at once.
+    fn small(&self, name: &'static str, limit: u64) -> Result<Vec<u8>, BundleError> {
+        let reader = self.reader(name).ok_or(BundleError::NotABundle { missing: name })??;
+        let mut bytes = Vec::new();
+        read(name, reader.take(limit.saturating_add(1)).read_to_end(&mut bytes))?;
+        if bytes.len() as u64 > limit {
+            return Err(BundleError::Contents { problems: vec![format!("{name} has more than {limit} bytes")] });
+        }
+        Ok(bytes)
+    }
+
+    fn check_members(&self, manifest: &Manifest, problems: &mut Differences) -> Result<(), BundleError> {
         let mut listed = BTreeSet::from([MANIFEST, SIGNATURE]);
-        for member in &manifest.members {
-            if !listed.insert(&member.path) {
-                problems.push(format!("{:?} is listed twice", excerpt(&member.path)));
+        for ManifestMember { path, size, sha256 } in &manifest.members {
+            let shown = excerpt(path);
+            if !listed.insert(path) {
+                problems.add(format!("{shown:?} is listed twice"));
             }
-            match self.files.get(&member.path) {
-                None => problems.push(format!("{:?} is missing", excerpt(&member.path))),
-                Some(bytes) if bytes.len() as u64 != member.size => problems.push(format!(
-                    "expected {} bytes in {:?}, got {}",
-                    member.size,
-                    excerpt(&member.path),
-                    bytes.len()
-                )),
-                Some(bytes) => {
-                    let got = Sha256::of(bytes);
-                    if got != member.sha256 {
-                        problems.push(format!(
-                            "expected SHA-256 {} of {:?}, got {got}",
-                            member.sha256,
-                            excerpt(&member.path)
-                        ));
-                    }
-                }
+            let Some(reader) = self.reader(path) else {
+                problems.add(format!("{shown:?} is missing"));
+                continue;
+            };
+            let mut reader = Hashing::new(reader?.take(size.saturating_add(1)));
+            read(path, io::copy(&mut reader, &mut io::sink()))?;
+            let (_, got, got_size) = reader.finish();
+            if got_size > *size {
+                problems.add(format!("expected {size} bytes in {shown:?}, got more"));
+            } else if got_size < *size {
+                problems.add(format!("expected {size} bytes in {shown:?}, got {got_size}"));
+            } else if got != *sha256 {
+                problems.add(format!("expected SHA-256 {sha256} of {shown:?}, got {got}"));
             }
         }
-        for path in self.files.keys().filter(|path| !listed.contains(path.as_str())) {
-            problems.push(format!("{:?} is not in the manifest", excerpt(path)));
+        for path in self.paths().filter(|path| !listed.contains(path)) {
+            problems.add(format!("{:?} is not in the manifest", excerpt(path)));
         }
+        Ok(())
     }
 
-    fn check_reports(&self, manifest: &Manifest, problems: &mut Vec<String>) {
-        let stated: BTreeSet<Key> = manifest
-            .reports
-            .iter()
-            .map(|report| (report.udi.clone(), report.report_id, report.payload_sha256))
-            .collect();
-        let (mut assigned, mut unassigned, mut archived) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for (path, bytes) in &self.files {
-            if path.starts_with("single/") {
-                collect(path, bytes, &mut assigned, problems);
-            } else if path.starts_with("unassigned/") {
-                collect(path, bytes, &mut unassigned, problems);
-            } else if path.starts_with("UD_SA_") {
-                match archive::open(path, bytes, &Limits::own()) {
-                    Ok(members) => {
-                        for (name, member) in flatten(&members) {
-                            if name.ends_with(".txt") {
-                                collect(&format!("{path}/{name}"), &member.bytes, &mut archived, problems);
-                            }
-                        }
+    fn check_reports(&self, manifest: &Manifest, problems: &mut Differences) -> Result<(), BundleError> {
+        let stated = manifest.reports.iter().map(|report| (&report.udi, report.report_id, report.payload_sha256));
+        let mut found =
+            Found { stated: stated.enumerate().map(|(index, key)| (key, index)).collect(), ways: Vec::new() };
+        found.ways.resize(manifest.reports.len(), 0);
+        let limits = Limits::own();
+        for ManifestMember { path, .. } in &manifest.members {
+            let way = match path.split_once('/') {
+                Some(("single", _)) => SINGLE,
+                Some(("unassigned", _)) => UNASSIGNED,
+                Some(_) => continue,
+                None if path.starts_with("UD_SA_") => ARCHIVED,
+                None => continue,
+            };
+            let Some(reader) = self.reader(path) else { continue };
+            let mut reader = reader?;
+            if way == ARCHIVED {
+                let mut visit = |step: Step<'_>| match step {
+                    Step::File { place, bytes, .. } if place.ends_with(".txt") => {
+                        found.take(place, &bytes, ARCHIVED, problems);
                     }
-                    Err(error) => problems.push(error.to_string()),
+                    Step::File { .. } | Step::Enter { .. } | Step::Leave { .. } => {}
+                };
+                if let Err(error) = archive::walk(path, &mut reader, &limits, &mut visit) {
+                    problems.add(error.to_string());
                 }
+            } else {
+                let mut bytes = Vec::new();
+                read(path, reader.take(limits.member_bytes).read_to_end(&mut bytes))?;
+                found.take(path, &bytes, way, problems);
             }
         }
-        compare("the archives", &assigned, &archived, problems);
-        assigned.extend(unassigned);
-        compare("the files", &stated, &assigned, problems);
+        for (report, ways) in manifest.reports.iter().zip(&found.ways) {
+            let place = match *ways {
+                0 | ARCHIVED => "the files",
+                SINGLE => "the archives",
+                _ => continue,
+            };
+            let (udi, id, payload) = (&report.udi, report.report_id, report.payload_sha256.short());
+            problems.add(format!("report {id} of {udi} with payload {payload} is not in {place}"));
+        }
+        Ok(())
     }
 }
 
-fn collect(path: &str, bytes: &[u8], into: &mut BTreeSet<Key>, problems: &mut Vec<String>) {
-    match rum_file::read(bytes) {
-        Ok(file) if file.problems.is_whole() => {
-            let key =
-                |report: &RawReport| (report.facts.udi.clone(), report.facts.report_id, report.facts.payload_sha256);
-            into.extend(file.reports.iter().map(key));
+/// Any of the three may be the one that was changed.
+const SEALED: &str = "manifest.json, manifest.sig or signer.pem";
+
+/// The ways in which a report is in a bundle: alone and in an archive, or alone for a person to choose.
+const SINGLE: u8 = 1;
+const ARCHIVED: u8 = 2;
+const UNASSIGNED: u8 = 4;
+
+/// The reports of the manifest, and the ways in which each was found.
+struct Found<'a> {
+    stated: HashMap<(&'a Udi, ReportId, Sha256), usize>,
+    ways: Vec<u8>,
+}
+
+impl Found<'_> {
+    fn take(&mut self, path: &str, bytes: &[u8], way: u8, problems: &mut Differences) {
+        let file = match rum_file::read(bytes) {
+            Ok(file) => file,
+            Err(error) => return problems.add(format!("{:?}: {error}", excerpt(path))),
+        };
+        if !file.problems.is_whole() {
+            problems.add(format!("{:?}: {}", excerpt(path), file.problems.sentences().join("; ")));
         }
-        Ok(file) => problems.push(format!("{:?}: {}", excerpt(path), file.problems.sentences().join("; "))),
-        Err(error) => problems.push(format!("{:?}: {error}", excerpt(path))),
+        let stated = &self.stated;
+        for facts in file.reports.iter().map(|report| &report.facts) {
+            let fault = match stated.get(&(&facts.udi, facts.report_id, facts.payload_sha256)) {
+                Some(index) if self.ways[*index] & way == 0 => {
+                    self.ways[*index] |= way;
+                    continue;
+                }
+                Some(_) => "a second time",
+                None => "unannounced",
+            };
+            let (udi, id, payload) = (&facts.udi, facts.report_id, facts.payload_sha256.short());
+            problems.add(format!("report {id} of {udi} with payload {payload} is in {:?} {fault}", excerpt(path)));
+        }
     }
 }
 
-fn compare(place: &str, expected: &BTreeSet<Key>, got: &BTreeSet<Key>, problems: &mut Vec<String>) {
-    for (udi, id, sha256) in expected.difference(got) {
-        problems.push(format!("report {id} of {udi} with payload {} is not in {place}", sha256.short()));
+/// What is not as the manifest states; of many only the first are told.
+#[derive(Default)]
+struct Differences {
+    told: Vec<String>,
+    count: usize,
+}
+
+impl Differences {
+    fn add(&mut self, problem: String) {
+        self.count += 1;
+        if self.told.len() < MOST_PROBLEMS {
+            self.told.push(problem);
+        }
     }
-    for (udi, id, sha256) in got.difference(expected) {
-        problems.push(format!("report {id} of {udi} with payload {} is in {place} unannounced", sha256.short()));
+
+    fn none(mut self) -> Result<(), BundleError> {
+        let more = self.count - self.told.len();
+        if more > 0 {
+            self.told.push(format!("and {more} more"));
+        }
+        if self.count == 0 { Ok(()) } else { Err(BundleError::Contents { problems: self.told }) }
     }
+}
+
+fn read<T>(path: &str, result: io::Result<T>) -> Result<T, BundleError> {
+    result.map_err(|source| BundleError::Io { doing: "read", path: path.into(), source })
 }

@@ -30,7 +30,14 @@ fn archives() -> Vec<(String, Vec<u8>)> {
     let plain = archive::tar(&files).expect("a tar");
     let zipped = archive::gzip(&plain).expect("a gzip stream");
     let nested = archive::tar(&[("UD_VA_x.tar.gz".to_owned(), zipped.clone())]).expect("a tar");
-    vec![("plain.tar".to_owned(), plain), ("zipped.tar.gz".to_owned(), zipped), ("nested.tar".to_owned(), nested)]
+    let zip = |name: &str| (name.to_owned(), fs::read(data(name)).expect("the fixture"));
+    vec![
+        ("plain.tar".to_owned(), plain),
+        ("zipped.tar.gz".to_owned(), zipped),
+        ("nested.tar".to_owned(), nested),
+        zip("answer.zip"),
+        zip("answer-streamed.zip"),
+    ]
 }
 
 fn everything(name: &str, bytes: &[u8]) {

@@ -2,21 +2,22 @@
 
 use std::io::{self, Read, Write};
 
-use crate::domain::digest::Sha256;
+use super::digest::Sha256;
 
 /// Counts and digests the bytes that go through a reader or writer.
-pub(super) struct Hashing<T> {
+pub struct Hashing<T> {
     inner: T,
     context: ring::digest::Context,
     bytes: u64,
 }
 
 impl<T> Hashing<T> {
-    pub(super) fn new(inner: T) -> Self {
+    pub fn new(inner: T) -> Self {
         Hashing { inner, context: ring::digest::Context::new(&ring::digest::SHA256), bytes: 0 }
     }
 
-    pub(super) fn finish(self) -> (T, Sha256, u64) {
+    /// The reader or writer again, the digest, and how many bytes it was.
+    pub fn finish(self) -> (T, Sha256, u64) {
         let mut digest = [0; 32];
         digest.copy_from_slice(self.context.finish().as_ref());
         (self.inner, Sha256(digest), self.bytes)

@@ -1,0 +1,201 @@
+//! A bundle of 100,000 reports: made and verified by the real program, against `tar` and `gzip` of the same bytes.
+//!
+//! `cargo bench --bench bundle`; `SLP_BENCH_INSTANCES` makes it smaller. Each run is a process of its own, so that its
+//! memory is its own: the program opens the ledger itself, so the fold of it is in its figure. The folder is inside
+//! `target`, because a file system in memory confirms nothing.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use slp_collector::domain::digest::Sha256;
+use slp_collector::domain::event::{DeviceIdentified, Fact, ReportCollected, Source, StateRead};
+use slp_collector::domain::instance::{DeviceName, Site, Udi};
+use slp_collector::domain::report::read;
+use slp_collector::domain::state::{DeviceState, Model};
+use slp_collector::ledger::{Ledger, Options, RegisterKind};
+
+const REPORTS_EACH: usize = 20;
+/// Three Smart Accounts with three Virtual Accounts each.
+const ACCOUNTS: usize = 9;
+const SITE: &str = "dark";
+/// What the payload has beside the facts: as random as a signature is.
+const NOISE: usize = 1_200;
+
+fn main() {
+    let instances = std::env::var("SLP_BENCH_INSTANCES").ok().and_then(|text| text.parse().ok()).unwrap_or(5_000);
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let bytes = fill(folder.path(), instances);
+    say(&format!(
+        "{} reports of {instances} instances, {} MB (aims: < 60 s, <= 150 MB, <= 2 x tar and gzip)",
+        instances * REPORTS_EACH,
+        bytes >> 20
+    ));
+    let config = configure(folder.path(), instances);
+    let collector = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slp-collector"));
+        command.arg("--config").arg(&config).args(arguments);
+        command
+    };
+    let base = run("status, which opens the same ledger", collector(&["status", "--format", "json"]));
+    let made = run("bundle create, a folder", collector(&["bundle", "create"]));
+    let bundle = newest(folder.path());
+    run("bundle verify of it", collector(&["bundle", "verify", &bundle.display().to_string()]));
+    let tar = run("bundle create --tar", collector(&["bundle", "create", "--tar"]));
+    let path = newest(folder.path()).display().to_string();
+    run("bundle verify of it", collector(&["bundle", "verify", &path]));
+    let peers = peers(&bundle);
+    for (name, ran) in [("a folder", made), ("--tar", tar)] {
+        say(&format!(
+            "  {name}: {:.2} x tar and gzip; {} MB above the ledger",
+            ran.0 / peers,
+            ran.1 - ran.1.min(base.1)
+        ));
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "a bench is read on the terminal")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+/// Seconds and the highest RSS in MB.
+fn run(what: &str, mut command: Command) -> (f64, u64) {
+    let start = Instant::now();
+    // VmHWM is the child's own and is gone with it; so it is looked at while it runs.
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("it starts");
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    let outcome = loop {
+        peak = peak.max(highest(&status).unwrap_or(0));
+        match child.try_wait().expect("its end") {
+            Some(outcome) => break outcome,
+            None => std::thread::park_timeout(Duration::from_millis(20)),
+        }
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    assert!(outcome.success(), "{what}: {outcome}");
+    say(&format!("  {what}: {seconds:.1} s, peak RSS {peak} MB"));
+    (seconds, peak)
+}
+
+fn highest(status: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(status).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? >> 10)
+}
+
+/// The same files into the same kind of archives: one of each Virtual Account, and those into one.
+fn peers(bundle: &Path) -> f64 {
+    let start = Instant::now();
+    // The bundle has them by device; which of them go together makes no difference to the work.
+    let script = format!(
+        "set -e; ls single > list; split -n l/{ACCOUNTS} list part.; \
+         for part in part.*; do tar -cf - -C single -T $part | gzip -n > UD_VA_$part.tar.gz; done; \
+         tar -cf - UD_VA_*.tar.gz | gzip -n > peer.tar.gz; sync -f peer.tar.gz; rm -f list part.* UD_VA_* peer.tar.gz"
+    );
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &script]).current_dir(bundle);
+    assert!(shell.status().expect("bash, tar and gzip").success());
+    let seconds = start.elapsed().as_secs_f64();
+    say(&format!("  tar and gzip of the same files: {seconds:.1} s"));
+    seconds
+}
+
+fn newest(folder: &Path) -> PathBuf {
+    let entries = std::fs::read_dir(folder.join("exchange")).expect("bundles").flatten();
+    let made = |path: &PathBuf| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    entries.map(|entry| entry.path()).max_by_key(made).expect("a bundle")
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + second).expect("a time")
+}
+
+fn name(instance: usize) -> DeviceName {
+    DeviceName(format!("edge-{instance:06}"))
+}
+
+fn object(instance: usize, id: usize, random: &mut fastrand::Rng) -> Vec<u8> {
+    let noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(NOISE).collect();
+    let (noise, start) = (data_encoding::BASE64.encode(&noise), 1_788_000_000 + id * 86_400);
+    let payload = format!(
+        r#"{{"version":"2.0","asset_identification":{{"report_id":{},"asset":{{"name":"regid.2017-05.com.cisco.c9300_48uxm,v1_0000"}},"instance":{{"sudi":{{"udi_pid":"C9300-48UXM","udi_serial_number":"FOC{instance:08}"}}}}}},"signature":{{"value":"{noise}"}},"meta":{{"entitlement_tag":"regid.2017-03.com.cisco.license-{},1.0_0001","software_version":"17.12.04"}},"measurements":[{{"metric_name":"ENTITLEMENT","start_time":{start},"end_time":{},"sample_interval":86400,"num_samples":97,"value":{{"type":"COUNT","value":"1"}}}}]}}"#,
+        1_790_000_000 + id,
+        id % 3,
+        start + 86_400
+    );
+    let payload = serde_json::to_string(&payload).expect("text");
+    format!(
+        r#"{{"payload":{payload},"header":{{"type":"rum"}},"signature":{{"sudi":{{"udi_pid":"C9300-48UXM","udi_serial_number":"FOC{instance:08}"}},"signing_type":"builtin","key":"x","value":"x"}}}}"#
+    )
+    .into_bytes()
+}
+
+/// A configuration for the program; nothing answers at these addresses.
+fn configure(folder: &Path, instances: usize) -> PathBuf {
+    let config = format!(
+        "[collector]\nstate_dir = {folder:?}\nsocket = {:?}\n[http]\nenabled = false\n\
+         [credentials.routers]\nusername = \"slpcol\"\npassword_file = \"password\"\n\
+         [defaults]\ncredential = \"routers\"\n[sites.{SITE}]\n",
+        folder.join("control.sock"),
+    );
+    let row = |n: usize| {
+        let (account, address) = (n % ACCOUNTS, format!("127.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255));
+        format!("edge-{n:06},{address},9,{SITE},sa-{}.example,Virtual {account}\n", account / 3)
+    };
+    let rows: String = (0..instances).map(row).collect();
+    let path = folder.join("slp-collector.toml");
+    std::fs::write(&path, config).expect("configuration");
+    let inventory = format!("name,address,port,site,smart_account,virtual_account\n{rows}");
+    std::fs::write(folder.join("devices.csv"), inventory).expect("inventory");
+    let secret = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join("password"));
+    secret.expect("password").write_all(b"none").expect("password");
+    path
+}
+
+/// A ledger of instances that owe; gives the bytes of their reports.
+fn fill(folder: &Path, instances: usize) -> usize {
+    let options = Options { register: RegisterKind::Sled, ..Options::default() };
+    let ledger = Ledger::open(&folder.join("ledger"), options).expect("open");
+    let (mut random, mut total) = (fastrand::Rng::with_seed(7), 0);
+    for group in (0..instances).collect::<Vec<_>>().chunks(50) {
+        let (mut facts, mut objects) = (Vec::new(), Vec::new());
+        for &instance in group {
+            let udi = Udi::new("C9300-48UXM", format!("FOC{instance:08}"));
+            facts.push(Fact::DeviceIdentified(DeviceIdentified {
+                device: name(instance),
+                site: Site(SITE.to_owned()),
+                udi: udi.clone(),
+                uuid: None,
+                members: Vec::new(),
+                os: "ios-xe".to_owned(),
+                software: Some("17.12.4".to_owned()),
+                hostname: None,
+                clock_skew_seconds: None,
+            }));
+            let state = DeviceState { model: Model::Slp, udi: Some(udi.clone()), ..DeviceState::default() };
+            facts.push(Fact::StateRead(StateRead { udi, state: Box::new(state) }));
+            for id in 0..REPORTS_EACH {
+                let object = object(instance, id, &mut random);
+                let text = std::str::from_utf8(&object).expect("text");
+                total += object.len();
+                facts.push(Fact::ReportCollected(ReportCollected {
+                    device: Some(name(instance)),
+                    report: read::report(text).expect("a report").facts,
+                    object: Sha256::of(&object),
+                    source: Source::Rest,
+                    parser: 1,
+                    presumed_acknowledged: false,
+                }));
+                objects.push(object);
+            }
+        }
+        ledger.append(at(group[0] as i64), facts, objects).expect("append");
+    }
+    ledger.close().expect("close");
+    total
+}
