@@ -39,10 +39,14 @@ impl Fleet {
             self.answers.insert(key, answer);
         }
         if let Some(id) = &fact.bundle_id {
-            // An answer proves that the bundle was handed over.
-            touched.extend(self.handed_over(id, at, None));
-            if let Some(bundle) = self.bundles.get_mut(id) {
-                bundle.answered.get_or_insert(at);
+            // An answer proves that the bundle was handed over; those after it prove nothing more, and touch nobody else.
+            if self.bundles.get(id).is_some_and(|bundle| bundle.handed_over.is_none()) {
+                touched.extend(self.handed_over(id, at, None));
+            }
+            // The record of a bundle is as long as the bundle: it is written once for all its answers.
+            if let Some(bundle) = self.bundles.get_mut(id).filter(|bundle| bundle.answered.is_none()) {
+                bundle.answered = Some(at);
+                touched.push(RecordKey::Bundle(id.clone()));
             }
             if let Some(submission) = self.submissions.get_mut(id) {
                 submission.answered.extend(fact.reports.iter().map(|report| (fact.udi.clone(), *report)));
