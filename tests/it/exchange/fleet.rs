@@ -19,7 +19,7 @@ use slp_collector::exchange::archive::Limits;
 use slp_collector::exchange::bundle::{self, Manifest};
 use slp_collector::ledger;
 
-use super::portal::{Form, carry, children, owner, portal_of};
+use super::portal::{Form, carry, children, inventory, owner, portal_of};
 use crate::support::peer;
 use crate::support::site::{LIMITS, Site, ran};
 
@@ -88,27 +88,11 @@ impl World {
         world
     }
 
-    /// Writes the accounts that the operator knows into the inventory, and the access of those by hand.
-    fn inventory(&self, part: Part, access: &str) {
-        let path = self.site.path("devices.csv");
-        let text = fs::read_to_string(&path).unwrap();
-        let mut rows = text.lines();
-        let columns: Vec<&str> = rows.next().unwrap().split(',').take(9).collect();
-        let at = columns.iter().position(|column| *column == "access").unwrap();
-        let mut csv = format!("{},smart_account,virtual_account\n", columns.join(","));
-        for row in rows {
-            let mut fields: Vec<&str> = row.split(',').take(9).collect();
-            let device = self.site.device(fields[0]);
-            if self.parts[fields[0]] == part {
-                fields[at] = access;
-            }
-            // What the others tell is believed.
-            let tells = device.spec().os != System::IosXe;
-            let account = device.spec().account.as_ref().filter(|_| !tells);
-            let (smart, of) = account.map_or(("", ""), |account| (&account.smart, &account.virtual_name));
-            csv += &format!("{},{smart},{of}\n", fields.join(","));
-        }
-        fs::write(path, csv).unwrap();
+    /// Writes the accounts that the operator knows into the inventory, and the access of those by hand. What IOS XR and
+    /// NX-OS tell of their accounts themselves is believed.
+    fn inventory(&self, part: Part, access: &'static str) {
+        let of_part = |device: &Handle| (self.part(device) == part).then_some(access);
+        inventory(&self.site, of_part, |device| device.spec().os == System::IosXe);
     }
 
     fn part(&self, device: &Handle) -> Part {
@@ -300,7 +284,8 @@ fn every_answer_is_where_it_belongs(world: &World) {
 fn imports(site: &Site) -> BTreeMap<String, u64> {
     let imports = |device: &Handle| {
         let counters = device.counters();
-        let import = |request: &&String| request.contains("/smartlic-service/import") || request.contains("smart import");
+        let import =
+            |request: &&String| request.contains("/smartlic-service/import") || request.contains("smart import");
         counters.requests.iter().filter(|(request, _)| import(request)).map(|(_, count)| count).sum()
     };
     site.fleet.devices().map(|device| (device.name().to_owned(), imports(device))).collect()
@@ -316,8 +301,7 @@ fn brought_by_hand(world: &World) {
         for device in &waiting {
             let instance = fleet.of_device(&DeviceName(device.name().to_owned())).unwrap();
             let own = |udi: &Udi| fleet.resolve(udi).is_some_and(|of| of.udi == instance.udi);
-            let (object, _) =
-                fleet.answers.iter().find(|(_, answer)| answer.udi.as_ref().is_some_and(own)).unwrap();
+            let (object, _) = fleet.answers.iter().find(|(_, answer)| answer.udi.as_ref().is_some_and(own)).unwrap();
             let bytes = ledger.object(object).unwrap().unwrap();
             let reply = device.apply(Operation::Import(bytes));
             assert_eq!(reply.refusal(), None, "{}", device.name());

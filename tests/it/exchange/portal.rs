@@ -23,6 +23,27 @@ pub fn anywhere() -> Account {
     Account::new("Example Works", "example.com", "Default")
 }
 
+/// Writes the inventory anew: another access where one is given, and the account of the devices whose is `known` to
+/// the operator.
+pub fn inventory(site: &Site, access: impl Fn(&Handle) -> Option<&'static str>, known: impl Fn(&Handle) -> bool) {
+    let path = site.path("devices.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut rows = text.lines();
+    let columns: Vec<&str> = rows.next().unwrap().split(',').collect();
+    let own = columns.iter().position(|column| *column == "smart_account").unwrap_or(columns.len());
+    let at = columns.iter().position(|column| *column == "access").unwrap();
+    let mut csv = format!("{},smart_account,virtual_account\n", columns[..own].join(","));
+    for row in rows {
+        let mut fields: Vec<&str> = row.split(',').take(own).collect();
+        let device = site.device(fields[0]);
+        fields[at] = access(&device).unwrap_or(fields[at]);
+        let account = device.spec().account.as_ref().filter(|_| known(&device));
+        let (smart, of) = account.map_or(("", ""), |account| (&account.smart, &account.virtual_name));
+        csv += &format!("{},{smart},{of}\n", fields.join(","));
+    }
+    fs::write(path, csv).unwrap();
+}
+
 /// The portal to which every device of the site already belongs, with all of its chassis.
 pub fn portal_of(site: &Site) -> Portal {
     let mut portal = Portal::new();
@@ -77,7 +98,8 @@ fn accounts_told(bundle: &Path) -> Vec<(PathBuf, Account)> {
     let read_me = fs::read_to_string(bundle.join("READ-ME.txt")).unwrap();
     let (mut told, mut account) = (Vec::new(), None);
     for line in read_me.lines().map(str::trim) {
-        if let Some((smart, of)) = line.strip_prefix("Smart Account ").and_then(|rest| rest.split_once(", Virtual Account "))
+        if let Some((smart, of)) =
+            line.strip_prefix("Smart Account ").and_then(|rest| rest.split_once(", Virtual Account "))
         {
             account = Some(Account::new(smart, "", of));
         } else if line.starts_with("single/") && line.ends_with(".txt") {
