@@ -1,1 +1,428 @@
-//! To come.
+//! Killed at every step of making a bundle, taking answers in and delivering them: whoever starts again finishes the
+//! work, once.
+//!
+//! Each kill waits for what it is to fall behind: a file of a bundle, a line of the journal, a request at a device. What
+//! counts is not what was waited for but how far the work then proves to be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use lab::account::Account;
+use lab::report::ReportState;
+use lab::{Operation, Portal, specs};
+use slp_collector::domain::digest::Sha256;
+use slp_collector::domain::event::{Event, Fact, Outcome, Write};
+use slp_collector::domain::fleet::AnswerStatus;
+use slp_collector::domain::instance::{DeviceName, Udi};
+use slp_collector::exchange::archive::Limits;
+use slp_collector::exchange::bundle;
+use slp_collector::ledger;
+
+use super::portal::{Form, carry, children, inventory, portal_of};
+use crate::daemon::Daemon;
+use crate::fleet_loop::accesses::busy;
+use crate::support::site::{LIMITS, Site, files};
+
+const KILLS: usize = 200;
+/// Each step is hit at least so often.
+const EACH: usize = 5;
+/// A run that was not stopped by then is stopped all the same.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// How far the work was when it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    NothingWritten,
+    HalfWritten,
+    WrittenAndNotRecorded,
+    MadeAndNotTold,
+    NothingTaken,
+    SomeTaken,
+    AllTaken,
+    NothingSent,
+    BegunAndNotSent,
+    InstalledAndNotRecorded,
+    RecordedAndNotAll,
+}
+
+const CREATE: [Step; 4] = [Step::NothingWritten, Step::HalfWritten, Step::WrittenAndNotRecorded, Step::MadeAndNotTold];
+const IMPORT: [Step; 3] = [Step::NothingTaken, Step::SomeTaken, Step::AllTaken];
+const DELIVER: [Step; 4] =
+    [Step::NothingSent, Step::BegunAndNotSent, Step::InstalledAndNotRecorded, Step::RecordedAndNotAll];
+
+struct World {
+    site: Site,
+    portal: Portal,
+    dice: fastrand::Rng,
+    hits: BTreeMap<Step, usize>,
+    /// Bundles that were read and found whole.
+    whole: BTreeSet<PathBuf>,
+}
+
+/// What the journal and the devices say at one moment.
+struct Now {
+    bundles: usize,
+    folders: usize,
+    partial: bool,
+    taken: BTreeSet<Sha256>,
+    confirmed: BTreeSet<Sha256>,
+    /// By device: imports on record, imports that arrived, and whether it shows everything as acknowledged.
+    begun: usize,
+    arrived: BTreeMap<String, u64>,
+    installed: BTreeSet<String>,
+}
+
+#[test]
+#[allow(clippy::print_stdout)]
+fn killed_two_hundred_times_an_exchange_is_finished_once() {
+    let seed = std::env::var("SLP_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    println!("SLP_SEED={seed}");
+    let specs = (0..6).map(|index| {
+        let mut spec = busy(specs::switch(&format!("dev-{index}")));
+        let account = || Account::new("Example Works", "example.com", ["Default", "Plant"][index % 2]);
+        spec.account = (index != 5).then(account);
+        spec
+    });
+    // One after the other, so that a kill falls between two.
+    let poll = format!("{LIMITS}concurrency = 1\nspread = \"0s\"\nschedule = \"0 0 1 1 *\"\n");
+    let site = Site::with(specs.collect(), &poll, |_| "deliver");
+    inventory(&site, |_| None, |_| true);
+    let portal = portal_of(&site);
+    let dice = fastrand::Rng::with_seed(seed);
+    let mut world = World { site, portal, dice, hits: BTreeMap::new(), whole: BTreeSet::new() };
+    world.site.run(["poll", "--all"]).exits(0);
+    for cycle in 0.. {
+        world.exchange(cycle);
+        let kills: usize = world.hits.values().sum();
+        let every = CREATE.iter().chain(&IMPORT).chain(&DELIVER);
+        if kills >= KILLS && every.clone().all(|step| world.hits.get(step) >= Some(&EACH)) {
+            break;
+        }
+        assert!(cycle < 60, "after {kills} kills not every step was hit: {:?}", world.hits);
+    }
+    println!("{:?}", world.hits);
+    let verified = ledger::verify(&world.site.ledger_dir()).unwrap();
+    assert!(verified.is_sound(), "{:?}", verified.findings);
+}
+
+impl World {
+    /// New reports go out and their answers come home, with kills on the whole way.
+    fn exchange(&mut self, cycle: usize) {
+        self.site.advance(3600);
+        self.site.fleet.devices().for_each(|device| drop(device.apply(Operation::Close)));
+        self.site.run(["poll", "--all"]).exits(0);
+
+        for _ in 0..8 {
+            self.killed_while_making();
+        }
+        let folder = self.site.bundle();
+        let exchange = self.site.path("exchange");
+        let hidden = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with('.');
+        assert!(!children(&exchange).iter().any(hidden), "what was half written is still there");
+        self.reports_are_there_once(&folder);
+
+        self.site.advance(60);
+        // The same portal for all: it refuses what comes a second time.
+        let answers = carry(&self.site, &mut self.portal, &folder, Form::Archives);
+        let objects: BTreeSet<Sha256> =
+            answers.iter().flat_map(|answer| answer.files()).map(|file| Sha256::of(&file.bytes)).collect();
+        assert_eq!(objects.len(), 6);
+        let aside = self.site.path(&format!("answers-{cycle}"));
+        fs::create_dir(&aside).unwrap();
+        let brought: Vec<PathBuf> = answers.iter().map(|answer| aside.join(&answer.name)).collect();
+        brought.iter().zip(&answers).for_each(|(path, answer)| fs::write(path, &answer.bytes).unwrap());
+
+        for _ in 0..8 {
+            self.killed_while_taking(&brought, &objects);
+        }
+        self.site.import(&brought, &["--no-deliver"]).exits(0);
+        assert!(self.now(&objects).taken == objects, "an answer is lost");
+
+        let by_daemon = cycle % 2 == 1;
+        let sent_before = self.now(&objects).arrived;
+        let mut cut_short: BTreeMap<String, u64> = BTreeMap::new();
+        for _ in 0..8 {
+            self.killed_while_delivering(by_daemon, &brought, &objects, &mut cut_short);
+        }
+        let outstanding = objects.len() - self.now(&objects).confirmed.len();
+        if by_daemon {
+            let mut daemon = Daemon::start(&self.site, None);
+            (0..outstanding).for_each(|_| drop(daemon.logs("answer delivered")));
+            assert_eq!(daemon.stop().0, Some(0));
+        } else {
+            self.site.import(&brought, &[]).exits(0);
+        }
+        let now = self.now(&objects);
+        assert_eq!(now.confirmed, objects, "an answer is not confirmed");
+        assert_eq!(now.installed.len(), 6);
+        for (name, arrived) in &now.arrived {
+            let allowed = 1 + cut_short.get(name).copied().unwrap_or(0);
+            let sent = arrived - sent_before[name];
+            assert!((1..=allowed).contains(&sent), "{name} was sent its answer {sent} times where {allowed} may be");
+        }
+        self.each_is_confirmed_once(&objects);
+    }
+
+    /// Which of these steps was hit least so far.
+    fn rarest(&self, steps: &[Step]) -> Step {
+        *steps.iter().min_by_key(|step| self.hits.get(step)).unwrap()
+    }
+
+    fn hit(&mut self, step: Step) {
+        *self.hits.entry(step).or_default() += 1;
+    }
+
+    fn killed_while_making(&mut self) {
+        let before = self.now(&BTreeSet::new());
+        let exchange = self.site.path("exchange");
+        let aim = self.rarest(&CREATE);
+        let count = self.dice.usize(..16);
+        let grown = self.journal();
+        let killed = self.killed(&["bundle", "create"], &[], aim == Step::NothingWritten, |world| {
+            let there = children(&exchange);
+            let partial = there.iter().find(|path| path.extension().is_some_and(|end| end == "partial"));
+            match aim {
+                Step::HalfWritten => partial.is_some_and(|partial| files(partial).len() >= count),
+                Step::WrittenAndNotRecorded => partial.is_none() && there.len() > before.folders,
+                _ => world.journal() > grown,
+            }
+        });
+        let now = self.now(&BTreeSet::new());
+        assert!(now.bundles <= before.bundles + 1 && now.bundles >= before.bundles);
+        if killed {
+            self.hit(match () {
+                () if now.bundles > before.bundles => Step::MadeAndNotTold,
+                () if now.folders > before.folders => Step::WrittenAndNotRecorded,
+                () if now.partial => Step::HalfWritten,
+                () => Step::NothingWritten,
+            });
+        }
+    }
+
+    fn killed_while_taking(&mut self, brought: &[PathBuf], objects: &BTreeSet<Sha256>) {
+        let before = self.now(objects).taken.len();
+        if before == objects.len() {
+            return;
+        }
+        let aim = self.rarest(&IMPORT);
+        let (start, count) = (self.journal(), self.dice.u64(..6));
+        let mut seen = (start, 0);
+        let killed = self.killed(&["ack", "import", "--no-deliver"], brought, aim == Step::NothingTaken, |world| {
+            let size = world.journal();
+            if size > seen.0 {
+                seen = (size, seen.1 + 1);
+            }
+            seen.1 > if aim == Step::AllTaken { 5 - before as u64 } else { count.min(4 - before.min(4) as u64) }
+        });
+        let taken = self.now(objects).taken.len();
+        assert!(taken >= before, "an answer is lost");
+        if killed {
+            self.hit(match taken {
+                taken if taken == objects.len() => Step::AllTaken,
+                taken if taken == before => Step::NothingTaken,
+                _ => Step::SomeTaken,
+            });
+        }
+    }
+
+    fn killed_while_delivering(
+        &mut self,
+        by_daemon: bool,
+        brought: &[PathBuf],
+        objects: &BTreeSet<Sha256>,
+        cut_short: &mut BTreeMap<String, u64>,
+    ) {
+        let before = self.now(objects);
+        if before.confirmed.len() == objects.len() {
+            return;
+        }
+        let aim = self.rarest(&DELIVER);
+        let (start, arrived) = (self.journal(), before.arrived.values().sum::<u64>());
+        let mut last = (start, false);
+        let (args, brought): (&[&str], &[PathBuf]) =
+            if by_daemon { (&["run"], &[]) } else { (&["ack", "import"], brought) };
+        let killed = self.killed(args, brought, aim == Step::NothingSent, |world| match aim {
+            Step::BegunAndNotSent => world.journal() > start,
+            Step::InstalledAndNotRecorded => world.arrived().values().sum::<u64>() > arrived,
+            // Something more is recorded after something was sent.
+            _ => {
+                let size = world.journal();
+                let done = last.1 && size > last.0;
+                last = (size, last.1 || world.arrived().values().sum::<u64>() > arrived);
+                done
+            }
+        });
+        let now = self.now(objects);
+        assert!(now.confirmed.is_superset(&before.confirmed), "what was confirmed is not any more");
+        for (name, count) in &now.arrived {
+            let sent = count - before.arrived[name];
+            // Reading first is the promise: a device that shows the reports acknowledged is not sent them again.
+            assert!(sent == 0 || !before.installed.contains(name), "{name} had its answer and was sent it again");
+            if sent > 0 && !now.installed.contains(name) {
+                *cut_short.entry(name.clone()).or_default() += sent;
+            }
+        }
+        if killed {
+            self.hit(match () {
+                () if now.installed.len() > now.confirmed.len() => Step::InstalledAndNotRecorded,
+                () if now.begun > before.begun && now.installed.len() == before.installed.len() => {
+                    Step::BegunAndNotSent
+                }
+                () if now.confirmed.len() > before.confirmed.len() => Step::RecordedAndNotAll,
+                () => Step::NothingSent,
+            });
+        }
+    }
+
+    /// Starts the program and kills it when `until` says so, or at any moment of its start. Was it killed before its end?
+    fn killed(
+        &mut self,
+        args: &[&str],
+        brought: &[PathBuf],
+        at_once: bool,
+        mut until: impl FnMut(&World) -> bool,
+    ) -> bool {
+        let some_time = Duration::from_micros(self.dice.u64(..if at_once { 40_000 } else { 300 }));
+        let begun = Instant::now();
+        let mut command = self.site.command(args);
+        let mut child: Child = command.args(brought).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut fell = at_once.then_some(begun);
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                assert_eq!(status.code(), Some(0), "{args:?}");
+                return false;
+            }
+            if fell.is_none() && (begun.elapsed() > LONGEST || until(self)) {
+                fell = Some(Instant::now());
+            }
+            if fell.is_some_and(|fell| fell.elapsed() >= some_time) {
+                child.kill().unwrap();
+                return child.wait().unwrap().code().is_none();
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Bytes of the journal, whichever segment they are in.
+    fn journal(&self) -> u64 {
+        let events = files(&self.site.ledger_dir().join("segments")).into_iter();
+        let events = events.filter(|path| path.file_name().is_some_and(|name| name == "events.log"));
+        events.map(|path| fs::metadata(path).map_or(0, |metadata| metadata.len())).sum()
+    }
+
+    fn arrived(&self) -> BTreeMap<String, u64> {
+        let import = |device: &lab::Handle| device.counters().of("/smartlic-service/import");
+        self.site.fleet.devices().map(|device| (device.name().to_owned(), import(device))).collect()
+    }
+
+    /// Opens the ledger as the next start does; whatever was killed, it is sound, and bundles are whole or hidden.
+    fn now(&mut self, objects: &BTreeSet<Sha256>) -> Now {
+        let mut begun = 0;
+        let ledger = self.site.ledger();
+        ledger
+            .events(None, &mut |event: &Event| {
+                if let Fact::DeviceWritten(fact) = &event.fact {
+                    begun += usize::from(fact.write == Write::ImportFile && fact.refused.is_none());
+                }
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        let fleet = ledger.fleet();
+        let answers = || fleet.answers.iter().filter(|(object, _)| objects.contains(*object));
+        let confirmed = answers().filter(|(_, answer)| matches!(answer.status, AnswerStatus::Confirmed(_)));
+        let acknowledged = |device: &&lab::Handle| {
+            let reports = device.state().reports;
+            reports.iter().all(|report| report.end.is_none() || report.state == ReportState::Acknowledged)
+        };
+        let exchange = children(&self.site.path("exchange"));
+        let (hidden, folders): (Vec<_>, Vec<_>) =
+            exchange.into_iter().partition(|path| path.file_name().unwrap().to_string_lossy().starts_with('.'));
+        for folder in &folders {
+            if self.whole.insert(folder.clone()) {
+                bundle::open(folder, &Limits::own()).and_then(|opened| opened.verify(None)).unwrap();
+            }
+        }
+        let recorded: BTreeSet<&str> = fleet.bundles.values().map(|bundle| bundle.facts.name.as_str()).collect();
+        let there = |name: &&str| folders.iter().any(|folder| folder.ends_with(name));
+        assert!(recorded.iter().all(there), "a bundle is recorded and not there");
+        let now = Now {
+            bundles: fleet.bundles.len(),
+            folders: folders.len(),
+            partial: !hidden.is_empty(),
+            taken: answers().map(|(object, _)| *object).collect(),
+            confirmed: confirmed.map(|(object, _)| *object).collect(),
+            begun,
+            arrived: self.arrived(),
+            installed: self.site.fleet.devices().filter(acknowledged).map(|device| device.name().to_owned()).collect(),
+        };
+        drop(fleet);
+        drop(ledger);
+        let verified = ledger::verify(&self.site.ledger_dir()).unwrap();
+        assert!(verified.is_sound(), "{:?}", verified.findings);
+        now
+    }
+
+    /// Every report that a device made is kept once, and those owed are in this bundle once.
+    fn reports_are_there_once(&self, folder: &PathBuf) {
+        let ledger = self.site.ledger();
+        let mut kept: Vec<(Udi, u64)> = Vec::new();
+        ledger
+            .events(None, &mut |event: &Event| {
+                if let Fact::ReportCollected(fact) = &event.fact {
+                    kept.push((fact.report.udi.clone(), fact.report.report_id.0));
+                }
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        let (mut made, mut owed) = (Vec::new(), Vec::new());
+        for device in self.site.fleet.devices() {
+            for report in device.state().reports.iter().filter(|report| report.end.is_some()) {
+                let key = (Udi::new(&report.udi.pid, &report.udi.sn), report.id);
+                owed.extend((report.state != ReportState::Acknowledged).then(|| key.clone()));
+                made.push(key);
+            }
+        }
+        let verified = bundle::open(folder, &Limits::own()).unwrap().verify(None).unwrap();
+        let mut told: Vec<(Udi, u64)> =
+            verified.manifest.reports.iter().map(|report| (report.udi.clone(), report.report_id.0)).collect();
+        [&mut kept, &mut made, &mut owed, &mut told].into_iter().for_each(|all| all.sort());
+        assert_eq!(kept, made, "a report is lost or doubled");
+        assert_eq!(told, owed, "the bundle holds other reports than are owed");
+        let fleet = ledger.fleet();
+        let newest = &fleet.bundles[&verified.manifest.bundle_id];
+        let before = newest.facts.previous_bundle_id.as_ref();
+        assert!(fleet.bundles.len() == 1 || before.is_some_and(|before| fleet.bundles.contains_key(before)));
+    }
+
+    /// One answer received and one confirmation on record for each; nobody owes anything.
+    fn each_is_confirmed_once(&self, objects: &BTreeSet<Sha256>) {
+        let ledger = self.site.ledger();
+        let (mut received, mut confirmed) = (Vec::new(), Vec::new());
+        ledger
+            .events(None, &mut |event: &Event| {
+                match &event.fact {
+                    Fact::AnswerReceived(fact) if objects.contains(&fact.object) => received.push(fact.object),
+                    Fact::AnswerDelivered(fact)
+                        if objects.contains(&fact.object) && fact.outcome == Outcome::ConfirmedById =>
+                    {
+                        confirmed.push(fact.object);
+                    }
+                    _ => {}
+                }
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        received.sort();
+        confirmed.sort();
+        let once: Vec<Sha256> = objects.iter().copied().collect();
+        assert_eq!((received, confirmed), (once.clone(), once));
+        let fleet = ledger.fleet();
+        for name in self.site.fleet.names() {
+            assert_eq!(fleet.of_device(&DeviceName(name)).unwrap().owed, []);
+        }
+    }
+}
