@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use lab::account::Account;
@@ -12,6 +13,8 @@ use lab::spec::Faces;
 use lab::state::Known;
 use lab::{Fleet, Handle, Operation, Spec, System};
 use serde_json::Value;
+use slp_collector::domain::digest::Sha256;
+use slp_collector::domain::event::{Event, Fact};
 use slp_collector::domain::fleet::AnswerStatus;
 use slp_collector::domain::instance::{DeviceName, Udi};
 use slp_collector::domain::report::{ReportId, ReportType};
@@ -295,17 +298,21 @@ fn imports(site: &Site) -> BTreeMap<String, u64> {
 fn brought_by_hand(world: &World) {
     let waiting = world.devices(|device| world.part(device) != Part::Observed && !world.takes_files(device));
     assert!(waiting.len() > 40, "only {}", waiting.len());
-    {
-        let ledger = world.site.ledger();
-        let fleet = ledger.fleet();
-        for device in &waiting {
-            let instance = fleet.of_device(&DeviceName(device.name().to_owned())).unwrap();
-            let own = |udi: &Udi| fleet.resolve(udi).is_some_and(|of| of.udi == instance.udi);
-            let (object, _) = fleet.answers.iter().find(|(_, answer)| answer.udi.as_ref().is_some_and(own)).unwrap();
-            let bytes = ledger.object(object).unwrap().unwrap();
-            let reply = device.apply(Operation::Import(bytes));
-            assert_eq!(reply.refusal(), None, "{}", device.name());
-        }
+    let ledger = world.site.ledger();
+    let mut received: BTreeMap<Udi, Sha256> = BTreeMap::new();
+    ledger
+        .events(None, &mut |event: &Event| {
+            if let Fact::AnswerReceived(fact) = &event.fact {
+                received.insert(fact.udi.clone(), fact.object);
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    for device in &waiting {
+        let udis = device.spec().members.iter().map(|member| Udi::new(&member.udi.pid, &member.udi.sn));
+        let object = udis.into_iter().find_map(|udi| received.get(&udi)).unwrap();
+        let bytes = ledger.object(object).unwrap().unwrap();
+        assert_eq!(device.apply(Operation::Import(bytes)).refusal(), None, "{}", device.name());
     }
     for device in &waiting {
         assert!(finished(device).iter().all(|report| report.state == ReportState::Acknowledged), "{}", device.name());

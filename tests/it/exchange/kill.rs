@@ -321,19 +321,26 @@ impl World {
 
     /// Opens the ledger as the next start does; whatever was killed, it is sound, and bundles are whole or hidden.
     fn now(&mut self, objects: &BTreeSet<Sha256>) -> Now {
-        let mut begun = 0;
+        let (mut begun, mut taken, mut confirmed) = (0, BTreeSet::new(), BTreeSet::new());
         let ledger = self.site.ledger();
         ledger
             .events(None, &mut |event: &Event| {
-                if let Fact::DeviceWritten(fact) = &event.fact {
-                    begun += usize::from(fact.write == Write::ImportFile && fact.refused.is_none());
+                match &event.fact {
+                    Fact::DeviceWritten(fact) => {
+                        begun += usize::from(fact.write == Write::ImportFile && fact.refused.is_none());
+                    }
+                    Fact::AnswerReceived(fact) => drop(taken.insert(fact.object)),
+                    Fact::AnswerDelivered(fact) if fact.outcome == Outcome::ConfirmedById => {
+                        confirmed.insert(fact.object);
+                    }
+                    _ => {}
                 }
                 ControlFlow::Continue(())
             })
             .unwrap();
         let fleet = ledger.fleet();
-        let answers = || fleet.answers.iter().filter(|(object, _)| objects.contains(*object));
-        let confirmed = answers().filter(|(_, answer)| matches!(answer.status, AnswerStatus::Confirmed(_)));
+        let settled = fleet.answers.values().filter(|answer| matches!(answer.status, AnswerStatus::Confirmed(_)));
+        assert_eq!((fleet.answers.len(), settled.count()), (taken.len(), confirmed.len()));
         let acknowledged = |device: &&lab::Handle| {
             let reports = device.state().reports;
             reports.iter().all(|report| report.end.is_none() || report.state == ReportState::Acknowledged)
@@ -353,8 +360,8 @@ impl World {
             bundles: fleet.bundles.len(),
             folders: folders.len(),
             partial: !hidden.is_empty(),
-            taken: answers().map(|(object, _)| *object).collect(),
-            confirmed: confirmed.map(|(object, _)| *object).collect(),
+            taken: taken.intersection(objects).copied().collect(),
+            confirmed: confirmed.intersection(objects).copied().collect(),
             begun,
             arrived: self.arrived(),
             installed: self.site.fleet.devices().filter(acknowledged).map(|device| device.name().to_owned()).collect(),
