@@ -288,7 +288,9 @@ impl Wrong {
             Wrong::Sentence(text) => format!("{text}\n"),
             Wrong::Status(text) => {
                 let text = crate::xml::escaped(text);
-                format!("<smartLicense><status><success>false</success><message>{text}</message></status></smartLicense>")
+                format!(
+                    "<smartLicense><status><success>false</success><message>{text}</message></status></smartLicense>"
+                )
             }
         }
     }

@@ -49,7 +49,8 @@ impl Answer {
 
     /// The sign-in page that a browser saved in its stead.
     pub fn sign_in_page(&self) -> Answer {
-        let page = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Your session has ended.</body></html>";
+        let page =
+            "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Your session has ended.</body></html>";
         Answer { name: self.name.clone(), bytes: page.as_bytes().to_vec() }
     }
 
@@ -57,6 +58,12 @@ impl Answer {
     pub fn packed(name: &str, answers: &[Answer]) -> Answer {
         let members: Vec<_> = answers.iter().map(|answer| (answer.name.clone(), answer.bytes.clone())).collect();
         Answer { name: name.to_string(), bytes: archive::write(&members) }
+    }
+
+    /// The same in a zip.
+    pub fn zipped(name: &str, answers: &[Answer]) -> Answer {
+        let members: Vec<_> = answers.iter().map(|answer| (answer.name.clone(), answer.bytes.clone())).collect();
+        Answer { name: name.to_string(), bytes: archive::zip(&members) }
     }
 
     fn members(&self) -> Option<Vec<Answer>> {

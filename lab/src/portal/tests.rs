@@ -236,3 +236,19 @@ fn mishaps_change_what_they_say_and_nothing_else() {
     assert_eq!((answer.renamed("x").name.as_str(), answer.renamed("x").bytes), ("x", answer.bytes.clone()));
     assert!(answer.sign_in_page().bytes.starts_with(b"<!DOCTYPE"));
 }
+
+#[test]
+fn a_zip_is_one_to_others() {
+    let folder = std::env::temp_dir().join(format!("slp-lab-zip-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let answers = [("ACK_a.txt", "one"), ("ACK_b.txt", "")]
+        .map(|(name, text)| Answer { name: name.to_string(), bytes: text.as_bytes().to_vec() });
+    std::fs::write(folder.join("all.zip"), Answer::zipped("all.zip", &answers).bytes).unwrap();
+    // Where the system has a program that tests zips, it is content.
+    if let Ok(told) = std::process::Command::new("unzip").args(["-tq", "all.zip"]).current_dir(&folder).output() {
+        assert!(told.status.success(), "{told:?}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+    let bytes = Answer::zipped("all.zip", &answers).bytes;
+    assert!(bytes.starts_with(b"PK\x03\x04") && bytes.windows(3).any(|window| window == b"one"));
+}

@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use lab::account::Account;
 use lab::portal::{Answer, Wrong};
 use lab::report::ReportState;
 use lab::{Device, Portal, Spec, specs};
-use serde_json::Value;
-use slp_collector::domain::fleet::{AnswerStatus, Confirmation};
-use slp_collector::domain::instance::DeviceName;
+use serde_json::{Value, json};
+use slp_collector::domain::digest::Sha256;
+use slp_collector::domain::event::Event;
+use slp_collector::domain::fleet::{AnswerStatus, Confirmation, Fleet};
+use slp_collector::domain::instance::{DeviceName, Udi};
 use slp_collector::ledger;
 
 use super::portal::{Form, carry, inventory, portal_of};
@@ -240,7 +243,8 @@ fn an_answer_to_a_bundle_never_made_settles_nothing() {
         "ACK_dev_x_y.txt",
         &[(udi, 7), (site.device("dev-1").state().udi, 8)],
     );
-    import(&site, &[invented]);
+    let told = import(&site, &[invented]);
+    assert!(told.out.contains("reports that never came here: 7 8"), "{told:?}");
     assert_eq!(unacknowledged(&site, "dev-1"), before);
     settled_are(&site, &[]);
     site.run(["poll", "--all"]).exits(0);
@@ -255,8 +259,14 @@ fn an_answer_to_a_bundle_never_made_settles_nothing() {
 #[test]
 fn an_answer_cut_at_every_fiftieth_is_not_taken_in_any_form() {
     let (site, answer) = answered();
-    let forms: Vec<Answer> = [answer.clone()].into_iter().chain(answer.archives()).chain(answer.files()).collect();
-    assert_eq!(forms.len(), 1 + 2 + 4);
+    let packed = [
+        answer.clone(),
+        Answer::packed("answers.tar.gz", &answer.files()),
+        Answer::zipped("answers.zip", std::slice::from_ref(&answer)),
+        Answer::zipped("files.zip", &answer.files()),
+    ];
+    let forms: Vec<Answer> = packed.into_iter().chain(answer.archives()).chain(answer.files()).collect();
+    assert_eq!(forms.len(), 4 + 2 + 4);
     let mut files = Vec::new();
     for (number, form) in forms.iter().enumerate() {
         for fiftieths in 0..50 {
@@ -272,7 +282,8 @@ fn an_answer_cut_at_every_fiftieth_is_not_taken_in_any_form() {
     assert!(reasons.iter().all(|line| line.contains(": not taken: ")), "{}", told.out);
     assert_eq!(site.ledger().fleet().answers.len(), 0);
     settled_are(&site, &[]);
-    import(&site, &[answer]).exits(0);
+    // Each of them whole is right; what is in it came with the first already.
+    import(&site, &forms).exits(0);
     settled_are(&site, &NAMES);
 }
 
@@ -321,4 +332,36 @@ fn a_portal_that_answers_with_errors_settles_what_it_answers() {
     assert_eq!(not_taken.len(), 2, "{}", told.out);
     settled_are(&site, &["dev-2", "dev-4"]);
     ends_well(&site);
+}
+
+/// What an answer changes is written once: a fleet's answers cost what they are many, not that times the fleet.
+#[test]
+fn an_answer_writes_no_record_of_another_device() {
+    let udi = |number: u64| Udi::new("C9300-24T", &format!("LAB{number:08}"));
+    let none = Sha256::of(b"");
+    let mut fleet = Fleet::default();
+    let mut apply = |second: i64, fact: Value| {
+        let at = Timestamp::from_second(1_790_000_000 + second).unwrap();
+        let event: Event = serde_json::from_value(json!({ "at": at, "fact": fact })).unwrap();
+        fleet.apply(&event).len()
+    };
+    for number in 0..50 {
+        let facts = json!({ "device": format!("dev-{number}"), "site": "", "udi": udi(number), "uuid": null,
+            "members": [], "os": "ios-xe", "software": null, "hostname": null });
+        apply(0, json!({ "device-identified": facts }));
+    }
+    let report = |number: u64| json!({ "udi": udi(number), "report_id": number, "payload_sha256": none });
+    let reports: Vec<Value> = (0..50).map(report).collect();
+    let facts = json!({ "bundle_id": "b", "nonce": "n", "site": null, "manifest_sha256": none, "name": "b",
+        "uploads": [], "reports": reports, "previous_bundle_id": null });
+    apply(1, json!({ "bundle-made": facts }));
+    let mut written = Vec::new();
+    for number in 0..50 {
+        let object = Sha256::of(number.to_string().as_bytes());
+        let facts = json!({ "object": object, "name": "a", "udi": udi(number), "parts": ["rum-ack"],
+            "bundle_id": "b", "reports": [number], "assigned": null });
+        written.push(apply(2 + i64::try_from(number).unwrap(), json!({ "answer-received": facts })));
+    }
+    assert!(written[0] >= 50, "the first proves for all that the bundle left: {written:?}");
+    assert!(written[1..].iter().all(|records| *records <= 2), "{written:?}");
 }

@@ -4,24 +4,20 @@
 //! Each kill waits for what it is to fall behind: a file of a bundle, a line of the journal, a request at a device. What
 //! counts is not what was waited for but how far the work then proves to be.
 
+mod now;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use lab::account::Account;
-use lab::report::ReportState;
 use lab::{Operation, Portal, specs};
 use slp_collector::domain::digest::Sha256;
-use slp_collector::domain::event::{Event, Fact, Outcome, Write};
-use slp_collector::domain::fleet::AnswerStatus;
-use slp_collector::domain::instance::{DeviceName, Udi};
-use slp_collector::exchange::archive::Limits;
-use slp_collector::exchange::bundle;
 use slp_collector::ledger;
 
+use self::now::Now;
 use super::portal::{Form, carry, children, inventory, portal_of};
 use crate::daemon::Daemon;
 use crate::fleet_loop::accesses::busy;
@@ -61,19 +57,6 @@ struct World {
     hits: BTreeMap<Step, usize>,
     /// Bundles that were read and found whole.
     whole: BTreeSet<PathBuf>,
-}
-
-/// What the journal and the devices say at one moment.
-struct Now {
-    bundles: usize,
-    folders: usize,
-    partial: bool,
-    taken: BTreeSet<Sha256>,
-    confirmed: BTreeSet<Sha256>,
-    /// By device: imports on record, imports that arrived, and whether it shows everything as acknowledged.
-    begun: usize,
-    arrived: BTreeMap<String, u64>,
-    installed: BTreeSet<String>,
 }
 
 #[test]
@@ -116,8 +99,9 @@ impl World {
         self.site.fleet.devices().for_each(|device| drop(device.apply(Operation::Close)));
         self.site.run(["poll", "--all"]).exits(0);
 
+        let mut now = self.now(&BTreeSet::new());
         for _ in 0..8 {
-            self.killed_while_making();
+            now = self.killed_while_making(now);
         }
         let folder = self.site.bundle();
         let exchange = self.site.path("exchange");
@@ -136,19 +120,21 @@ impl World {
         let brought: Vec<PathBuf> = answers.iter().map(|answer| aside.join(&answer.name)).collect();
         brought.iter().zip(&answers).for_each(|(path, answer)| fs::write(path, &answer.bytes).unwrap());
 
+        let mut now = self.now(&objects);
         for _ in 0..8 {
-            self.killed_while_taking(&brought, &objects);
+            now = self.killed_while_taking(now, &brought, &objects);
         }
         self.site.import(&brought, &["--no-deliver"]).exits(0);
-        assert!(self.now(&objects).taken == objects, "an answer is lost");
+        let mut now = self.now(&objects);
+        assert!(now.taken == objects, "an answer is lost");
 
         let by_daemon = cycle % 2 == 1;
-        let sent_before = self.now(&objects).arrived;
+        let sent_before = now.arrived.clone();
         let mut cut_short: BTreeMap<String, u64> = BTreeMap::new();
         for _ in 0..8 {
-            self.killed_while_delivering(by_daemon, &brought, &objects, &mut cut_short);
+            now = self.killed_while_delivering(now, by_daemon, &brought, &objects, &mut cut_short);
         }
-        let outstanding = objects.len() - self.now(&objects).confirmed.len();
+        let outstanding = objects.len() - now.confirmed.len();
         if by_daemon {
             let mut daemon = Daemon::start(&self.site, None);
             (0..outstanding).for_each(|_| drop(daemon.logs("answer delivered")));
@@ -176,8 +162,7 @@ impl World {
         *self.hits.entry(step).or_default() += 1;
     }
 
-    fn killed_while_making(&mut self) {
-        let before = self.now(&BTreeSet::new());
+    fn killed_while_making(&mut self, before: Now) -> Now {
         let exchange = self.site.path("exchange");
         let aim = self.rarest(&CREATE);
         let count = self.dice.usize(..16);
@@ -201,12 +186,13 @@ impl World {
                 () => Step::NothingWritten,
             });
         }
+        now
     }
 
-    fn killed_while_taking(&mut self, brought: &[PathBuf], objects: &BTreeSet<Sha256>) {
-        let before = self.now(objects).taken.len();
+    fn killed_while_taking(&mut self, now: Now, brought: &[PathBuf], objects: &BTreeSet<Sha256>) -> Now {
+        let before = now.taken.len();
         if before == objects.len() {
-            return;
+            return now;
         }
         let aim = self.rarest(&IMPORT);
         let (start, count) = (self.journal(), self.dice.u64(..6));
@@ -218,7 +204,8 @@ impl World {
             }
             seen.1 > if aim == Step::AllTaken { 5 - before as u64 } else { count.min(4 - before.min(4) as u64) }
         });
-        let taken = self.now(objects).taken.len();
+        let now = self.now(objects);
+        let taken = now.taken.len();
         assert!(taken >= before, "an answer is lost");
         if killed {
             self.hit(match taken {
@@ -227,18 +214,19 @@ impl World {
                 _ => Step::SomeTaken,
             });
         }
+        now
     }
 
     fn killed_while_delivering(
         &mut self,
+        before: Now,
         by_daemon: bool,
         brought: &[PathBuf],
         objects: &BTreeSet<Sha256>,
         cut_short: &mut BTreeMap<String, u64>,
-    ) {
-        let before = self.now(objects);
+    ) -> Now {
         if before.confirmed.len() == objects.len() {
-            return;
+            return before;
         }
         let aim = self.rarest(&DELIVER);
         let (start, arrived) = (self.journal(), before.arrived.values().sum::<u64>());
@@ -276,6 +264,7 @@ impl World {
                 () => Step::NothingSent,
             });
         }
+        now
     }
 
     /// Starts the program and kills it when `until` says so, or at any moment of its start. Was it killed before its end?
@@ -303,133 +292,8 @@ impl World {
                 child.kill().unwrap();
                 return child.wait().unwrap().code().is_none();
             }
-            std::thread::yield_now();
-        }
-    }
-
-    /// Bytes of the journal, whichever segment they are in.
-    fn journal(&self) -> u64 {
-        let events = files(&self.site.ledger_dir().join("segments")).into_iter();
-        let events = events.filter(|path| path.file_name().is_some_and(|name| name == "events.log"));
-        events.map(|path| fs::metadata(path).map_or(0, |metadata| metadata.len())).sum()
-    }
-
-    fn arrived(&self) -> BTreeMap<String, u64> {
-        let import = |device: &lab::Handle| device.counters().of("/smartlic-service/import");
-        self.site.fleet.devices().map(|device| (device.name().to_owned(), import(device))).collect()
-    }
-
-    /// Opens the ledger as the next start does; whatever was killed, it is sound, and bundles are whole or hidden.
-    fn now(&mut self, objects: &BTreeSet<Sha256>) -> Now {
-        let (mut begun, mut taken, mut confirmed) = (0, BTreeSet::new(), BTreeSet::new());
-        let ledger = self.site.ledger();
-        ledger
-            .events(None, &mut |event: &Event| {
-                match &event.fact {
-                    Fact::DeviceWritten(fact) => {
-                        begun += usize::from(fact.write == Write::ImportFile && fact.refused.is_none());
-                    }
-                    Fact::AnswerReceived(fact) => drop(taken.insert(fact.object)),
-                    Fact::AnswerDelivered(fact) if fact.outcome == Outcome::ConfirmedById => {
-                        confirmed.insert(fact.object);
-                    }
-                    _ => {}
-                }
-                ControlFlow::Continue(())
-            })
-            .unwrap();
-        let fleet = ledger.fleet();
-        let settled = fleet.answers.values().filter(|answer| matches!(answer.status, AnswerStatus::Confirmed(_)));
-        assert_eq!((fleet.answers.len(), settled.count()), (taken.len(), confirmed.len()));
-        let acknowledged = |device: &&lab::Handle| {
-            let reports = device.state().reports;
-            reports.iter().all(|report| report.end.is_none() || report.state == ReportState::Acknowledged)
-        };
-        let exchange = children(&self.site.path("exchange"));
-        let (hidden, folders): (Vec<_>, Vec<_>) =
-            exchange.into_iter().partition(|path| path.file_name().unwrap().to_string_lossy().starts_with('.'));
-        for folder in &folders {
-            if self.whole.insert(folder.clone()) {
-                bundle::open(folder, &Limits::own()).and_then(|opened| opened.verify(None)).unwrap();
-            }
-        }
-        let recorded: BTreeSet<&str> = fleet.bundles.values().map(|bundle| bundle.facts.name.as_str()).collect();
-        let there = |name: &&str| folders.iter().any(|folder| folder.ends_with(name));
-        assert!(recorded.iter().all(there), "a bundle is recorded and not there");
-        let now = Now {
-            bundles: fleet.bundles.len(),
-            folders: folders.len(),
-            partial: !hidden.is_empty(),
-            taken: taken.intersection(objects).copied().collect(),
-            confirmed: confirmed.intersection(objects).copied().collect(),
-            begun,
-            arrived: self.arrived(),
-            installed: self.site.fleet.devices().filter(acknowledged).map(|device| device.name().to_owned()).collect(),
-        };
-        drop(fleet);
-        drop(ledger);
-        let verified = ledger::verify(&self.site.ledger_dir()).unwrap();
-        assert!(verified.is_sound(), "{:?}", verified.findings);
-        now
-    }
-
-    /// Every report that a device made is kept once, and those owed are in this bundle once.
-    fn reports_are_there_once(&self, folder: &PathBuf) {
-        let ledger = self.site.ledger();
-        let mut kept: Vec<(Udi, u64)> = Vec::new();
-        ledger
-            .events(None, &mut |event: &Event| {
-                if let Fact::ReportCollected(fact) = &event.fact {
-                    kept.push((fact.report.udi.clone(), fact.report.report_id.0));
-                }
-                ControlFlow::Continue(())
-            })
-            .unwrap();
-        let (mut made, mut owed) = (Vec::new(), Vec::new());
-        for device in self.site.fleet.devices() {
-            for report in device.state().reports.iter().filter(|report| report.end.is_some()) {
-                let key = (Udi::new(&report.udi.pid, &report.udi.sn), report.id);
-                owed.extend((report.state != ReportState::Acknowledged).then(|| key.clone()));
-                made.push(key);
-            }
-        }
-        let verified = bundle::open(folder, &Limits::own()).unwrap().verify(None).unwrap();
-        let mut told: Vec<(Udi, u64)> =
-            verified.manifest.reports.iter().map(|report| (report.udi.clone(), report.report_id.0)).collect();
-        [&mut kept, &mut made, &mut owed, &mut told].into_iter().for_each(|all| all.sort());
-        assert_eq!(kept, made, "a report is lost or doubled");
-        assert_eq!(told, owed, "the bundle holds other reports than are owed");
-        let fleet = ledger.fleet();
-        let newest = &fleet.bundles[&verified.manifest.bundle_id];
-        let before = newest.facts.previous_bundle_id.as_ref();
-        assert!(fleet.bundles.len() == 1 || before.is_some_and(|before| fleet.bundles.contains_key(before)));
-    }
-
-    /// One answer received and one confirmation on record for each; nobody owes anything.
-    fn each_is_confirmed_once(&self, objects: &BTreeSet<Sha256>) {
-        let ledger = self.site.ledger();
-        let (mut received, mut confirmed) = (Vec::new(), Vec::new());
-        ledger
-            .events(None, &mut |event: &Event| {
-                match &event.fact {
-                    Fact::AnswerReceived(fact) if objects.contains(&fact.object) => received.push(fact.object),
-                    Fact::AnswerDelivered(fact)
-                        if objects.contains(&fact.object) && fact.outcome == Outcome::ConfirmedById =>
-                    {
-                        confirmed.push(fact.object);
-                    }
-                    _ => {}
-                }
-                ControlFlow::Continue(())
-            })
-            .unwrap();
-        received.sort();
-        confirmed.sort();
-        let once: Vec<Sha256> = objects.iter().copied().collect();
-        assert_eq!((received, confirmed), (once.clone(), once));
-        let fleet = ledger.fleet();
-        for name in self.site.fleet.names() {
-            assert_eq!(fleet.of_device(&DeviceName(name)).unwrap().owed, []);
+            // As long as this a step may last unseen; a whole processor for looking would be the child's loss.
+            std::thread::sleep(Duration::from_micros(100));
         }
     }
 }
