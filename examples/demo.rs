@@ -567,7 +567,7 @@ impl Story {
         }
     }
 
-    fn table<T>(&self, rows: &[T], columns: &[Column<T>]) {
+    fn table<T: Sync>(&self, rows: &[T], columns: &[Column<T>]) {
         let mut text = Vec::new();
         output::table(&mut text, rows, columns).unwrap_or_default();
         self.quote(&String::from_utf8_lossy(&text));

@@ -157,6 +157,9 @@ pub async fn execute_asking(
         Request::Silences { all } => Ok(life::silences(house, all)),
         Request::AddSilence { covers, from, until, note } => life::silence(house, covers, from, until, note).await,
         Request::EndSilence { id } => life::end_silence(house, &id).await,
+        Request::Backup { file } => {
+            aside(house, move |house| Ok(house.ledger.backup(&file)?)).await.map(Answered::Backup)
+        }
         Request::Monitor(thresholds) => {
             aside(house, move |house| Ok(reckoning::monitor(house, thresholds))).await.map(Answered::Health)
         }

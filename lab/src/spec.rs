@@ -140,6 +140,8 @@ pub struct Knobs {
     pub storage: usize,
     /// A report that has been open so many seconds closes itself. No public text says that reports do.
     pub closes_itself_after: Option<i64>,
+    /// What IOS XR says of its right to upgrade.
+    pub upgrade_right: &'static str,
 }
 
 impl Default for Knobs {
@@ -159,6 +161,7 @@ impl Default for Knobs {
             telemetry: false,
             storage: 366,
             closes_itself_after: None,
+            upgrade_right: "In Compliance",
         }
     }
 }

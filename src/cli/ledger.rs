@@ -1,16 +1,18 @@
-//! `ledger`: the memory. These verbs need it alone: while the daemon runs they end with exit 75.
+//! `ledger`: the memory. All but `backup` need it alone: while the daemon runs they end with exit 75.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::ask::stop;
+use super::ask::{ask, part, stop};
 use super::output::printable;
 use super::{Exit, Stop};
 use crate::config::Config;
+use crate::control::{Answered, Request};
 use crate::domain::report::read::{self, READER_VERSION};
 use crate::flow;
-use crate::ledger::{self, FoldFrom, Options};
+use crate::ledger::{self, Backup, FoldFrom, Options, Verification};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
@@ -25,31 +27,51 @@ pub(super) enum Verb {
         #[arg(long)]
         from_objects: bool,
     },
+    /// Copy everything that is kept into one file, while work goes on. The signing key is not in it.
+    Backup {
+        /// A new file. A running daemon writes it, with the daemon's rights: under the shipped unit only below
+        /// /var/lib/slp-collector.
+        file: PathBuf,
+    },
+    /// Make the ledger of a copy, where there is none; it is checked whole before it counts.
+    Restore {
+        /// What `ledger backup` wrote.
+        file: PathBuf,
+    },
+}
+
+fn told(found: &Verification, dir: &Path, out: &mut dyn Write) -> Result<Exit, Stop> {
+    writeln!(out, "ledger {} in {}", found.ledger_id, dir.display())?;
+    writeln!(
+        out,
+        "{} events in {} batches and {} segments, {} objects, {} records; head {} at batch {}",
+        found.events, found.batches, found.segments, found.objects, found.records, found.head, found.seq
+    )?;
+    if !found.register_compared {
+        writeln!(out, "the register was not compared")?;
+    }
+    for finding in &found.findings {
+        writeln!(out, "{}", printable(&finding.to_string()))?;
+    }
+    if found.is_sound() {
+        writeln!(out, "sound")?;
+        return Ok(Exit::Done);
+    }
+    Ok(Exit::NotVerified)
 }
 
 pub(super) fn run(verb: &Verb, config: &Config, out: &mut dyn Write) -> Result<Exit, Stop> {
     let dir = flow::ledger_dir(config);
     match verb {
-        Verb::Verify => {
-            let found = ledger::verify(&dir).map_err(|error| stop(&error))?;
-            writeln!(out, "ledger {} in {}", found.ledger_id, dir.display())?;
-            writeln!(
-                out,
-                "{} events in {} batches and {} segments, {} objects, {} records; head {} at batch {}",
-                found.events, found.batches, found.segments, found.objects, found.records, found.head, found.seq
-            )?;
-            if !found.register_compared {
-                writeln!(out, "the register was not compared")?;
-            }
-            for finding in &found.findings {
-                writeln!(out, "{}", printable(&finding.to_string()))?;
-            }
-            if found.is_sound() {
-                writeln!(out, "sound")?;
-                return Ok(Exit::Done);
-            }
-            Ok(Exit::NotVerified)
+        Verb::Verify => told(&ledger::verify(&dir).map_err(|error| stop(&error))?, &dir, out),
+        Verb::Backup { file } => {
+            let request = Request::Backup { file: std::path::absolute(file)? };
+            let made = part!(ask(config.clone(), request, &mut |_| {})?, Answered::Backup(made) => made);
+            let Backup { ledger_id, seq, bytes } = made;
+            writeln!(out, "{}: ledger {ledger_id} up to batch {seq}, {bytes} bytes", file.display())?;
+            Ok(Exit::Done)
         }
+        Verb::Restore { file } => told(&ledger::restore(file, &dir).map_err(|error| stop(&error))?, &dir, out),
         Verb::Rebuild { from_first, from_objects } => {
             let from = if *from_first { FoldFrom::FirstEvent } else { FoldFrom::Checkpoint };
             let rebuilt = ledger::rebuild(&dir, Options::default(), from).map_err(|error| stop(&error))?;

@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 
 use serde::Serialize;
 
+use crate::domain::parts;
 pub use crate::domain::problem::printable;
 
 /// The forms of a list. Without a sentence each, so that help stays short.
@@ -22,7 +23,7 @@ pub type Column<T> = (&'static str, fn(&T) -> String);
 const BUFFER: usize = 64 << 10;
 
 /// Prints `items`: JSON in full, tables and CSV by `columns`.
-pub fn list<T: Serialize>(
+pub fn list<T: Serialize + Sync>(
     out: &mut dyn Write,
     format: Format,
     items: &[T],
@@ -31,21 +32,26 @@ pub fn list<T: Serialize>(
     // Standard output is written by the line, and a row has thirty of them.
     let mut out = BufWriter::with_capacity(BUFFER, out);
     match format {
+        Format::Json if items.is_empty() => writeln!(out, "[]")?,
         Format::Json => {
-            serde_json::to_writer_pretty(&mut out, items)?;
-            writeln!(out)?;
+            let mut before = "[\n  ";
+            for item in written(items, serde_json::to_string_pretty) {
+                // No text of JSON has a line break in it but those between its parts.
+                write!(out, "{before}{}", item?.replace('\n', "\n  "))?;
+                before = ",\n  ";
+            }
+            writeln!(out, "\n]")?;
         }
         Format::Ndjson => {
-            for item in items {
-                serde_json::to_writer(&mut out, item)?;
-                writeln!(out)?;
+            for item in written(items, serde_json::to_string) {
+                writeln!(out, "{}", item?)?;
             }
         }
         Format::Csv => {
             let mut csv = csv::Writer::from_writer(&mut out);
             csv.write_record(columns.iter().map(|(heading, _)| *heading))?;
-            for item in items {
-                csv.write_record(columns.iter().map(|(_, cell)| spreadsheet(&cell(item))))?;
+            for row in cells(items, columns, |cell| spreadsheet(&cell)) {
+                csv.write_record(row)?;
             }
             csv.flush()?;
         }
@@ -54,10 +60,19 @@ pub fn list<T: Serialize>(
     out.flush()
 }
 
+/// Each item as text, made by several threads a few thousand at a time, so that memory does not hold all of it.
+fn written<'a, T: Sync, U: Send>(items: &'a [T], make: impl Fn(&'a T) -> U + Sync) -> impl Iterator<Item = U> {
+    const AT_ONCE: usize = 8 << 10;
+    items.chunks(AT_ONCE).flat_map(move |some| parts::each(some, &make))
+}
+
+fn cells<T: Sync>(items: &[T], columns: &[Column<T>], shown: impl Fn(String) -> String + Sync) -> Vec<Vec<String>> {
+    parts::each(items, |item| columns.iter().map(|(_, cell)| shown(cell(item))).collect())
+}
+
 /// Columns as wide as their widest cell.
-pub fn table<T>(out: &mut dyn Write, items: &[T], columns: &[Column<T>]) -> std::io::Result<()> {
-    let cells: Vec<Vec<String>> =
-        items.iter().map(|item| columns.iter().map(|(_, cell)| printable(&cell(item))).collect()).collect();
+pub fn table<T: Sync>(out: &mut dyn Write, items: &[T], columns: &[Column<T>]) -> std::io::Result<()> {
+    let cells = cells(items, columns, |cell| printable(&cell));
     let widths: Vec<usize> = columns
         .iter()
         .enumerate()
@@ -122,6 +137,17 @@ mod tests {
         assert_eq!(spreadsheet("@x"), "'@x");
         assert_eq!(spreadsheet("-1.2"), "-1.2");
         assert_eq!(spreadsheet("-"), "-");
+    }
+
+    #[test]
+    fn json_is_what_serde_writes_of_the_whole() {
+        for items in
+            [vec![], vec![serde_json::json!({"a": [1, {"b": "line\nbreak"}], "c": {}})], vec![1.into(), "x".into()]]
+        {
+            let mut out = Vec::new();
+            list(&mut out, Format::Json, &items, &[]).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), serde_json::to_string_pretty(&items).unwrap() + "\n");
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::flow::poll::{Ask, Polled};
 use crate::flow::probe::Probe;
 use crate::flow::record::Recording;
 use crate::flow::rehearse::{Question, Rehearsal, Step};
+use crate::ledger::Backup;
 
 /// One question.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -153,6 +154,10 @@ pub enum Request {
         to: Timestamp,
         account: Option<String>,
     },
+    /// Copy the ledger into this file.
+    Backup {
+        file: PathBuf,
+    },
 }
 
 impl Request {
@@ -191,7 +196,8 @@ impl Request {
             | Request::Silences { .. }
             | Request::Monitor(_)
             | Request::Forecast { .. }
-            | Request::Evidence { .. } => false,
+            | Request::Evidence { .. }
+            | Request::Backup { .. } => false,
         }
     }
 }
@@ -254,6 +260,7 @@ pub enum Answered {
     Health(Health),
     Weeks(Vec<Week>),
     Evidence(Box<Evidence>),
+    Backup(Backup),
 }
 
 /// All that is known of one device.

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::violations;
 use crate::domain::event::Event;
 use crate::domain::evidence::{Evidence, Reckoner};
 use crate::domain::fleet::Fleet;
@@ -16,7 +17,8 @@ use crate::ledger;
 pub(super) fn monitor(house: &House, thresholds: Thresholds) -> Health {
     let (fleet, now) = (house.ledger.fleet(), house.clock.now());
     let rows = status::rows(&fleet, &house.watched, &house.settings, now, now);
-    monitor::judge(&rows, &fleet, thresholds, now)
+    let (violations, _) = violations::current(house, &fleet, now);
+    monitor::judge(&rows, violations.values(), thresholds, now)
 }
 
 pub(super) fn forecast(house: &House, days: u16) -> Vec<Week> {

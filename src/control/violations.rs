@@ -50,7 +50,7 @@ pub struct ViolationLine {
 }
 
 /// The record as it would be after looking now, without writing anything: without a daemon nobody has looked lately.
-fn current(house: &House, fleet: &Fleet, now: Timestamp) -> (BTreeMap<ViolationId, Violation>, Vec<Fact>) {
+pub(super) fn current(house: &House, fleet: &Fleet, now: Timestamp) -> (BTreeMap<ViolationId, Violation>, Vec<Fact>) {
     let found = violation::find(fleet, &house.watched, &house.settings, now);
     let facts = violation::news(fleet, found, now);
     let mut after = Fleet { violations: fleet.violations.clone(), ..Fleet::default() };

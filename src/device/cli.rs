@@ -334,6 +334,14 @@ impl Session for Cli {
             }
             Err(error) => return Err(error),
         }
+        if !self.dialect.ladder(Task::Compliance, None).is_empty() {
+            match self.climb(Task::Compliance, &[]).await {
+                Ok(text) => texts.push(text),
+                // No state is given up for it; a recording may lack it.
+                Err(Error::CommandRefused { .. } | Error::Ours { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let licensing = texts.get(1..).unwrap_or_default().join("\n");
         let mut state = show_license::read(&licensing, self.zone.as_ref()).state;
         let zone = self.zone.clone();

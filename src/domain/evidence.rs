@@ -359,7 +359,39 @@ impl<'a> Reckoner<'a> {
             Fact::SilenceSet(fact) => {
                 ("silence set", None, format!("{} until {}", fact.id, minute(fact.until)), fact.note.clone())
             }
-            _ => return None,
+            Fact::AnswerConfirmed(fact) => {
+                let about = format!("{} on {}", fact.object.short(), fact.udi);
+                ("answer confirmed", instance(&fact.udi), about, fact.note.clone())
+            }
+            Fact::CredentialReleased(fact) => {
+                ("credential released", None, fact.credential.clone(), fact.note.clone()?)
+            }
+            Fact::DeviceIdentified(_)
+            | Fact::StateRead(_)
+            | Fact::ReportStates(_)
+            | Fact::ReportCollected(_)
+            | Fact::ReportReread(_)
+            | Fact::ReportConflict(_)
+            | Fact::DeviceWritten(_)
+            | Fact::ContactLost(_)
+            | Fact::ContactRestored(_)
+            | Fact::TrustPinned(_)
+            | Fact::TrustRefused(_)
+            | Fact::CredentialRefused(_)
+            | Fact::AccessLearned(_)
+            | Fact::BundleMade(_)
+            | Fact::AnswerQuarantined(_)
+            | Fact::AnswerDelivered(_)
+            | Fact::AnswersExported(_)
+            | Fact::ReportsSubmitted(_)
+            | Fact::SubmissionMoved(_)
+            | Fact::UpstreamRead(_)
+            | Fact::ScheduleRan(_)
+            | Fact::ViolationFound(_)
+            | Fact::ViolationResolved(_)
+            | Fact::MessageMade(_)
+            | Fact::MessageSettled(_)
+            | Fact::SilenceEnded(_) => return None,
         })
     }
 }

@@ -43,7 +43,7 @@ words!(Topic {
 });
 
 /// One obligation or violation in a message. **stored**
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// How it is called: the device's name, else its UDI, or the On-Prem server's name.
     pub name: String,

@@ -22,6 +22,7 @@ pub mod monitor;
 pub mod on_prem;
 pub mod overview;
 pub mod pacing;
+pub mod parts;
 pub mod plan;
 pub mod policy;
 pub mod problem;

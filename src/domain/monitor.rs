@@ -8,10 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::deadline::{Contact, ObligationState};
-use super::fleet::Fleet;
 use super::settings::words;
 use super::status::Row;
-use super::violation::{Severity, Stage};
+use super::violation::{Severity, Stage, Violation};
 
 /// The worst that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,7 +52,12 @@ pub struct Health {
 }
 
 /// Judges the register at an instant.
-pub fn judge(rows: &[Row], fleet: &Fleet, thresholds: Thresholds, now: Timestamp) -> Health {
+pub fn judge<'a>(
+    rows: &[Row],
+    violations: impl Iterator<Item = &'a Violation>,
+    thresholds: Thresholds,
+    now: Timestamp,
+) -> Health {
     let mut health = Health {
         thresholds,
         obligations: rows.len(),
@@ -85,7 +89,7 @@ pub fn judge(rows: &[Row], fleet: &Fleet, thresholds: Thresholds, now: Timestamp
         }
         health.days_to_due = Some(health.days_to_due.map_or(days(due), |first| first.min(days(due))));
     }
-    for violation in fleet.violations.values() {
+    for violation in violations {
         match (violation.stage(now), violation.found.severity) {
             (Stage::Resolved, _) | (Stage::Open | Stage::Acknowledged, Severity::Info) => {}
             (Stage::Open | Stage::Acknowledged, Severity::Warning) => health.warning_violations += 1,
@@ -152,6 +156,7 @@ impl fmt::Display for Health {
 mod tests {
     use super::*;
     use crate::domain::event::{Event, Fact, ViolationAcknowledged, ViolationResolved};
+    use crate::domain::fleet::Fleet;
     use crate::domain::instance::Site;
     use crate::domain::status::tests::row;
     use crate::domain::violation::{Finding, Kind, Subject};
@@ -164,7 +169,7 @@ mod tests {
 
     fn health(rows: &[Row], fleet: &Fleet) -> Health {
         let days = |days: i64| SignedDuration::from_hours(24 * days);
-        judge(rows, fleet, Thresholds { warning: days(30), critical: days(7) }, at(NOW))
+        judge(rows, fleet.violations.values(), Thresholds { warning: days(30), critical: days(7) }, at(NOW))
     }
 
     #[test]

@@ -184,6 +184,8 @@ pub enum Task {
     Status,
     Usage,
     Udi,
+    /// Tells what a system says of its compliance beside [`State`](Task::State).
+    Compliance,
     /// Lists the reports.
     List,
     /// Writes all reports to `{file}`; ends the running ones.
@@ -219,6 +221,7 @@ words!(Task {
     Status = "status",
     Usage = "usage",
     Udi = "udi",
+    Compliance = "compliance",
     List = "list",
     SaveAll = "save-all",
     SaveUnreported = "save-unreported",
@@ -246,6 +249,7 @@ impl Task {
             | Task::Status
             | Task::Usage
             | Task::Udi
+            | Task::Compliance
             | Task::List
             | Task::Enable
             | Task::Paging

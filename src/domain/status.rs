@@ -10,6 +10,7 @@ use super::deadline::{self, Basis, Contact, ObligationState, Standing};
 use super::fleet::{Fleet, Instance, OnPrem};
 use super::instance::{DeviceName, Site, Udi};
 use super::on_prem;
+use super::parts;
 use super::plan::{self, Settings, Watched};
 use super::settings::{Mode, Reporter};
 use super::state::Model;
@@ -81,15 +82,16 @@ impl Row {
 /// retired, unless the inventory lists it.
 pub fn rows(fleet: &Fleet, watched: &[Watched], settings: &Settings, at: Timestamp, now: Timestamp) -> Vec<Row> {
     let open = Open::of(fleet, at);
+    let listed = |device: &Watched| {
+        let instance = fleet.of_device(&device.name);
+        (instance, row(fleet, &open, instance, Some(device), settings, at, now))
+    };
     // By their places in memory, which are cheaper to compare than their names.
     let mut shown: HashSet<*const Instance> = HashSet::with_capacity(watched.len());
     let mut rows: Vec<Row> = Vec::with_capacity(watched.len());
-    for device in watched {
-        let instance = fleet.of_device(&device.name);
-        if let Some(instance) = instance {
-            shown.insert(instance);
-        }
-        rows.push(row(fleet, &open, instance, Some(device), settings, at, now));
+    for (instance, row) in parts::each(watched, listed) {
+        shown.extend(instance.map(std::ptr::from_ref));
+        rows.push(row);
     }
     let gone = fleet.instances.values().map(Box::as_ref);
     let gone = gone.filter(|one| one.retired.is_none() && !shown.contains(&std::ptr::from_ref(*one)));

@@ -150,7 +150,7 @@ impl Outbox {
                 let message = &outgoing.message;
                 let refusals = self.refused.get(&(sink.clone(), message.id.clone())).copied().unwrap_or(0);
                 let known = first.entry(sink).or_insert((refusals, message));
-                if (refusals, message.at, &message.id) < (known.0, known.1.at, &known.1.id) {
+                if (refusals, turn(message)) < (known.0, turn(known.1)) {
                     *known = (refusals, message);
                 }
             }
@@ -196,6 +196,12 @@ impl Outbox {
     }
 }
 
+/// The oldest comes first, and of one judgement the nearest deadline, so that parts come in their order.
+fn turn(message: &Message) -> impl Ord {
+    let nearest = message.lines.first().map(|line| (line.due, line.name.as_str()));
+    (message.at, nearest, message.id.as_str())
+}
+
 /// Sends one message to one sink; one that arrived is on record. A failure is said here, and what is next.
 pub async fn send(house: &House, errand: &Errand) -> Result<Sent, Error> {
     let Errand { sink, message } = errand;
@@ -214,7 +220,7 @@ pub async fn send(house: &House, errand: &Errand) -> Result<Sent, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::message::{Outgoing, Topic};
+    use crate::domain::message::{Line, Outgoing, Topic};
     use crate::domain::violation::Severity;
 
     fn at(text: &str) -> Timestamp {
@@ -272,6 +278,25 @@ mod tests {
         ended(&mut outbox, &fleet, "a", "good", Sent::Arrived, "2026-01-01T03:00:00Z");
         let left = waiting(&[("bad", "2026-01-01T00:00:00Z", &["a"])]);
         assert_eq!(sent(&mut outbox, &left, later), [errand("a", "bad")], "and it is tried again");
+    }
+
+    #[test]
+    fn the_parts_of_one_judgement_come_in_their_order() {
+        let mut fleet = waiting(&[
+            ("part 3", "2026-01-01T00:00:00Z", &["a"]),
+            ("part 1", "2026-01-01T00:00:00Z", &["a"]),
+            ("part 2", "2026-01-01T00:00:00Z", &["a"]),
+        ]);
+        for outgoing in fleet.messages.values_mut() {
+            let part = outgoing.message.title.clone();
+            outgoing.message.lines = vec![Line { name: format!("first of {part}"), ..Line::default() }];
+        }
+        let (mut outbox, now) = (Outbox::default(), "2026-01-01T02:00:00Z");
+        for title in ["part 1", "part 2", "part 3"] {
+            assert_eq!(sent(&mut outbox, &fleet, at(now)), [errand("a", title)]);
+            ended(&mut outbox, &fleet, "a", title, Sent::Arrived, now);
+            fleet.messages.retain(|_, outgoing| outgoing.message.title != title);
+        }
     }
 
     #[test]

@@ -35,8 +35,30 @@ impl Head {
     }
 }
 
+pub(super) const NAME: &str = "heads.log";
+
 pub(super) fn path(root: &Path) -> PathBuf {
-    root.join("heads.log")
+    root.join(NAME)
+}
+
+/// The file's content up to the last of these segments.
+pub(super) fn text<'a>(root: &Path, seals: impl Iterator<Item = &'a Seal> + Clone) -> Result<Vec<u8>, Error> {
+    let last = seals.clone().last().map_or(0, |seal| seal.segment);
+    let mut heads = match lacks(root, seals)? {
+        Some(mended) => mended,
+        None => read(root)?,
+    };
+    heads.retain(|head| head.segment <= last);
+    Ok(lines(&heads))
+}
+
+fn lines(heads: &[Head]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for head in heads {
+        serde_json::to_writer(&mut text, head).expect("a struct of plain fields");
+        text.push(b'\n');
+    }
+    text
 }
 
 pub(super) fn read(root: &Path) -> Result<Vec<Head>, Error> {
@@ -82,10 +104,5 @@ pub(super) fn lacks<'a>(root: &Path, seals: impl Iterator<Item = &'a Seal>) -> R
 /// Adds the lines that a power cut kept from being written.
 pub(super) fn mend<'a>(root: &Path, seals: impl Iterator<Item = &'a Seal>) -> Result<(), Error> {
     let Some(heads) = lacks(root, seals)? else { return Ok(()) };
-    let mut text = Vec::new();
-    for head in &heads {
-        serde_json::to_writer(&mut text, head).expect("a struct of plain fields");
-        text.push(b'\n');
-    }
-    disk::replace(&path(root), &text)
+    disk::replace(&path(root), &lines(&heads))
 }

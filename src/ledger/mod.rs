@@ -17,6 +17,7 @@
 //! else is refused with file and line, and nothing is touched. The register is never trusted over the
 //! journal: in doubt it is set aside and made anew. What was mended is told by [`Ledger::healings`].
 
+mod backup;
 mod batch;
 mod checkpoint;
 mod decode;
@@ -53,6 +54,7 @@ use std::thread::JoinHandle;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
+pub use self::backup::{Backup, restore};
 pub use self::error::{Error, Place};
 pub use self::healing::Healing;
 pub use self::history::FoldFrom;

@@ -163,6 +163,23 @@ impl Open {
         BufReader::with_capacity(256 << 10, Stretch { file: &self.events, at: from, end })
     }
 
+    /// How long both files are by the last confirmed batch, and that batch's number.
+    pub(super) fn confirmed(&self) -> Result<(u64, u64, Option<u64>), Error> {
+        let end = self.events_len.load(Ordering::Acquire);
+        let (mut objects, mut last) = (0, None);
+        let mut note = |batch: &Batch| {
+            (objects, last) = (batch.objects_end, Some(batch.link().seq));
+            Ok(std::ops::ControlFlow::Continue(()))
+        };
+        let _ = each_batch(&mut self.events_bytes(end), &self.events_path(), &mut note)?;
+        Ok((end, objects, last))
+    }
+
+    /// A reader of the first `len` bytes of the log.
+    pub(super) fn events_bytes(&self, len: u64) -> BufReader<Stretch<'_>> {
+        BufReader::with_capacity(256 << 10, Stretch { file: &self.events, at: 0, end: len })
+    }
+
     /// A reader of the first `len` bytes of the pack.
     pub(super) fn pack_bytes(&self, len: u64) -> BufReader<Stretch<'_>> {
         BufReader::with_capacity(256 << 10, Stretch { file: &self.pack, at: 0, end: len })

@@ -516,7 +516,7 @@ fn nothing_finite_panics() {
             let weeks = forecast::forecast(&rows, days, now);
             assert!(!weeks.is_empty());
             let (warning, critical) = (dice.span(), dice.span());
-            let health = monitor::judge(&rows, &fleet, Thresholds { warning, critical }, now);
+            let health = monitor::judge(&rows, fleet.violations.values(), Thresholds { warning, critical }, now);
             assert_eq!(health.obligations, rows.len());
             let server = OnPrem { synced: dice.time(), note: None, told: now };
             assert!(on_prem::standing(&server, at).due.is_some());

@@ -1,5 +1,6 @@
 //! The ledger from outside, on both registers.
 
+mod backup;
 mod damage;
 mod facts;
 mod fixture;

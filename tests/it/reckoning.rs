@@ -7,12 +7,11 @@ use lab::specs;
 use serde_json::Value;
 use slp_collector::cli::evidence::{Form, print};
 use slp_collector::domain::deadline::Rules;
-use slp_collector::domain::event::{Event, Fact, ViolationAcknowledged};
+use slp_collector::domain::event::{Event, Fact, StateRead};
 use slp_collector::domain::evidence::{Evidence, Reckoner};
 use slp_collector::domain::fleet::Fleet;
-use slp_collector::domain::instance::Site as Place;
 use slp_collector::domain::policy::Policy;
-use slp_collector::domain::violation::{Finding, Kind, Severity, Subject};
+use slp_collector::domain::violation::{Kind, Subject, ViolationId};
 
 use crate::daemon::Daemon;
 use crate::support::site::{LIMITS, Site, ran};
@@ -22,7 +21,9 @@ use crate::support::{data, golden, peer};
 fn site() -> Site {
     let specs = vec![specs::switch("edge-1"), specs::switch("edge-2")];
     // The lab's clock stands days behind ours, which a daemon would find.
-    let settings = format!("{LIMITS}spread = \"0s\"\n[violations]\noff = [\"clock-skew\"]\n");
+    let settings = format!(
+        "{LIMITS}spread = \"0s\"\n[violations]\noff = [\"clock-skew\"]\nseverity = {{ out-of-compliance = \"critical\" }}\n"
+    );
     let site = Site::with(specs, &settings, |_| "deliver");
     site.advance(3600);
     site.run(["poll", "--all", "--close"]).exits(0);
@@ -39,20 +40,19 @@ fn monitor_says_ok_warning_critical_or_unknown() {
     assert!(near.out.starts_with("SLP WARNING - 2 to leave within 400d"), "{near:?}");
     site.run(["monitor", "--warning", "400d", "--critical", "400d"]).exits(2);
 
+    // Nobody looked since: it is found all the same.
+    let ledger = site.ledger();
+    let instance = ledger.fleet().of_device(&"edge-1".into()).unwrap().clone();
+    let mut state = instance.state.unwrap();
+    state.compliance.upgrade_right = Some("Out of Compliance".to_owned());
+    let read = StateRead { udi: instance.udi.clone(), state: Box::new(state) };
+    ledger.append(Timestamp::now(), vec![Fact::StateRead(read)], Vec::new()).unwrap();
+    drop(ledger);
+    let critical = site.run(["monitor", "--warning", "2d", "--critical", "1d"]).exits(2);
+    assert!(critical.out.contains("1 critical violations") && critical.out.contains("violations_critical=1;;0;0"));
     // A person knows of it, and it is critical all the same.
-    let found = Finding {
-        kind: Kind::OutOfCompliance,
-        subject: Subject::Device("edge-1".into()),
-        device: Some("edge-1".into()),
-        site: Place::default(),
-        severity: Severity::Critical,
-        explanation: "more is used than was bought".to_owned(),
-        evidence: Vec::new(),
-    };
-    let until = Timestamp::now() + SignedDuration::from_hours(48);
-    let acknowledged = ViolationAcknowledged { id: found.id(), note: "ordered".to_owned(), until };
-    let facts = vec![Fact::ViolationFound(Box::new(found)), Fact::ViolationAcknowledged(acknowledged)];
-    site.ledger().append(Timestamp::now(), facts, Vec::new()).unwrap();
+    let id = ViolationId::of(Kind::OutOfCompliance, &Subject::Instance(instance.udi)).to_string();
+    site.run(["violation", "acknowledge", &id, "--note", "ordered"]).exits(0);
     let critical = site.run(["monitor", "--warning", "2d", "--critical", "1d"]).exits(2);
     assert!(critical.out.contains("1 critical violations") && critical.out.contains("violations_critical=1;;0;0"));
 

@@ -81,3 +81,15 @@ fn what_is_asked_for_wrongly_is_the_askers_mistake() {
         assert!(ran.out.is_empty() && !ran.err.trim().is_empty(), "{wrong:?}: {ran:?}");
     }
 }
+
+#[test]
+fn a_router_that_says_it_is_out_of_compliance_is_believed_over_ssh() {
+    let mut router = specs::xr("core-1");
+    router.knobs.upgrade_right = "Out of Compliance";
+    let site = Site::new(vec![router, specs::xr("core-2")]);
+    site.run(["poll", "--all"]).exits(0);
+    let listed = ["violation", "list", "--format", "json", "--kind", "out-of-compliance"];
+    let [found] = &site.run(listed).exits(0).json::<Vec<Value>>()[..] else { panic!("not one") };
+    assert_eq!(found["device"], "core-1");
+    assert!(found["explanation"].as_str().unwrap().contains("Out of Compliance"), "{found}");
+}

@@ -228,7 +228,7 @@ pub fn history() -> String {
 /// IOS XR's flexible consumption table, its columns held by the ruler.
 pub fn platform(spec: &Spec, state: &State) -> String {
     let mut text = format!("Collection: LAST: {}\n            NEXT: {}\n", stamp(spec, None), stamp(spec, None));
-    text.push_str("SIA Status: In Compliance\n");
+    let _ = writeln!(text, "SIA Status: {}", spec.knobs.upgrade_right);
     let _ = writeln!(text, "{:67}Count", "");
     let _ = writeln!(text, "{:<13}{:<52}Last Next", "Feature/Area", "Entitlement");
     let _ = writeln!(text, "{} {} ==== ====", "=".repeat(12), "=".repeat(51));

@@ -17,6 +17,7 @@ pub static TABLE: Table = Table {
         (Task::Status, &["show license status"]),
         (Task::Usage, &["show license usage"]),
         (Task::Udi, &["show license udi", "show license techsupport | include UDI:"]),
+        (Task::Compliance, &["show license platform summary"]),
         (Task::List, &["show license rum id all"]),
         (Task::SaveAll, &["license smart save usage all file {file}", "license smart save usage all {file}"]),
         (

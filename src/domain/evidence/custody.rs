@@ -126,7 +126,36 @@ impl Chains {
                     self.confirm(fleet, udi, event.at);
                 }
             }
-            _ => {}
+            Fact::DeviceIdentified(_)
+            | Fact::StateRead(_)
+            | Fact::ReportReread(_)
+            | Fact::ReportConflict(_)
+            | Fact::DeviceWritten(_)
+            | Fact::ContactLost(_)
+            | Fact::ContactRestored(_)
+            | Fact::TrustPinned(_)
+            | Fact::TrustRefused(_)
+            | Fact::CredentialRefused(_)
+            | Fact::CredentialReleased(_)
+            | Fact::AccessLearned(_)
+            | Fact::BundleHandedOver(_)
+            | Fact::AnswerReceived(_)
+            | Fact::AnswerQuarantined(_)
+            | Fact::AnswersExported(_)
+            | Fact::ReportsSubmitted(_)
+            | Fact::SubmissionMoved(_)
+            | Fact::UpstreamRead(_)
+            | Fact::ScheduleRan(_)
+            | Fact::ViolationFound(_)
+            | Fact::ViolationResolved(_)
+            | Fact::ViolationAcknowledged(_)
+            | Fact::MessageMade(_)
+            | Fact::MessageSettled(_)
+            | Fact::SilenceSet(_)
+            | Fact::SilenceEnded(_)
+            | Fact::OnPremSynced(_)
+            | Fact::DeviceRetired(_)
+            | Fact::DeviceReplaced(_) => {}
         }
     }
 
