@@ -337,7 +337,7 @@ fn a_portal_that_answers_with_errors_settles_what_it_answers() {
 /// What an answer changes is written once: a fleet's answers cost what they are many, not that times the fleet.
 #[test]
 fn an_answer_writes_no_record_of_another_device() {
-    let udi = |number: u64| Udi::new("C9300-24T", &format!("LAB{number:08}"));
+    let udi = |number: u64| Udi::new("C9300-24T", format!("LAB{number:08}"));
     let none = Sha256::of(b"");
     let mut fleet = Fleet::default();
     let mut apply = |second: i64, fact: Value| {

@@ -8,8 +8,10 @@ mod now;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use lab::account::Account;
@@ -28,6 +30,9 @@ const KILLS: usize = 200;
 const EACH: usize = 5;
 /// A run that was not stopped by then is stopped all the same.
 const LONGEST: Duration = Duration::from_secs(5);
+
+/// So long a step may last unseen.
+const LOOKS: Duration = Duration::from_micros(100);
 
 /// How far the work was when it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -278,22 +283,23 @@ impl World {
         let some_time = Duration::from_micros(self.dice.u64(..if at_once { 40_000 } else { 300 }));
         let begun = Instant::now();
         let mut command = self.site.command(args);
-        let mut child: Child = command.args(brought).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child: Child = command.args(brought).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let (tell, ended) = channel();
+        let mut stdout = child.stdout.take().unwrap();
+        // Its output ends when it does.
+        std::thread::spawn(move || drop((io::copy(&mut stdout, &mut io::sink()), tell.send(()))));
         let mut fell = at_once.then_some(begun);
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                assert_eq!(status.code(), Some(0), "{args:?}");
-                return false;
-            }
+        while ended.recv_timeout(LOOKS).is_err() {
             if fell.is_none() && (begun.elapsed() > LONGEST || until(self)) {
                 fell = Some(Instant::now());
             }
             if fell.is_some_and(|fell| fell.elapsed() >= some_time) {
                 child.kill().unwrap();
-                return child.wait().unwrap().code().is_none();
+                break;
             }
-            // As long as this a step may last unseen; a whole processor for looking would be the child's loss.
-            std::thread::sleep(Duration::from_micros(100));
         }
+        let code = child.wait().unwrap().code();
+        assert!(code.is_none() || code == Some(0), "{args:?} ended with {code:?}");
+        code.is_none()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::Path;
 
 use lab::report::ReportState;
 use slp_collector::domain::digest::Sha256;
@@ -99,7 +99,7 @@ impl World {
     }
 
     /// Every report that a device made is kept once, and those owed are in this bundle once.
-    pub(super) fn reports_are_there_once(&self, folder: &PathBuf) {
+    pub(super) fn reports_are_there_once(&self, folder: &Path) {
         let ledger = self.site.ledger();
         let mut kept: Vec<(Udi, u64)> = Vec::new();
         ledger
