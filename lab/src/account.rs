@@ -21,4 +21,9 @@ impl Account {
             virtual_id: String::new(),
         }
     }
+
+    /// `Smart Account/Virtual Account`, for a person.
+    pub fn virtual_path(&self) -> String {
+        format!("{}/{}", self.smart, self.virtual_name)
+    }
 }

@@ -2,11 +2,13 @@
 //!
 //! It is pure: it is told the time, keeps what it acknowledged, and answers the same upload the same way. It is
 //! stricter than the real one is known to be: whatever it refuses, it says which member is at fault and why, and an
-//! upload is taken as a whole or not at all.
+//! upload is taken as a whole or not at all. What it may do wrong are knobs; what may happen to an answer on its way
+//! home is in [`mishap`].
 
 mod acknowledgement;
 mod archive;
 mod manifest;
+pub mod mishap;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,10 +21,35 @@ use usage::Usage;
 /// What the portal knows and how it answers.
 #[derive(Debug, Clone, Default)]
 pub struct Portal {
-    acknowledged: BTreeMap<Udi, BTreeSet<u64>>,
+    /// The reports taken so far, and the member each came in.
+    acknowledged: BTreeMap<Udi, BTreeMap<u64, String>>,
+    /// The account of each instance: the first one its reports came under, or the one it was enrolled in.
+    places: BTreeMap<Udi, Account>,
+    given: Vec<Given>,
     policy: Option<Policy>,
     account: Option<Account>,
     withheld: BTreeSet<(Udi, u64)>,
+    wrong: BTreeMap<Udi, Wrong>,
+    answers_twice: bool,
+}
+
+/// One upload, taken or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    pub at: i64,
+    pub name: String,
+    pub bytes: Vec<u8>,
+    pub refused: Option<Refusal>,
+}
+
+/// What stands where the answer for a device should be. Its reports are not booked. **Both shapes are invented**: no
+/// answer with an error is public.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wrong {
+    /// A sentence, and no XML.
+    Sentence(String),
+    /// A `<smartLicense>` with a status and nothing else.
+    Status(String),
 }
 
 /// A file to download.
@@ -77,25 +104,77 @@ impl Portal {
         self.withheld.insert((udi, report));
     }
 
-    /// The reports of a device acknowledged so far.
-    pub fn acknowledged(&self, udi: &Udi) -> BTreeSet<u64> {
-        self.acknowledged.get(udi).cloned().unwrap_or_default()
+    /// What a device is answered until [`Portal::mend`]. Knob.
+    pub fn err(&mut self, udi: Udi, wrong: Wrong) {
+        self.wrong.insert(udi, wrong);
     }
 
-    /// Takes a `UD_SA_*.tar.gz` or one device's usage file, and answers in the same form.
+    /// No device is answered wrongly, and nothing is left out any more.
+    pub fn mend(&mut self) {
+        self.wrong.clear();
+        self.withheld.clear();
+    }
+
+    /// A report that came before is answered once more instead of refused. Knob.
+    pub fn answers_twice(mut self) -> Portal {
+        self.answers_twice = true;
+        self
+    }
+
+    /// The instance belongs there: its reports are taken under no other account.
+    pub fn enrol(&mut self, udi: Udi, account: Account) {
+        self.places.insert(udi, account);
+    }
+
+    /// The reports of a device acknowledged so far.
+    pub fn acknowledged(&self, udi: &Udi) -> BTreeSet<u64> {
+        self.acknowledged.get(udi).into_iter().flat_map(BTreeMap::keys).copied().collect()
+    }
+
+    /// Every upload in its order.
+    pub fn given(&self) -> &[Given] {
+        &self.given
+    }
+
+    /// An answer to nothing: it acknowledges what nobody uploaded.
+    pub fn invent(&self, now: i64, name: &str, reports: &[(Udi, u64)]) -> Answer {
+        let text = acknowledgement::write(now, reports, self.policy.as_ref(), self.account.as_ref());
+        Answer { name: name.to_string(), bytes: text.into_bytes() }
+    }
+
+    /// Takes a `UD_SA_*.tar.gz` or one device's usage file, and answers in the same form. A file alone is booked where
+    /// its device belongs.
     pub fn upload(&mut self, now: i64, name: &str, bytes: &[u8]) -> Result<Answer, Refusal> {
-        let mut files = Files { portal: self, now, seen: BTreeMap::new() };
-        let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
-            files.bundle(name, bytes)?
+        self.take(now, None, name, bytes)
+    }
+
+    /// The same for a person who chose the account. An archive names its own, and may name no other.
+    pub fn upload_under(&mut self, now: i64, account: &Account, name: &str, bytes: &[u8]) -> Result<Answer, Refusal> {
+        self.take(now, Some(account), name, bytes)
+    }
+
+    fn take(&mut self, now: i64, under: Option<&Account>, name: &str, bytes: &[u8]) -> Result<Answer, Refusal> {
+        let mut files = Files { portal: self, now, seen: BTreeMap::new(), placed: BTreeMap::new() };
+        let read = if bytes.starts_with(&[0x1f, 0x8b]) {
+            files.bundle(name, bytes, under)
         } else {
-            files.usage(name, bytes, None)?
+            files.usage(name, bytes, under)
         };
-        let seen = files.seen;
-        for ((udi, report), _) in seen {
-            self.acknowledged.entry(udi).or_default().insert(report);
+        let (seen, placed) = (files.seen, files.placed);
+        let refused = read.as_ref().err().cloned();
+        self.given.push(Given { at: now, name: name.to_string(), bytes: bytes.to_vec(), refused });
+        let bytes = read?;
+        for ((udi, report), member) in seen {
+            self.acknowledged.entry(udi).or_default().entry(report).or_insert(member);
         }
+        self.places.extend(placed);
         Ok(Answer { name: format!("ACK_{name}"), bytes })
     }
+}
+
+/// Are they the same account, as far as both say?
+fn same(one: &Account, other: &Account) -> bool {
+    one.smart == other.smart && one.virtual_name == other.virtual_name
 }
 
 /// The files of one upload, read one after the other.
@@ -104,10 +183,12 @@ struct Files<'a> {
     now: i64,
     /// The reports read so far and the member each came in.
     seen: BTreeMap<(Udi, u64), String>,
+    /// Where instances belong that the portal did not know.
+    placed: BTreeMap<Udi, Account>,
 }
 
 impl Files<'_> {
-    fn bundle(&mut self, name: &str, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+    fn bundle(&mut self, name: &str, bytes: &[u8], under: Option<&Account>) -> Result<Vec<u8>, Refusal> {
         if !name.starts_with("UD_SA_") || !name.ends_with(".tar.gz") {
             return Err(Refusal::new(name, "an archive is named UD_SA_*.tar.gz"));
         }
@@ -132,6 +213,12 @@ impl Files<'_> {
                 return Err(Refusal::new(path, "only manifest.mf and UD_VA_*.tar.gz belong here"));
             }
             let account = manifest.account(section);
+            if let (Some(chosen), Some(named)) = (under, &account)
+                && chosen.smart != named.smart
+            {
+                let reason = format!("is of Smart Account {}, not of {}", named.smart, chosen.smart);
+                return Err(Refusal::new(path, reason));
+            }
             let mut inner = Vec::new();
             for (file, bytes) in archive::read(&path, bytes)? {
                 let answer = self.usage(&format!("{path}/{file}"), &bytes, account.as_ref())?;
@@ -147,11 +234,20 @@ impl Files<'_> {
 
     fn usage(&mut self, path: &str, bytes: &[u8], account: Option<&Account>) -> Result<Vec<u8>, Refusal> {
         let usage = Usage::read(bytes).map_err(|reason| Refusal::new(path, reason))?;
+        for report in &usage.reports {
+            self.place(path, &report.udi, account)?;
+        }
+        let wrong = usage.reports.iter().find_map(|report| self.portal.wrong.get(&report.udi));
+        if let Some(wrong) = wrong {
+            return Ok(wrong.text().into_bytes());
+        }
         let mut acknowledged = Vec::new();
         for report in &usage.reports {
             let key = (report.udi.clone(), report.id);
-            if self.portal.acknowledged.get(&key.0).is_some_and(|known| known.contains(&key.1)) {
-                return Err(Refusal::new(path, format!("duplicate report {} of {}", report.id, report.udi)));
+            let before = self.portal.acknowledged.get(&key.0).and_then(|known| known.get(&key.1));
+            if let Some(before) = before.filter(|_| !self.portal.answers_twice) {
+                let reason = format!("duplicate report {} of {}, it came in {before}", report.id, report.udi);
+                return Err(Refusal::new(path, reason));
             }
             if let Some(other) = self.seen.get(&key) {
                 let reason = format!("duplicate report {} of {}, also in {other}", report.id, report.udi);
@@ -163,9 +259,40 @@ impl Files<'_> {
             acknowledged.push(key.clone());
             self.seen.insert(key, path.to_string());
         }
-        let account = self.portal.account.as_ref().or(account);
+        let own = usage.reports.first().and_then(|report| self.portal.places.get(&report.udi));
+        let account = self.portal.account.as_ref().or(account).or(own);
         let text = acknowledgement::write(self.now, &acknowledged, self.portal.policy.as_ref(), account);
         Ok(text.into_bytes())
+    }
+
+    /// Refuses a device's reports under an account that is not its own.
+    fn place(&mut self, path: &str, udi: &Udi, under: Option<&Account>) -> Result<(), Refusal> {
+        let Some(under) = under else { return Ok(()) };
+        match self.portal.places.get(udi).or_else(|| self.placed.get(udi)) {
+            None => {
+                self.placed.insert(udi.clone(), under.clone());
+                Ok(())
+            }
+            Some(own) if same(own, under) => Ok(()),
+            Some(own) => {
+                let (own, other) = (own.virtual_path(), under.virtual_path());
+                Err(Refusal::new(path, format!("{udi} belongs to {own}, not to {other}")))
+            }
+        }
+    }
+}
+
+impl Wrong {
+    fn text(&self) -> String {
+        match self {
+            Wrong::Sentence(text) => format!("{text}\n"),
+            Wrong::Status(text) => {
+                let text = crate::xml::escaped(text);
+                format!(
+                    "<smartLicense><status><success>false</success><message>{text}</message></status></smartLicense>"
+                )
+            }
+        }
     }
 }
 

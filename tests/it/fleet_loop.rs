@@ -1,6 +1,6 @@
 //! The whole loop over a simulated fleet, with the real program: poll and close, bundle, portal, import, read back.
 
-mod accesses;
+pub mod accesses;
 mod damage;
 mod entries;
 mod faults;

@@ -7,6 +7,7 @@ mod architecture;
 mod cli;
 mod config;
 mod daemon;
+mod exchange;
 mod fleet_loop;
 mod fuzz;
 mod homeward;

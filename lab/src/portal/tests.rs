@@ -161,3 +161,94 @@ fn a_withheld_report_is_missing_from_the_answer() {
     let Reply::Imported(imported) = device.apply(T0, Operation::Import(answer.bytes)) else { panic!() };
     assert_eq!(imported.acknowledged, [reports[1].report_id]);
 }
+
+#[test]
+fn reports_are_taken_under_their_own_account_alone() {
+    let one = reports("s-1");
+    let udi = Device::new(Arc::new(specs::switch("s-1")), T0).udi().clone();
+    let own = Account::new("Example Works", "example.com", "Default");
+    let other = Account::new("Example Works", "example.com", "Laboratory");
+    let mut portal = Portal::new();
+    portal.enrol(udi.clone(), other.clone());
+    let reason = refusal(&mut portal, SA, &bundle(&[named("dev_1.txt", file(&one))]));
+    assert!(reason.contains("belongs to Example Works/Laboratory, not to Example Works/Default"), "{reason}");
+    assert!(portal.upload_under(T0, &own, "dev_1.txt", &file(&one)).is_err());
+    let taken = portal.upload_under(T0, &other, "dev_1.txt", &file(&one[..1])).unwrap();
+    assert!(std::str::from_utf8(&taken.bytes).unwrap().contains("<virtualAccount>Laboratory<"));
+
+    // Whom nobody enrolled belongs where its first reports came.
+    let mut portal = Portal::new();
+    portal.upload_under(T0, &own, "dev_1.txt", &file(&one[..1])).unwrap();
+    let refused = portal.upload_under(T0, &other, "dev_1.txt", &file(&one[1..])).unwrap_err();
+    assert!(refused.reason.contains("belongs to Example Works/Default"), "{refused}");
+    let elsewhere = Account::new("Example Islands", "islands.example.com", "Default");
+    let refused = portal.upload_under(T0, &elsewhere, SA, &bundle(&[named("a.txt", file(&one[1..]))])).unwrap_err();
+    assert!(refused.reason.contains("not of Example Islands"), "{refused}");
+    let told: Vec<bool> = portal.given().iter().map(|given| given.refused.is_some()).collect();
+    assert_eq!(told, [false, true, true], "everything given is kept");
+    assert_eq!(portal.given()[1].bytes, file(&one[1..]));
+}
+
+#[test]
+fn an_answer_may_be_an_error_for_one_device_and_nothing_of_it_is_booked() {
+    let (one, two) = (reports("s-1"), reports("s-2"));
+    let udi = |name: &str| Device::new(Arc::new(specs::switch(name)), T0).udi().clone();
+    let bytes = bundle(&[named("dev_1.txt", file(&one)), named("dev_2.txt", file(&two))]);
+    for wrong in [Wrong::Sentence("try again later".to_string()), Wrong::Status("a < b".to_string())] {
+        let mut portal = Portal::new();
+        portal.err(udi("s-1"), wrong.clone());
+        let files = portal.upload(T0, SA, &bytes).unwrap().files();
+        assert!(!String::from_utf8_lossy(&files[0].bytes).contains("RumAck"), "{wrong:?}");
+        assert!(String::from_utf8_lossy(&files[1].bytes).contains("RumAck"), "{wrong:?}");
+        assert!(portal.acknowledged(&udi("s-1")).is_empty() && portal.acknowledged(&udi("s-2")).len() == 2);
+        portal.mend();
+        portal.upload(T0, "dev_1.txt", &file(&one)).unwrap();
+        assert_eq!(portal.acknowledged(&udi("s-1")).len(), 2);
+    }
+}
+
+#[test]
+fn a_portal_that_answers_twice_books_once() {
+    let one = reports("s-1");
+    let mut portal = Portal::new().answers_twice();
+    let first = portal.upload(T0, "dev_1.txt", &file(&one)).unwrap();
+    assert_eq!(portal.upload(T0, "dev_1.txt", &file(&one)).unwrap(), first);
+    let again = reports("s-2");
+    let twice = bundle(&[named("a.txt", file(&again)), named("b.txt", file(&again))]);
+    assert!(refusal(&mut portal, SA, &twice).contains("also in"), "one upload may still not hold it twice");
+}
+
+#[test]
+fn mishaps_change_what_they_say_and_nothing_else() {
+    let bytes = bundle(&[named("dev_1.txt", file(&reports("s-1"))), named("dev_2.txt", file(&reports("s-2")))]);
+    let answer = Portal::new().upload(T0, SA, &bytes).unwrap();
+    let files = answer.files();
+    let names = |answer: &Answer| answer.files().into_iter().map(|file| file.name).collect::<Vec<_>>();
+    assert_eq!(names(&answer), ["ACK_dev_1.txt", "ACK_dev_2.txt"]);
+    assert_eq!(answer.archives().len(), 1);
+    assert_eq!(answer.archives()[0].files(), files);
+    assert_eq!(names(&answer.without("ACK_dev_1.txt")), ["ACK_dev_2.txt"]);
+    let exchanged = answer.exchanged("ACK_dev_1.txt", "ACK_dev_2.txt").files();
+    assert_eq!((&exchanged[0].bytes, &exchanged[1].bytes), (&files[1].bytes, &files[0].bytes));
+    assert_eq!(answer.cut(50), answer);
+    assert!(answer.cut(49).files()[0] == answer.cut(49), "what is cut is no archive any more");
+    assert_eq!(Answer::packed("all.tar.gz", &files).files(), files);
+    assert_eq!((answer.renamed("x").name.as_str(), answer.renamed("x").bytes), ("x", answer.bytes.clone()));
+    assert!(answer.sign_in_page().bytes.starts_with(b"<!DOCTYPE"));
+}
+
+#[test]
+fn a_zip_is_one_to_others() {
+    let folder = std::env::temp_dir().join(format!("slp-lab-zip-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let answers = [("ACK_a.txt", "one"), ("ACK_b.txt", "")]
+        .map(|(name, text)| Answer { name: name.to_string(), bytes: text.as_bytes().to_vec() });
+    std::fs::write(folder.join("all.zip"), Answer::zipped("all.zip", &answers).bytes).unwrap();
+    // Where the system has a program that tests zips, it is content.
+    if let Ok(told) = std::process::Command::new("unzip").args(["-tq", "all.zip"]).current_dir(&folder).output() {
+        assert!(told.status.success(), "{told:?}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+    let bytes = Answer::zipped("all.zip", &answers).bytes;
+    assert!(bytes.starts_with(b"PK\x03\x04") && bytes.windows(3).any(|window| window == b"one"));
+}
