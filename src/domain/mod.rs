@@ -34,6 +34,7 @@ pub mod silence;
 pub mod slp_file;
 pub mod state;
 pub mod status;
+pub mod timeline;
 pub mod violation;
 pub mod window;
 pub mod xml;

@@ -32,6 +32,7 @@ mod ssh_impostor;
 mod supply_chain;
 mod support;
 mod telling;
+mod timeline;
 mod tls;
 mod unit_file;
 mod violation;
