@@ -32,6 +32,7 @@ pub mod settings;
 pub mod show_license;
 pub mod silence;
 pub mod slp_file;
+pub mod snapshot;
 pub mod state;
 pub mod status;
 pub mod timeline;

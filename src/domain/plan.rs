@@ -37,6 +37,8 @@ pub struct Watched {
     pub windows: Windows,
     /// The operator's words.
     pub tags: Vec<String>,
+    /// A word of the operator's, such as production.
+    pub environment: Option<String>,
 }
 
 /// The device of that name in a list that is in the order of names.
@@ -292,6 +294,7 @@ pub(super) mod tests {
             jitter: 0.0,
             windows: Windows::default(),
             tags: Vec::new(),
+            environment: None,
         }
     }
 

@@ -259,6 +259,7 @@ pub fn watched(config: &Config) -> Arc<[Watched]> {
             jitter: schedule::offset(&device.name.0, Duration::from_secs(1)).as_secs_f64(),
             windows: device.windows.clone(),
             tags: device.tags.clone(),
+            environment: device.environment.clone(),
         })
         .collect();
     watched.sort_by(|a, b| a.name.cmp(&b.name));
