@@ -28,6 +28,7 @@ use crate::domain::plan::{self, PollTask};
 use crate::domain::problem::with_causes;
 use crate::domain::settings::{Mode, Reporter, Trust};
 use crate::domain::status::{self, Open, Row};
+use crate::flow::consumption;
 use crate::flow::deliver;
 use crate::flow::homeward::{self, TakenAs};
 use crate::flow::outward;
@@ -166,6 +167,13 @@ pub async fn execute_asking(
         Request::Evidence { from, to, account } => {
             let evidence = aside(house, move |house| reckoning::evidence(house, from, to, account)).await?;
             Ok(Answered::Evidence(Box::new(evidence)))
+        }
+        Request::CreateSnapshot(asked) => {
+            let snapped = aside(house, move |house| consumption::create(house, &asked)).await?;
+            Ok(Answered::Snapshot(Box::new(snapped)))
+        }
+        Request::Snapshots { folder } => {
+            aside(house, move |house| consumption::list(house, folder)).await.map(Answered::Snapshots)
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::domain::report::ReportId;
 use crate::domain::status::Row;
 use crate::domain::violation::ViolationId;
 use crate::flow::deliver::Delivered;
+use crate::flow::consumption::{Asked, SnapshotLine, Snapped};
 use crate::flow::homeward::Taken;
 use crate::flow::outward::Made;
 use crate::flow::poll::{Ask, Polled};
@@ -153,6 +154,11 @@ pub enum Request {
         to: Timestamp,
         account: Option<String>,
     },
+    CreateSnapshot(Asked),
+    /// The snapshots of a folder; of the state folder where none is given.
+    Snapshots {
+        folder: Option<PathBuf>,
+    },
 }
 
 impl Request {
@@ -191,7 +197,9 @@ impl Request {
             | Request::Silences { .. }
             | Request::Monitor(_)
             | Request::Forecast { .. }
-            | Request::Evidence { .. } => false,
+            | Request::Evidence { .. }
+            | Request::CreateSnapshot(_)
+            | Request::Snapshots { .. } => false,
         }
     }
 }
@@ -254,6 +262,8 @@ pub enum Answered {
     Health(Health),
     Weeks(Vec<Week>),
     Evidence(Box<Evidence>),
+    Snapshot(Box<Snapped>),
+    Snapshots(Vec<SnapshotLine>),
 }
 
 /// All that is known of one device.

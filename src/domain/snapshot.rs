@@ -67,7 +67,7 @@ pub struct Head {
     pub completeness: Option<f64>,
     /// Rows by how their quantity is known.
     pub measured_states: std::collections::BTreeMap<MeasuredState, u64>,
-    /// Reports that are known, and when the newest was collected: what came later is not in it.
+    /// Reports that measure something of the window, and when the newest of them was collected.
     pub reports: u64,
     pub newest_report_collected: Option<Timestamp>,
     /// Before this instant the journal is no longer kept: what was only measured before may be missing.

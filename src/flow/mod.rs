@@ -3,11 +3,13 @@
 //! * [`poll`] — inward: identify, read state, list, fetch, keep.
 //! * [`outward`] — what is owed goes into a bundle, sealed and written.
 //! * [`homeward`] — an answer is read, matched, kept, delivered and read back.
+//! * [`consumption`] — what was measured becomes a snapshot, sealed and written.
 //! * [`tell`] — everything is judged, and people are told.
 //!
 //! Each step calls one room: the device, the domain, the ledger, the exchange. These never see
 //! each other; what they exchange passes through here.
 
+pub mod consumption;
 pub mod deliver;
 mod entry;
 pub mod homeward;
@@ -88,6 +90,8 @@ struct Between {
     withheld: Mutex<BTreeMap<DeviceName, BTreeSet<ReportId>>>,
     /// One bundle at a time.
     composing: Mutex<()>,
+    /// One snapshot at a time: each holds the timelines of the whole fleet.
+    surveying: Mutex<()>,
     /// One dialogue a device at a time, whoever asked for it.
     turns: Mutex<BTreeMap<DeviceName, Arc<tokio::sync::Mutex<()>>>>,
     /// Credentials that no device has taken yet: few try at once, so that a wrong password locks nobody out.
@@ -181,6 +185,11 @@ impl House {
     /// Where bundles are written.
     pub fn exchange_dir(&self) -> PathBuf {
         self.config.exchange.folder.clone()
+    }
+
+    /// Where snapshots are kept unless somebody says otherwise.
+    pub fn snapshot_dir(&self) -> PathBuf {
+        self.config.collector.state_dir.join("snapshots")
     }
 
     /// Opens a session by the access that is set or found.

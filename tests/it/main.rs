@@ -26,6 +26,7 @@ mod rehearse;
 mod restconf;
 mod scenario;
 mod show_license;
+mod snapshot;
 mod ssh;
 mod ssh_fakenos;
 mod ssh_impostor;

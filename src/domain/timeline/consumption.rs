@@ -67,7 +67,10 @@ impl Consumption {
         let at = event.at.as_second();
         match &event.fact {
             Fact::ReportCollected(fact) => {
-                if self.report(&fact.report, fact.object, false) {
+                let span = fact.report.start().zip(fact.report.end());
+                let (since, until) = (self.since, self.until);
+                let concerns = span.is_some_and(|(start, end)| start.as_second() <= until && end.as_second() >= since);
+                if self.report(&fact.report, fact.object, false) && concerns {
                     self.reports += 1;
                     self.newest_report = self.newest_report.max(Some(at));
                 }
@@ -143,7 +146,7 @@ impl Consumption {
         self.tags.iter().collect()
     }
 
-    /// How many reports were taken, and when the newest of them was collected.
+    /// How many reports measure something of the time between, and when the newest of them was collected.
     pub fn reports(&self) -> (u64, Option<Seconds>) {
         (self.reports, self.newest_report)
     }

@@ -91,12 +91,12 @@ impl Sight {
         self.since.get_or_insert(at);
     }
 
-    /// What was seen up to `until`, where contact lasts.
+    /// What was seen up to `until` and at it, where contact lasts.
     pub(super) fn licences(&self, until: Seconds) -> impl Iterator<Item = (&Licence, Vec<Observed>)> {
         self.licences.iter().map(move |(licence, seen)| {
             let mut seen = seen.clone();
             if let Some(since) = self.since {
-                seen.end(since, until, Seconds::MIN);
+                seen.end(since, until.saturating_add(1), Seconds::MIN);
             }
             (licence, seen.past)
         })
