@@ -75,7 +75,7 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
             writeln!(
                 out,
                 "snapshot {} as of {}: {} rows of {} instances, {measured}",
-                head.snapshot_id, head.as_of, head.rows, head.instances
+                head.snapshot_id, head.as_of, head.row_count, head.instances
             )?;
             if let Some(old) = &head.corrects {
                 writeln!(out, "it stands in place of snapshot {old}")?;

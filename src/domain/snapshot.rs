@@ -60,7 +60,7 @@ pub struct Head {
     pub as_of: Timestamp,
     pub window_start: Timestamp,
     pub window_end: Timestamp,
-    pub rows: u64,
+    pub row_count: u64,
     /// Product instances and devices with a row.
     pub instances: u64,
     /// The share of rows that are measured at `as_of`, of those that should be; `null` where none should be.

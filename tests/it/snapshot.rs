@@ -8,8 +8,8 @@ use lab::specs;
 use serde_json::Value;
 use slp_collector::exchange::snapshot::COLUMNS;
 
-use crate::support::peer;
 use crate::support::site::{Site, files};
+use crate::support::{peer, python};
 
 /// The columns that other programs rely on, in their order.
 const CONTRACT: &str = "schema_version, snapshot_id, as_of, window_start, window_end, site, environment, tags, \
@@ -95,6 +95,26 @@ fn all_forms_say_the_same_in_the_order_of_the_contract() {
         let report = reports.iter().find(|report| report["report_id"].to_string() == id).unwrap();
         assert_eq!(report["object"], row["source_sha256"], "{report:#}");
     }
+}
+
+#[test]
+fn the_whole_form_keeps_its_schema_and_the_schema_knows_every_key() {
+    let (site, as_of) = site();
+    let file = create(&site, as_of, "json", "out");
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/snapshot-v1.schema.json");
+    let (whole, known) = (read(&file), read(&schema));
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&whole), keys(&known["properties"]));
+    assert_eq!(keys(&whole["rows"][0]), keys(&known["$defs"]["row"]["properties"]));
+    assert_eq!(keys(&whole["roll_ups"][0]), keys(&known["$defs"]["roll_up"]["properties"]));
+    assert_eq!(whole["row_count"], whole["rows"].as_array().unwrap().len());
+    let Some(python) = python() else { return };
+    let checked = std::process::Command::new(python)
+        .args(["-m", "check_jsonschema", "--schemafile"])
+        .args([&schema, &file])
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::names::{Naming, Names, OperatorNames};
+use super::names::{Names, Naming, OperatorNames};
 use super::rollup::{RollUps, completeness, millionth};
 use super::row::{Detail, DetailRun, Entry, MeasuredState, NotedChange, Row, SourceReport};
 use super::{Head, SCHEMA_VERSION, SnapshotId};
@@ -93,7 +93,7 @@ impl<'a> Survey<'a> {
             as_of: self.as_of,
             window_start: self.window_start(),
             window_end: self.as_of,
-            rows,
+            row_count: rows,
             instances: roll_ups.instances(),
             completeness: completeness(&states),
             measured_states: states,
@@ -208,11 +208,12 @@ impl<'a> Survey<'a> {
             };
             let mine: Vec<Licence> = seen.keys().filter(|licence| own(licence)).cloned().collect();
             let observed: Vec<Vec<Observed>> = mine.iter().filter_map(|one| seen.remove(one)).flatten().collect();
-            let of = |name: &Option<String>, stated: &Option<EntitlementTag>| {
-                match stated.as_ref().filter(|stated| stated.0.starts_with("regid.")) {
-                    Some(stated) => stated == tag,
-                    None => name.as_deref().is_some_and(|name| called == Some(name)),
-                }
+            let of = |name: &Option<String>, stated: &Option<EntitlementTag>| match stated
+                .as_ref()
+                .filter(|stated| stated.0.starts_with("regid."))
+            {
+                Some(stated) => stated == tag,
+                None => name.as_deref().is_some_and(|name| called == Some(name)),
             };
             let stated = taken(&mut licenses, |one| of(&one.name, &one.entitlement_tag));
             let held = taken(&mut reserved, |one| of(&one.name, &one.entitlement_tag));
@@ -365,13 +366,7 @@ impl<'a> Survey<'a> {
         Entry { row, detail: self.detail(one) }
     }
 
-    fn measured_state(
-        &self,
-        subject: Subject<'_>,
-        one: &Use<'_>,
-        measured: bool,
-        last: Option<&Run>,
-    ) -> MeasuredState {
+    fn measured_state(&self, subject: Subject<'_>, one: &Use<'_>, measured: bool, last: Option<&Run>) -> MeasuredState {
         if measured {
             return MeasuredState::Measured;
         }

@@ -108,10 +108,10 @@ impl<'a> Names<'a> {
 
     /// Which of the names that an instance uses is the one of that tag.
     pub(super) fn name_of<'n>(&self, tag: &EntitlementTag, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-        let called = |naming: Option<&Naming>, name: &str| naming.and_then(|naming| naming.name.as_deref()) == Some(name);
-        let stated = |name: &str| {
-            called(self.stated.get(tag), name) || called(self.operator.0.get(tag.0.as_ref()), name)
-        };
+        let called =
+            |naming: Option<&Naming>, name: &str| naming.and_then(|naming| naming.name.as_deref()) == Some(name);
+        let stated =
+            |name: &str| called(self.stated.get(tag), name) || called(self.operator.0.get(tag.0.as_ref()), name);
         let fits = names.filter(|name| stated(name) || same_licence(name, tag));
         // Of a tag that says two of them the longer says more.
         fits.max_by_key(|name| (stated(name), name.len(), std::cmp::Reverse(*name)))

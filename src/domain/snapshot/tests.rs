@@ -68,11 +68,7 @@ impl World {
             license_type: Some("Subscription".to_owned()),
             ..License::default()
         };
-        let held = |count| Reservation {
-            name: license.name.clone(),
-            count: Some(count),
-            ..Reservation::default()
-        };
+        let held = |count| Reservation { name: license.name.clone(), count: Some(count), ..Reservation::default() };
         let reserved = reserved.map(held).into_iter().collect();
         let state = DeviceState { model, licenses: vec![license], reserved, ..DeviceState::default() };
         self.tell(on, Fact::StateRead(StateRead { udi: udi(sn), state: Box::new(state) }))
@@ -262,10 +258,10 @@ fn roll_ups_are_the_sums_of_their_rows() {
         }
         let (head, entries, roll_ups) = world.taken(50);
         let total = roll_ups.iter().find(|one| one.by == By::Entitlement && one.entitlement_tag.is_none()).unwrap();
-        assert_eq!((total.rows, total.completeness), (head.rows, head.completeness), "seed {seed}");
+        assert_eq!((total.rows, total.completeness), (head.row_count, head.completeness), "seed {seed}");
         for by in [By::VirtualAccount, By::Site, By::Environment, By::SmartAccount] {
             let of = || roll_ups.iter().filter(move |one| one.by == by && one.entitlement_tag.is_none());
-            assert_eq!(of().map(|one| one.rows).sum::<u64>(), head.rows, "seed {seed}");
+            assert_eq!(of().map(|one| one.rows).sum::<u64>(), head.row_count, "seed {seed}");
             assert_eq!(of().filter_map(|one| one.quantity).sum::<u64>(), total.quantity.unwrap_or(0), "seed {seed}");
         }
         for one in roll_ups.iter().filter(|one| one.by == By::VirtualAccount && one.entitlement_tag.is_some()) {

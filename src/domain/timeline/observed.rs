@@ -3,8 +3,8 @@
 //! The journal has a state where it differs from the one before. Until the next one the count held at every poll, as
 //! long as there was contact: from the loss of contact to its return nothing was observed.
 
+use super::Seconds;
 use super::sweep::{self, Piece, Rank};
-use super::{Seconds};
 use crate::domain::report::EntitlementTag;
 use crate::domain::state::License;
 
@@ -61,12 +61,7 @@ impl Seen {
 }
 
 impl Sight {
-    pub(super) fn read<'a>(
-        &mut self,
-        at: Seconds,
-        licenses: impl Iterator<Item = &'a License>,
-        keep_from: Seconds,
-    ) {
+    pub(super) fn read<'a>(&mut self, at: Seconds, licenses: impl Iterator<Item = &'a License>, keep_from: Seconds) {
         self.lost(at, keep_from);
         self.since = Some(at);
         for (_, seen) in &mut self.licences {

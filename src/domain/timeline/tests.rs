@@ -103,10 +103,7 @@ fn what_polls_saw_fills_the_gaps_and_nothing_else() {
     let seen = |start, end, value| Observed { start, end, value };
     let history = History::of(&measured, &[seen(0, 15, 7), seen(15, 35, 8), seen(50, 60, 9)]);
     let runs: Vec<_> = history.runs().iter().map(|run| (run.start, run.end, run.value, run.is_measured())).collect();
-    assert_eq!(
-        runs,
-        [(0, 10, 7, false), (10, 20, 2, true), (20, 30, 8, false), (30, 40, 3, true), (50, 60, 9, false)]
-    );
+    assert_eq!(runs, [(0, 10, 7, false), (10, 20, 2, true), (20, 30, 8, false), (30, 40, 3, true), (50, 60, 9, false)]);
     assert_eq!(history.peak(0, 60).map(|peak| peak.value), Some(3));
     assert_eq!(history.measured_at(25), None);
     assert_eq!(history.at(25).map(|run| run.value), Some(8));

@@ -65,11 +65,8 @@ pub fn keep(
     // Nothing in it can fail to be written.
     let mut statement = serde_json::to_vec_pretty(&seal).unwrap_or_default();
     statement.push(b'\n');
-    let beside = [
-        (SEAL, statement.as_slice()),
-        (SIGNATURE, &signer.sign(&statement)),
-        (SIGNER, &signer.certificate().pem),
-    ];
+    let beside =
+        [(SEAL, statement.as_slice()), (SIGNATURE, &signer.sign(&statement)), (SIGNER, &signer.certificate().pem)];
     for (extension, bytes) in beside {
         let place = with(&path, extension);
         let aside = folder.join(format!(".{}{extension}.partial", seal.file));
@@ -135,13 +132,7 @@ fn digest(context: Context) -> Sha256 {
     Sha256(own)
 }
 
-fn write(
-    path: &Path,
-    form: Form,
-    head: &Head,
-    roll_ups: &[RollUp],
-    survey: &Survey<'_>,
-) -> io::Result<(u64, Sha256)> {
+fn write(path: &Path, form: Form, head: &Head, roll_ups: &[RollUp], survey: &Survey<'_>) -> io::Result<(u64, Sha256)> {
     // Left over from a run that died here, if it is there.
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
     let counted = Counted { inner: file, size: 0, digest: Context::new(&SHA256) };
