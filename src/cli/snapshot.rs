@@ -13,7 +13,8 @@ use super::{Exit, Listing, Stop};
 use crate::control::{Answered, Request};
 use crate::domain::digest::Sha256;
 use crate::domain::problem::with_causes;
-use crate::exchange::snapshot::{Form, verify};
+use crate::domain::snapshot::{Changed, Entry, Whole, difference};
+use crate::exchange::snapshot::{Form, read, verify};
 use crate::flow::consumption::{Asked, SnapshotLine};
 
 #[derive(Debug, clap::Subcommand)]
@@ -39,6 +40,26 @@ pub(super) enum Verb {
         /// In this folder; the folder `snapshots` beside the ledger if not given.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// What changed from one to the other, with the reports that tell it; offline, of two in JSON.
+    Diff {
+        first: PathBuf,
+        second: PathBuf,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// The instances, reports and hashes behind a number.
+    Explain {
+        /// The snapshot in JSON; the newest that is kept if not given.
+        file: Option<PathBuf>,
+        /// Only this licence, by its tag or its name.
+        #[arg(long)]
+        tag: Option<String>,
+        /// Only this Smart or Virtual Account.
+        #[arg(long)]
+        account: Option<String>,
         #[command(flatten)]
         listing: Listing,
     },
@@ -91,6 +112,32 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
             output::list(out, listing.format, &lines, COLUMNS)?;
             Ok(Exit::Done)
         }
+        Verb::Diff { first, second, listing } => {
+            let difference = difference(&whole(&first)?, &whole(&second)?);
+            match listing.format {
+                output::Format::Json => {
+                    serde_json::to_writer_pretty(&mut *out, &difference).map_err(Stop::failed)?;
+                    writeln!(out)?;
+                }
+                format => output::list(out, format, &difference.changed, CHANGED)?,
+            }
+            Ok(Exit::Done)
+        }
+        Verb::Explain { file, tag, account, listing } => {
+            let file = match file {
+                Some(file) => file,
+                None => newest(load()?)?,
+            };
+            let whole = whole(&file)?;
+            let rows: Vec<Entry> = whole.of(tag.as_deref(), account.as_deref()).cloned().collect();
+            output::list(out, listing.format, &rows, EXPLAINED)?;
+            if listing.format == output::Format::Table {
+                let sum: u64 = rows.iter().filter_map(|entry| entry.row.quantity).fold(0, u64::saturating_add);
+                let measured = rows.iter().filter(|entry| entry.row.quantity.is_some()).count();
+                writeln!(out, "\n{sum} in {measured} measured rows of {}, as of {}", rows.len(), whole.head.as_of)?;
+            }
+            Ok(Exit::Done)
+        }
         Verb::Verify { file, signer } => check(&file, signer, out),
     }
 }
@@ -104,6 +151,50 @@ const COLUMNS: &[Column<SnapshotLine>] = &[
     ("corrects", |line| or_dash(line.corrects.as_ref())),
     ("path", |line| line.path.display().to_string()),
 ];
+
+const CHANGED: &[Column<Changed>] = &[
+    ("what", |changed| changed.what.to_string()),
+    ("device", |changed| or_dash(changed.device.as_ref())),
+    ("pid", |changed| or_dash(changed.pid.as_ref())),
+    ("sn", |changed| or_dash(changed.sn.as_ref())),
+    ("licence", |changed| {
+        or_dash(changed.license_name.clone().or(changed.entitlement_tag.as_ref().map(ToString::to_string)).as_ref())
+    }),
+    ("before", |changed| or_dash(changed.before.as_ref())),
+    ("after", |changed| or_dash(changed.after.as_ref())),
+    ("reports", |changed| {
+        changed.reports.iter().map(|report| report.report_id.to_string()).collect::<Vec<_>>().join(" ")
+    }),
+];
+
+const EXPLAINED: &[Column<Entry>] = &[
+    ("device", |entry| or_dash(entry.row.device.as_ref())),
+    ("pid", |entry| or_dash(entry.row.pid.as_ref())),
+    ("sn", |entry| or_dash(entry.row.sn.as_ref())),
+    ("virtual account", |entry| or_dash(entry.row.virtual_account.as_ref())),
+    ("tag", |entry| or_dash(entry.row.entitlement_tag.as_ref())),
+    ("name", |entry| or_dash(entry.row.license_name.as_ref())),
+    ("quantity", |entry| or_dash(entry.row.quantity.as_ref())),
+    ("measured", |entry| entry.row.measured_state.to_string()),
+    ("report", |entry| or_dash(entry.row.last_report_id.as_ref())),
+    ("sha256", |entry| or_dash(entry.row.source_sha256.as_ref())),
+];
+
+fn whole(path: &Path) -> Result<Whole, Stop> {
+    read(path).map_err(|error| Stop::failed(with_causes(&error)))
+}
+
+/// The snapshot of the latest instant that is kept in JSON.
+fn newest(config: crate::config::Config) -> Result<PathBuf, Stop> {
+    let request = Request::Snapshots { folder: None };
+    let lines = part!(ask(config, request, &mut |_| {})?, Answered::Snapshots(lines) => lines);
+    let whole = |line: &&SnapshotLine| {
+        let corrected = lines.iter().any(|other| other.corrects.as_ref() == Some(&line.snapshot_id));
+        line.form == Form::Json && !corrected
+    };
+    let newest = lines.iter().rev().find(whole).map(|line| line.path.clone());
+    newest.ok_or_else(|| Stop::usage("no snapshot in JSON is kept yet; see `snapshot create`"))
+}
 
 fn form(text: &str) -> Result<Form, String> {
     text.parse().map_err(|error: crate::domain::settings::UnknownWord| error.to_string())

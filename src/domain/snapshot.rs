@@ -14,6 +14,7 @@
 //! The same ledger, inventory and arguments give the same snapshot, byte by byte; its number is derived from what it
 //! says. Nothing in it tells when it was made but the collection of its newest report.
 
+mod diff;
 mod estate;
 mod names;
 mod rollup;
@@ -22,6 +23,7 @@ mod row;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use diff::{Changed, Difference, Turned, difference};
 pub use estate::Survey;
 pub use names::{Naming, OperatorNames, Tier, same_licence};
 pub use rollup::{By, RollUp, RollUps};
@@ -72,6 +74,33 @@ pub struct Head {
     pub newest_report_collected: Option<Timestamp>,
     /// Before this instant the journal is no longer kept: what was only measured before may be missing.
     pub incomplete_before: Option<Timestamp>,
+}
+
+/// A snapshot in its whole form. **signed**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Whole {
+    #[serde(flatten)]
+    pub head: Head,
+    pub roll_ups: Vec<RollUp>,
+    pub rows: Vec<Entry>,
+}
+
+impl Whole {
+    /// The rows of a licence, by its tag or its name, in a Smart or Virtual Account; not given: of all.
+    pub fn of<'a>(&'a self, tag: Option<&'a str>, account: Option<&'a str>) -> impl Iterator<Item = &'a Entry> {
+        let licence = move |row: &Row| {
+            let named = |tag| {
+                [row.entitlement_tag.as_ref().map(|own| own.0.as_ref()), row.license_name.as_deref()]
+                    .contains(&Some(tag))
+            };
+            tag.is_none_or(named)
+        };
+        let within = move |row: &Row| {
+            account
+                .is_none_or(|own| [&row.smart_account, &row.virtual_account].into_iter().flatten().any(|it| it == own))
+        };
+        self.rows.iter().filter(move |entry| licence(&entry.row) && within(&entry.row))
+    }
 }
 
 words!(MeasuredState {

@@ -28,7 +28,7 @@ use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
 pub use flat::{COLUMNS, csv, ndjson};
-pub use store::{Kept, keep, list, verify};
+pub use store::{Kept, keep, list, read, verify};
 pub use whole::json;
 
 use super::seal::SealError;
@@ -85,6 +85,8 @@ pub enum SnapshotError {
     Seal(#[from] SealError),
     #[error("{path} is no seal of a snapshot: {cause}")]
     NotASeal { path: PathBuf, cause: String },
+    #[error("{path} is no snapshot in its whole form (`--format json`): {cause}")]
+    NotWhole { path: PathBuf, cause: String },
     #[error("expected the signer {expected}, got {got}")]
     Signer { expected: Sha256, got: Sha256 },
     #[error("expected {expected}, got {got}: it was changed after it was sealed")]
@@ -95,7 +97,7 @@ impl SnapshotError {
     /// Is it there, and not what was signed?
     pub fn is_unverified(&self) -> bool {
         match self {
-            SnapshotError::Io { .. } => false,
+            SnapshotError::Io { .. } | SnapshotError::NotWhole { .. } => false,
             SnapshotError::Seal(error) => !matches!(error, SealError::Io { .. }),
             SnapshotError::NotASeal { .. } | SnapshotError::Signer { .. } | SnapshotError::Content { .. } => true,
         }

@@ -88,11 +88,11 @@ fn all_forms_say_the_same_in_the_order_of_the_contract() {
     assert!(rows.iter().any(|row| row["environment"] == "=1+1"));
     // Each number goes back to signed bytes that are kept.
     for row in rows {
-        let id = row["last_report_id"].to_string();
+        let id = &row["last_report_id"];
         let name = row["device"].as_str().unwrap();
         let reports: Vec<Value> =
             site.run(["report", "list", "--all", "--device", name, "--format", "json"]).exits(0).json();
-        let report = reports.iter().find(|report| report["report_id"].to_string() == id).unwrap();
+        let report = reports.iter().find(|report| report["report_id"] == *id).unwrap();
         assert_eq!(report["object"], row["source_sha256"], "{report:#}");
     }
 }
@@ -144,6 +144,15 @@ fn the_same_ledger_gives_the_same_bytes_and_what_is_out_never_changes() {
     assert_ne!(corrected, one);
     assert_eq!(read(&corrected)["corrects"], old);
     assert_eq!(fs::read(&one).unwrap(), bytes);
+    let told = site.run(["snapshot", "diff", &one.display().to_string(), &corrected.display().to_string()]).exits(0);
+    assert_eq!(told.out.matches("moved-account").count(), 2, "{}", told.out);
+    assert_eq!(told.out.lines().count(), 3, "{}", told.out);
+    let file = corrected.display().to_string();
+    let explained = site.run(["snapshot", "explain", &file, "--tag", "dna-advantage", "--account", "Branch"]).exits(0);
+    assert!(explained.out.contains("2 in 2 measured rows of 2"), "{}", explained.out);
+    let row = &read(&corrected)["rows"][0];
+    assert!(site.run(["snapshot", "explain", &file]).out.contains(row["source_sha256"].as_str().unwrap()));
+    assert!(site.run(["snapshot", "explain"]).exits(64).err.contains("no snapshot in JSON"));
     let folder = site.path("one").display().to_string();
     let list: Vec<Value> = site.run(["snapshot", "list", "--out", &folder, "--format", "json"]).exits(0).json();
     assert_eq!(list.len(), 2);

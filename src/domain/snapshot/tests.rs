@@ -303,3 +303,43 @@ fn names_and_tiers_are_what_is_stated_and_nothing_more() {
     let row = &entries[0].row;
     assert_eq!((row.license_name.as_deref(), row.tier), (Some("Cisco DNA"), Some(Tier::Advantage)));
 }
+
+impl World {
+    fn whole(&self, as_of: i64) -> Whole {
+        let (head, rows, roll_ups) = self.taken(as_of);
+        Whole { head, roll_ups, rows }
+    }
+}
+
+#[test]
+fn a_difference_names_what_changed_and_the_reports_that_tell_it() {
+    let mut world = World::default();
+    world.device(0, "a-grows", "A", &[]).report(50, "A", 1, &[(0, 20, 2), (20, 50, 5)]);
+    world.device(0, "b-goes", "B", &[]).report(50, "B", 1, &[(0, 20, 2)]);
+    world.device(0, "c-stays", "C", &[]).report(50, "C", 1, &[(0, 50, 1)]);
+    world.device(0, "d-comes", "D", &[]).report(50, "D", 1, &[(30, 50, 4)]);
+    world.device(0, "e-known-later", "E", &[]).report(50, "E", 1, &[(0, 9, 1), (12, 50, 1)]);
+    let (first, second) = (world.whole(10), world.whole(45));
+    let told: Vec<_> = difference(&first, &second)
+        .changed
+        .into_iter()
+        .map(|one| (one.what, one.device.unwrap(), one.before, one.after, one.reports.len()))
+        .collect();
+    let number = |number: u64| Some(number.to_string());
+    let expected = [
+        (Turned::Grew, "a-grows".to_owned(), number(2), number(5), 1),
+        (Turned::NoLongerMeasured, "b-goes".to_owned(), number(2), None, 1),
+        (Turned::Came, "d-comes".to_owned(), None, number(4), 1),
+        (Turned::ChangedTier, "d-comes".to_owned(), None, Some("advantage".to_owned()), 0),
+        (Turned::NowMeasured, "e-known-later".to_owned(), None, number(1), 1),
+    ];
+    assert_eq!(told, expected);
+    let back: Vec<Turned> = difference(&second, &first).changed.iter().map(|one| one.what).collect();
+    assert_eq!(back[..3], [Turned::Shrank, Turned::NowMeasured, Turned::Went]);
+    assert_eq!(difference(&first, &first).changed, []);
+
+    let written = serde_json::to_string(&second).unwrap();
+    assert_eq!(serde_json::from_str::<Whole>(&written).unwrap(), second);
+    assert_eq!(second.of(Some(TAG), None).count(), 5);
+    assert_eq!(second.of(Some("dna"), None).count() + second.of(None, Some("Branch")).count(), 0);
+}

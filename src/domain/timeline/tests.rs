@@ -39,7 +39,10 @@ fn report(id: u64, measurements: Vec<Measurement>) -> ReportFacts {
     }
 }
 
-fn timeline(reports: &[(u64, &[(Seconds, Seconds, u64)])]) -> Timeline {
+/// Start, end and value.
+type Told = (Seconds, Seconds, u64);
+
+fn timeline(reports: &[(u64, &[Told])]) -> Timeline {
     let mut timeline = Timeline::default();
     for (id, measured) in reports {
         let measured = measured.iter().map(|(start, end, value)| measurement(*start, *end, *value)).collect();
@@ -49,7 +52,7 @@ fn timeline(reports: &[(u64, &[(Seconds, Seconds, u64)])]) -> Timeline {
 }
 
 /// Start, end and value of each run.
-fn told(runs: &[Run]) -> Vec<(Seconds, Seconds, u64)> {
+fn told(runs: &[Run]) -> Vec<Told> {
     runs.iter().map(|run| (run.start, run.end, run.value)).collect()
 }
 

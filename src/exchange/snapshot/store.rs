@@ -10,11 +10,13 @@ use ring::digest::{Context, SHA256};
 use super::{Form, SCHEMA, Seal, SnapshotError, csv, json, ndjson};
 use crate::domain::digest::Sha256;
 use crate::domain::problem::excerpt;
-use crate::domain::snapshot::{Head, RollUp, SnapshotId, Survey};
+use crate::domain::snapshot::{Head, RollUp, SnapshotId, Survey, Whole};
 use crate::exchange::seal::{Certificate, Signer};
 
 /// No seal, signature or certificate is near that size.
 const LARGEST: u64 = 64 << 10;
+/// A fleet of a million licences has not as much to say.
+const LARGEST_SNAPSHOT: u64 = 4 << 30;
 /// More of them in one folder are not looked at.
 const MOST: usize = 100_000;
 const BUFFER: usize = 256 << 10;
@@ -175,6 +177,14 @@ pub fn list(folder: &Path) -> Result<Vec<Kept>, SnapshotError> {
     }
     found.sort_by(|a, b| (a.seal.as_of, &a.seal.file).cmp(&(b.seal.as_of, &b.seal.file)));
     Ok(found)
+}
+
+/// Reads a snapshot of the whole form; whether it is what was sealed is another question.
+pub fn read(path: &Path) -> Result<Whole, SnapshotError> {
+    let file = at("read", path, File::open(path))?;
+    let bounded = io::BufReader::with_capacity(BUFFER, file.take(LARGEST_SNAPSHOT));
+    serde_json::from_reader(bounded)
+        .map_err(|error| SnapshotError::NotWhole { path: path.to_owned(), cause: error.to_string() })
 }
 
 /// Checks a snapshot: the signature of its seal first, then its size and digest. Without `expected` the signer is
