@@ -114,7 +114,7 @@ impl<'a> Survey<'a> {
         mut roll_ups: Option<&mut RollUps>,
         visit: &mut dyn FnMut(&Entry) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let names = Names::of(self.then, self.names);
+        let names = Names::of([self.then, self.now], self.names);
         let chassis = self.chassis();
         let open = Open::default();
         let every: BTreeSet<&Udi> = self.then.instances.keys().chain(chassis.keys().copied()).collect();

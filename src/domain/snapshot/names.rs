@@ -70,8 +70,8 @@ pub(super) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// What any device states of a tag holds for all: a tag is one licence.
-    pub(super) fn of(fleet: &'a Fleet, operator: &OperatorNames) -> Names<'a> {
+    /// What any device states of a tag holds for all and at any time: a tag is one licence. Earlier folds come first.
+    pub(super) fn of(fleets: [&'a Fleet; 2], operator: &OperatorNames) -> Names<'a> {
         let mut stated: BTreeMap<&EntitlementTag, Naming> = BTreeMap::new();
         let mut state = |tag: &'a Option<EntitlementTag>, name: &Option<String>, kind: &Option<String>| {
             if let Some(tag) = tag.as_ref().filter(|tag| tag.0.starts_with("regid.")) {
@@ -80,7 +80,8 @@ impl<'a> Names<'a> {
                 stated.insert(tag, known.or(&said));
             }
         };
-        for device in fleet.instances.values().filter_map(|instance| instance.state.as_ref()) {
+        let instances = fleets.into_iter().flat_map(|fleet| fleet.instances.values());
+        for device in instances.filter_map(|instance| instance.state.as_ref()) {
             for license in &device.licenses {
                 state(&license.entitlement_tag, &license.name, &license.license_type);
             }

@@ -1,3 +1,5 @@
+//! Small journals, and what a snapshot says of them.
+
 use std::ops::ControlFlow;
 
 use jiff::{SignedDuration, Timestamp};

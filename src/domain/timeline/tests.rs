@@ -1,3 +1,5 @@
+//! The rules of the timeline, one by one.
+
 use super::*;
 use crate::domain::report::EntitlementTag;
 
