@@ -7,8 +7,8 @@
 //!   `as_of`, stand in columns of their own. Nothing that was not measured is 0.
 //! * **Reports are all those known now**, for a report that was collected later measures the past all the same.
 //! * **State is as of `as_of`**: software, model, accounts, deadlines and reservations as the journal's fold had them
-//!   then; what a tag is called, as any device said then or since. An instance that came into the fold later and that reports measure in the window has a row without
-//!   them; who it is, is told by the fold of now.
+//!   then; what a tag is called, as any device said then or since. An instance that came into the fold later and that
+//!   reports measure in the window has a row without its state; who it is, is told by the fold of now.
 //! * **The inventory is today's**: sites, environments, tags, and the accounts that the operator states.
 //!
 //! The same ledger, inventory and arguments give the same snapshot, byte by byte; its number is derived from what it
