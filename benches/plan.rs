@@ -152,6 +152,7 @@ fn watched(instance: usize) -> Watched {
         jitter: 0.0,
         windows: Windows::default(),
         tags: Vec::new(),
+        environment: None,
     }
 }
 

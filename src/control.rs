@@ -33,6 +33,7 @@ use crate::domain::settings::{Mode, Reporter, Trust};
 use crate::domain::status::{self, Open, Row};
 use crate::flow::by_hand::{self, Which};
 use crate::flow::check;
+use crate::flow::consumption;
 use crate::flow::outward;
 use crate::flow::poll::{self, Ask, Polled};
 use crate::flow::probe;
@@ -195,6 +196,13 @@ pub async fn execute_asking(
         Request::Evidence { from, to, account } => {
             let evidence = aside(house, move |house| reckoning::evidence(house, from, to, account)).await?;
             Ok(Answered::Evidence(Box::new(evidence)))
+        }
+        Request::CreateSnapshot(asked) => {
+            let snapped = aside(house, move |house| consumption::create(house, &asked)).await?;
+            Ok(Answered::Snapshot(Box::new(snapped)))
+        }
+        Request::Snapshots { folder } => {
+            aside(house, move |house| consumption::list(house, folder)).await.map(Answered::Snapshots)
         }
     }
 }

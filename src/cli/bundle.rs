@@ -203,7 +203,7 @@ const REPORTS: &[Column<crate::domain::event::BundledReport>] = &[
 ];
 
 /// A fingerprint as OpenSSL prints it, or without colons.
-fn fingerprint(text: &str) -> Result<Sha256, String> {
+pub(super) fn fingerprint(text: &str) -> Result<Sha256, String> {
     text.replace(':', "").parse().map_err(|error: crate::domain::digest::NotADigest| error.to_string())
 }
 

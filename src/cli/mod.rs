@@ -21,6 +21,7 @@ mod rehearse;
 mod report;
 mod run;
 mod silence;
+mod snapshot;
 mod status;
 mod upstream;
 mod violation;
@@ -170,6 +171,9 @@ enum Verb {
     Monitor(monitor::Args),
     /// The period report: what was due, met, late, missed, and the way of every report.
     Evidence(evidence::Args),
+    /// Who used how much of what, at an instant: the customer's own copy, signed.
+    #[command(subcommand)]
+    Snapshot(snapshot::Verb),
     /// License On-Prem's own synchronisation with Cisco: a duty in the same register.
     #[command(subcommand)]
     OnPrem(on_prem::Verb),
@@ -243,6 +247,7 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, Stop> {
         Verb::Forecast(verb) => forecast::run(verb, config()?, out),
         Verb::Monitor(verb) => monitor::run(verb, &args.config, out),
         Verb::Evidence(verb) => evidence::run(verb, config()?, out),
+        Verb::Snapshot(verb) => snapshot::run(verb, &args.config, out),
         Verb::OnPrem(verb) => on_prem::run(verb, config()?, out),
         Verb::Silence(verb) => silence::run(verb, config()?, out),
         Verb::Ledger(verb) => ledger::run(&verb, &config()?, out),

@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use serde::Serialize;
 
 use crate::domain::parts;
-pub use crate::domain::problem::printable;
+pub use crate::domain::problem::{printable, spreadsheet};
 
 /// The forms of a list. Without a sentence each, so that help stays short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -89,13 +89,6 @@ pub fn table<T: Sync>(out: &mut dyn Write, items: &[T], columns: &[Column<T>]) -
     };
     writeln!(out, "{}", line(&mut columns.iter().map(|(heading, _)| *heading)))?;
     cells.iter().try_for_each(|row| writeln!(out, "{}", line(&mut row.iter().map(String::as_str))))
-}
-
-/// A cell that no spreadsheet takes for a formula; numbers stay numbers.
-pub fn spreadsheet(text: &str) -> String {
-    let text = printable(text);
-    let formula = text.starts_with(['=', '+', '-', '@']) && text != "-" && text.parse::<f64>().is_err();
-    if formula { format!("'{text}") } else { text }
 }
 
 /// A value or a dash.

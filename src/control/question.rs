@@ -26,6 +26,7 @@ use crate::domain::violation::ViolationId;
 use crate::flow::brought::Brought;
 use crate::flow::by_hand::{Exported, Which};
 use crate::flow::check::Checked;
+use crate::flow::consumption::{Asked, Snapped, SnapshotLine};
 use crate::flow::deliver::Delivered;
 use crate::flow::homeward::Taken;
 use crate::flow::outward::Made;
@@ -190,6 +191,11 @@ pub enum Request {
     Backup {
         file: PathBuf,
     },
+    CreateSnapshot(Asked),
+    /// The snapshots of a folder; of the state folder where none is given.
+    Snapshots {
+        folder: Option<PathBuf>,
+    },
 }
 
 impl Request {
@@ -235,7 +241,9 @@ impl Request {
             | Request::Monitor(_)
             | Request::Forecast { .. }
             | Request::Evidence { .. }
-            | Request::Backup { .. } => false,
+            | Request::Backup { .. }
+            | Request::CreateSnapshot(_)
+            | Request::Snapshots { .. } => false,
         }
     }
 }
@@ -304,6 +312,8 @@ pub enum Answered {
     Weeks(Vec<Week>),
     Evidence(Box<Evidence>),
     Backup(Backup),
+    Snapshot(Box<Snapped>),
+    Snapshots(Vec<SnapshotLine>),
 }
 
 /// All that is known of one device.

@@ -37,6 +37,8 @@ pub struct Watched {
     pub windows: Windows,
     /// The operator's words.
     pub tags: Vec<String>,
+    /// A word of the operator's, such as production.
+    pub environment: Option<String>,
 }
 
 /// The device of that name in a list that is in the order of names.
@@ -158,7 +160,7 @@ pub fn plan(
         if submission::hold(fleet, gate, settings.credential_hold_after).is_some() {
             continue;
         }
-        let mut due = submission::due(fleet, watched, gate, &pacing.upstreams, settings.retry_after, false, now);
+        let mut due = submission::due(fleet, watched, gate, &pacing.upstreams, settings, false, now);
         if let Some(at) = due.wake {
             wake(at);
         }
@@ -233,6 +235,7 @@ pub(super) mod tests {
             jitter: 0.0,
             windows: Windows::default(),
             tags: Vec::new(),
+            environment: None,
         }
     }
 

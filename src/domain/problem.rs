@@ -148,6 +148,13 @@ pub fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
+/// A cell that no spreadsheet takes for a formula; numbers stay numbers.
+pub fn spreadsheet(text: &str) -> String {
+    let text = printable(text);
+    let formula = text.starts_with(['=', '+', '-', '@']) && text != "-" && text.parse::<f64>().is_err();
+    if formula { format!("'{text}") } else { text }
+}
+
 /// [`printable`] as HTML shows it, in an element or an attribute.
 pub fn as_html(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

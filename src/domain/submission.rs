@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::bundle::{self, Selection};
 use super::delivery::wait;
@@ -12,7 +12,7 @@ use super::event::Progress;
 use super::fleet::{Fleet, OwedReport, Submission};
 use super::instance::{Account, Udi};
 use super::pacing::Setback;
-use super::plan::Watched;
+use super::plan::{Settings, Watched};
 use super::report::ReportId;
 
 /// A Smart Account whose reports go by an upstream, or one Virtual Account of it.
@@ -128,10 +128,11 @@ pub fn due<'a>(
     watched: &'a [Watched],
     gate: &Gate,
     lately: &Lately,
-    retry_after: SignedDuration,
+    settings: &Settings,
     insist: bool,
     now: Timestamp,
 ) -> Due<'a> {
+    let retry_after = settings.retry_after;
     let mut due = Due::default();
     let mut wake = |at: Timestamp| due.wake = Some(due.wake.map_or(at, |known: Timestamp| known.min(at)));
     let setback = lately.setbacks.get(&gate.upstream).map(|setback| setback.next_try(retry_after / 2, 0.0));
@@ -168,7 +169,7 @@ pub fn due<'a>(
     if !gate.submit {
         return due;
     }
-    for contribution in bundle::owed(fleet, watched, &Selection::default()) {
+    for contribution in bundle::owed(fleet, watched, settings, &Selection::default(), now) {
         if !gate.routes.iter().any(|route| route.takes(&contribution.account)) {
             continue;
         }
@@ -233,9 +234,11 @@ mod tests {
     use crate::domain::event::{
         BundledReport, Event, Fact, ReportCollected, ReportsSubmitted, Source, SubmissionMoved,
     };
+    use crate::domain::plan::tests::settings;
     use crate::domain::report::{ReportFacts, ReportType};
     use crate::domain::state::DeviceState;
 
+    use jiff::SignedDuration;
     const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
     fn start() -> Timestamp {
@@ -302,7 +305,8 @@ mod tests {
     }
 
     fn offered(fleet: &Fleet, lately: &Lately, insist: bool, now: Timestamp) -> (Vec<u64>, usize, Option<Timestamp>) {
-        let due = due(fleet, &[], &gate(), lately, HOUR, insist, now);
+        let settings = Settings { retry_after: HOUR, ..settings() };
+        let due = due(fleet, &[], &gate(), lately, &settings, insist, now);
         let offer = due.offer.values().flatten().map(|owed| owed.report_id.0).collect();
         (offer, due.ask.len(), due.wake)
     }

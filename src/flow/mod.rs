@@ -5,6 +5,7 @@
 //! * [`homeward`] — an answer is read, matched, kept, delivered and read back.
 //! * [`submit`] — the same by an upstream's API: reports up, acknowledgements down.
 //! * [`check`] — what an upstream knows is compared with what is known here.
+//! * [`consumption`] — what was measured becomes a snapshot, sealed and written.
 //! * [`tell`] — everything is judged, and people are told.
 //!
 //! Each step calls one room: the device, the domain, the ledger, the exchange. These never see
@@ -13,6 +14,7 @@
 pub mod brought;
 pub mod by_hand;
 pub mod check;
+pub mod consumption;
 pub mod deliver;
 mod entry;
 pub mod homeward;
@@ -98,6 +100,8 @@ struct Between {
     withheld: Mutex<BTreeMap<DeviceName, BTreeSet<ReportId>>>,
     /// One bundle at a time.
     composing: Mutex<()>,
+    /// One snapshot at a time: each holds the timelines of the whole fleet.
+    surveying: Mutex<()>,
     /// One dialogue a device at a time, whoever asked for it.
     turns: Mutex<BTreeMap<DeviceName, Arc<tokio::sync::Mutex<()>>>>,
     /// Credentials that no device has taken yet: few try at once, so that a wrong password locks nobody out.
@@ -212,6 +216,11 @@ impl House {
         self.config.exchange.folder.clone()
     }
 
+    /// Where snapshots are kept unless somebody says otherwise.
+    pub fn snapshot_dir(&self) -> PathBuf {
+        self.config.collector.state_dir.join("snapshots")
+    }
+
     /// Opens a session by the access that is set or found.
     async fn session(&self, device: &Device) -> Result<Driver, device::Error> {
         let terms = self.terms(device).await?;
@@ -288,6 +297,7 @@ pub fn watched(config: &Config) -> Arc<[Watched]> {
             jitter: schedule::offset(&device.name.0, Duration::from_secs(1)).as_secs_f64(),
             windows: device.windows.clone(),
             tags: device.tags.clone(),
+            environment: device.environment.clone(),
         })
         .collect();
     watched.sort_by(|a, b| a.name.cmp(&b.name));

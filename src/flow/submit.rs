@@ -94,8 +94,7 @@ impl Due {
     fn of(house: &House, gate: &Gate, insist: bool) -> Due {
         let (lately, now) = (house.lately(|lately| lately.clone()), house.clock.now());
         let fleet = house.ledger.fleet();
-        let retry_after = house.settings.retry_after;
-        let due = submission::due(&fleet, &house.watched, gate, &lately, retry_after, insist, now);
+        let due = submission::due(&fleet, &house.watched, gate, &lately, &house.settings, insist, now);
         let piece = |owed: &crate::domain::fleet::OwedReport| Piece {
             udi: owed.udi.clone(),
             report_id: owed.report_id,

@@ -45,6 +45,13 @@ impl Layout {
         self.sealed.last().map_or(0, |sealed| sealed.number())
     }
 
+    /// From when on every event is kept; `None`: from the first one.
+    pub(super) fn kept_from(&self) -> Option<Timestamp> {
+        let cut = self.sealed.first().filter(|first| first.seal.first_seq != 1);
+        let gone = self.sealed.iter().rev().find(|sealed| !sealed.has_events);
+        gone.or(cut).map(|sealed| sealed.seal.newest_so_far)
+    }
+
     /// Visits events whose instant is not before `from`, in the order of the journal.
     pub(super) fn events(
         &self,

@@ -299,6 +299,11 @@ impl Ledger {
         self.inner.shared.layout().fleet_at(instant)
     }
 
+    /// From when on every event is kept; `None`: from the first one.
+    pub fn kept_from(&self) -> Option<Timestamp> {
+        self.inner.shared.layout().kept_from()
+    }
+
     /// Seals the open segment now, if there is anything in it.
     pub fn seal(&self) -> Result<(), Error> {
         self.ask(Message::Seal)

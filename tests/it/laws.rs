@@ -319,6 +319,7 @@ impl Dice {
                 jitter: self.0.f64(),
                 windows: Windows::default(),
                 tags: if self.one_in(4) { vec!["voice".to_owned()] } else { Vec::new() },
+                environment: None,
             });
         }
         watched.sort_by(|a, b| a.name.cmp(&b.name));

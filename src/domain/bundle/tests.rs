@@ -47,7 +47,7 @@ fn collected(name: &str, id: u64, report_type: ReportType, presumed_acknowledged
 /// Three devices: `a` due in 10 days, `b` in 60, `c` reports to On-Prem. And `gone`, which left the inventory.
 fn fleet() -> (Fleet, Vec<Watched>) {
     let mut fleet = Fleet::default();
-    let mut apply = |fact| drop(fleet.apply(&Event { at: at(0), fact }));
+    let mut apply = |fact| drop(fleet.apply(&Event { at: at(0), by: None, fact }));
     for (name, due) in [("a", 10), ("b", 60), ("c", 10), ("gone", 60)] {
         apply(Fact::DeviceIdentified(DeviceIdentified {
             device: name.into(),
@@ -114,7 +114,7 @@ fn the_default_is_what_is_owed_and_each_selection_changes_one_thing() {
 #[test]
 fn what_is_in_a_bundle_goes_again_until_its_answer_is_here() {
     let (mut fleet, devices) = fleet();
-    let apply = |fleet: &mut Fleet, fact| drop(fleet.apply(&Event { at: at(1), fact }));
+    let apply = |fleet: &mut Fleet, fact| drop(fleet.apply(&Event { at: at(1), by: None, fact }));
     let bundled = BundledReport { udi: udi("a"), report_id: ReportId(1), payload_sha256: Sha256::of(b"a 1") };
     apply(
         &mut fleet,
@@ -148,10 +148,13 @@ fn what_is_in_a_bundle_goes_again_until_its_answer_is_here() {
     assert_eq!(taken(&fleet, &devices, &default), others, "Cisco has answered");
     assert_eq!(taken(&fleet, &devices, &all), everything);
 
-    let delivered = |outcome| Fact::AnswerDelivered(AnswerDelivered { object, device: "a".into(), outcome });
+    let delivered = |outcome| {
+        Fact::AnswerDelivered(AnswerDelivered { object, device: "a".into(), udi: None, outcome, found: false })
+    };
     apply(&mut fleet, delivered(Outcome::AwaitingHandImport));
     assert_eq!(taken(&fleet, &devices, &default), others);
     fleet.apply(&Event {
+        by: None,
         at: at(2),
         fact: delivered(Outcome::Failed { cause: "the device refuses it".to_owned(), again: false }),
     });

@@ -202,10 +202,10 @@ fn a_restart_between_offer_and_answer_loses_nothing_and_counts_as_handed_over() 
     assert!(wants(&house));
     let passed = world.pass(&house);
     assert_eq!((outcomes(&passed), &passed.left_out[..]), (vec!["answered"], &[][..]), "{passed:?}");
-    let objects: Vec<_> = house.ledger.fleet().answers.keys().copied().collect();
+    let objects: Vec<_> = house.ledger.fleet().answers.keys().cloned().collect();
     assert_eq!(objects.len(), 2);
     for object in objects {
-        let delivered = world.runtime.block_on(deliver::deliver(&house, object)).unwrap();
+        let delivered = world.runtime.block_on(deliver::deliver(&house, &object)).unwrap();
         assert!(format!("{:?}", delivered.outcome).starts_with("Confirmed"), "{delivered:?}");
     }
     assert!(!wants(&house));

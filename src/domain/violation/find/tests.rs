@@ -80,6 +80,7 @@ impl World {
             jitter: 0.0,
             windows: Windows::default(),
             tags: Vec::new(),
+            environment: None,
         });
         self.watched.sort_by(|a, b| a.name.cmp(&b.name));
     }

@@ -1,0 +1,218 @@
+//! `snapshot`: who used how much of what, at an instant.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::ask::{ask, part};
+use super::output::{self, Column, minute, or_dash, printable};
+use super::status::{instant, span};
+use super::{Exit, Listing, Stop};
+use crate::control::{Answered, Request};
+use crate::domain::digest::Sha256;
+use crate::domain::problem::with_causes;
+use crate::domain::snapshot::{Changed, Entry, Whole, difference};
+use crate::exchange::snapshot::{Form, read, verify};
+use crate::flow::consumption::{Asked, SnapshotLine};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// Make one of this or a past instant, signed. It is kept; without --out it is also printed.
+    Create {
+        /// The instant (RFC 3339, a date, or "-30d"); now if not given.
+        #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+        as_of: Option<Timestamp>,
+        /// How far peak and average look back.
+        #[arg(long, value_name = "TIME", value_parser = span, default_value = "90d")]
+        window: SignedDuration,
+        /// One JSON document with roll-ups and sources, or a row a line as CSV or NDJSON.
+        #[arg(long, value_parser = form, value_name = "FORM", default_value = "json")]
+        format: Form,
+        /// Where to keep it; the folder `snapshots` beside the ledger if not given. A running daemon writes it, with
+        /// the daemon's rights: under the shipped unit only below /var/lib/slp-collector.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// The snapshots that are kept, the oldest instant first.
+    List {
+        /// In this folder; the folder `snapshots` beside the ledger if not given.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// What changed from one to the other, with the reports that tell it; offline, of two in JSON.
+    Diff {
+        first: PathBuf,
+        second: PathBuf,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// The instances, reports and hashes behind a number.
+    Explain {
+        /// The snapshot in JSON; the newest that is kept if not given.
+        file: Option<PathBuf>,
+        /// Only this licence, by its tag or its name.
+        #[arg(long)]
+        tag: Option<String>,
+        /// Only this Smart or Virtual Account.
+        #[arg(long)]
+        account: Option<String>,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Check the seal of a snapshot and that it is what was sealed, offline.
+    Verify {
+        /// The snapshot; its .seal, .sig and .pem lie beside it.
+        file: PathBuf,
+        /// The SHA-256 of the certificate that must have signed it; else whoever signed is named.
+        #[arg(long, value_name = "FINGERPRINT", value_parser = super::bundle::fingerprint)]
+        signer: Option<Sha256>,
+    },
+}
+
+pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit, Stop> {
+    let load = || super::load(config);
+    let absolute = |folder: Option<PathBuf>| folder.map(std::path::absolute).transpose();
+    match verb {
+        Verb::Create { as_of, window, format, out: folder } => {
+            let (print, folder) = (folder.is_none(), absolute(folder)?);
+            let request = Request::CreateSnapshot(Asked { as_of, window, form: format, out: folder });
+            let snapped = part!(ask(load()?, request, &mut |_| {})?, Answered::Snapshot(snapped) => snapped);
+            let path = printable(&snapped.path.display().to_string());
+            if print {
+                let failed = |error| Stop::failed(format!("it is kept, but cannot be printed: {path}: {error}"));
+                std::io::copy(&mut File::open(&snapped.path).map_err(failed)?, out)?;
+                return Ok(Exit::Done);
+            }
+            let head = &snapped.head;
+            writeln!(out, "{path}")?;
+            let measured = head.completeness.map_or_else(
+                || "nothing in it should be measured".to_owned(),
+                |share| format!("{:.1} % of what should be is measured", share * 100.0),
+            );
+            writeln!(
+                out,
+                "snapshot {} as of {}: {} rows of {} instances, {measured}",
+                head.snapshot_id, head.as_of, head.row_count, head.instances
+            )?;
+            if let Some(old) = &head.corrects {
+                writeln!(out, "it stands in place of snapshot {old}")?;
+            }
+            if snapped.was_there {
+                writeln!(out, "nothing changed since: it was there already")?;
+            }
+            Ok(Exit::Done)
+        }
+        Verb::List { out: folder, listing } => {
+            let request = Request::Snapshots { folder: absolute(folder)? };
+            let lines = part!(ask(load()?, request, &mut |_| {})?, Answered::Snapshots(lines) => lines);
+            output::list(out, listing.format, &lines, COLUMNS)?;
+            Ok(Exit::Done)
+        }
+        Verb::Diff { first, second, listing } => {
+            let difference = difference(&whole(&first)?, &whole(&second)?);
+            match listing.format {
+                output::Format::Json => {
+                    serde_json::to_writer_pretty(&mut *out, &difference).map_err(Stop::failed)?;
+                    writeln!(out)?;
+                }
+                format => output::list(out, format, &difference.changed, CHANGED)?,
+            }
+            Ok(Exit::Done)
+        }
+        Verb::Explain { file, tag, account, listing } => {
+            let file = match file {
+                Some(file) => file,
+                None => newest(load()?)?,
+            };
+            let whole = whole(&file)?;
+            let rows: Vec<Entry> = whole.of(tag.as_deref(), account.as_deref()).cloned().collect();
+            output::list(out, listing.format, &rows, EXPLAINED)?;
+            if listing.format == output::Format::Table {
+                let sum: u64 = rows.iter().filter_map(|entry| entry.row.quantity).fold(0, u64::saturating_add);
+                let measured = rows.iter().filter(|entry| entry.row.quantity.is_some()).count();
+                writeln!(out, "\n{sum} in {measured} measured rows of {}, as of {}", rows.len(), whole.head.as_of)?;
+            }
+            Ok(Exit::Done)
+        }
+        Verb::Verify { file, signer } => check(&file, signer, out),
+    }
+}
+
+const COLUMNS: &[Column<SnapshotLine>] = &[
+    ("snapshot", |line| line.snapshot_id.to_string()),
+    ("as of", |line| minute(Some(line.as_of))),
+    ("from", |line| minute(Some(line.window_start))),
+    ("format", |line| line.form.to_string()),
+    ("bytes", |line| line.size.to_string()),
+    ("corrects", |line| or_dash(line.corrects.as_ref())),
+    ("path", |line| line.path.display().to_string()),
+];
+
+const CHANGED: &[Column<Changed>] = &[
+    ("what", |changed| changed.what.to_string()),
+    ("device", |changed| or_dash(changed.device.as_ref())),
+    ("pid", |changed| or_dash(changed.pid.as_ref())),
+    ("sn", |changed| or_dash(changed.sn.as_ref())),
+    ("licence", |changed| {
+        or_dash(changed.license_name.clone().or(changed.entitlement_tag.as_ref().map(ToString::to_string)).as_ref())
+    }),
+    ("before", |changed| or_dash(changed.before.as_ref())),
+    ("after", |changed| or_dash(changed.after.as_ref())),
+    ("reports", |changed| {
+        changed.reports.iter().map(|report| report.report_id.to_string()).collect::<Vec<_>>().join(" ")
+    }),
+];
+
+const EXPLAINED: &[Column<Entry>] = &[
+    ("device", |entry| or_dash(entry.row.device.as_ref())),
+    ("pid", |entry| or_dash(entry.row.pid.as_ref())),
+    ("sn", |entry| or_dash(entry.row.sn.as_ref())),
+    ("virtual account", |entry| or_dash(entry.row.virtual_account.as_ref())),
+    ("tag", |entry| or_dash(entry.row.entitlement_tag.as_ref())),
+    ("name", |entry| or_dash(entry.row.license_name.as_ref())),
+    ("quantity", |entry| or_dash(entry.row.quantity.as_ref())),
+    ("measured", |entry| entry.row.measured_state.to_string()),
+    ("report", |entry| or_dash(entry.row.last_report_id.as_ref())),
+    ("sha256", |entry| or_dash(entry.row.source_sha256.as_ref())),
+];
+
+fn whole(path: &Path) -> Result<Whole, Stop> {
+    read(path).map_err(|error| Stop::failed(with_causes(&error)))
+}
+
+/// The snapshot of the latest instant that is kept in JSON.
+fn newest(config: crate::config::Config) -> Result<PathBuf, Stop> {
+    let request = Request::Snapshots { folder: None };
+    let lines = part!(ask(config, request, &mut |_| {})?, Answered::Snapshots(lines) => lines);
+    let whole = |line: &&SnapshotLine| {
+        let corrected = lines.iter().any(|other| other.corrects.as_ref() == Some(&line.snapshot_id));
+        line.form == Form::Json && !corrected
+    };
+    let newest = lines.iter().rev().find(whole).map(|line| line.path.clone());
+    newest.ok_or_else(|| Stop::usage("no snapshot in JSON is kept yet; see `snapshot create`"))
+}
+
+fn form(text: &str) -> Result<Form, String> {
+    text.parse().map_err(|error: crate::domain::settings::UnknownWord| error.to_string())
+}
+
+fn check(file: &Path, signer: Option<Sha256>, out: &mut dyn Write) -> Result<Exit, Stop> {
+    let path = printable(&file.display().to_string());
+    match verify(file, signer) {
+        Ok((seal, signer)) => {
+            let name = printable(signer.common_name.as_deref().unwrap_or("unnamed"));
+            writeln!(out, "{path}: whole, and signed by {name}, certificate {}", signer.fingerprint)?;
+            writeln!(out, "snapshot {} as of {}", seal.snapshot_id, seal.as_of)?;
+            Ok(Exit::Done)
+        }
+        Err(error) => {
+            let exit = if error.is_unverified() { Exit::NotVerified } else { Exit::Failed };
+            let cause = with_causes(&error);
+            Err(Stop { exit, reason: if cause.contains(&path) { cause } else { format!("{path}: {cause}") } })
+        }
+    }
+}

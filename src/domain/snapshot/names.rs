@@ -1,0 +1,137 @@
+//! What a licence is called, and its tier: what devices state first, the operator's table for the rest.
+//!
+//! Reports name a licence by its tag only. Devices that are asked by model tell tag and name together; the command line
+//! of most releases tells a name and no whole tag. Such a name is taken for a tag's where the tag says it in its own
+//! words (`dna-advantage` and `…c9300_dna_advantage,1.0_…`). What neither says stays unknown.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::fleet::Fleet;
+use crate::domain::report::EntitlementTag;
+use crate::domain::settings::words;
+
+/// A licence's level, where its name says it in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    Essentials,
+    Advantage,
+    Premier,
+}
+words!(Tier { Essentials = "essentials", Advantage = "advantage", Premier = "premier" });
+
+impl Tier {
+    /// The one level that a name or a tag holds as a word of its own or a part of one (`NW_Advantagek9`).
+    pub fn in_words(text: &str) -> Option<Tier> {
+        use crate::domain::settings::Word;
+        let text = text.to_ascii_lowercase();
+        let mut held = Tier::ALL.iter().copied().filter(|tier| text.contains(tier.word()));
+        held.next().filter(|_| held.next().is_none())
+    }
+}
+
+/// What is known of a licence beside its tag.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Naming {
+    pub name: Option<String>,
+    /// In the device's words: `Perpetual`, `Subscription`.
+    pub license_type: Option<String>,
+    pub tier: Option<Tier>,
+}
+
+impl Naming {
+    /// Fills in what is not known from another source.
+    pub fn or(self, other: &Naming) -> Naming {
+        Naming {
+            name: self.name.or_else(|| other.name.clone()),
+            license_type: self.license_type.or_else(|| other.license_type.clone()),
+            tier: self.tier.or(other.tier),
+        }
+    }
+}
+
+/// The operator's own table: by tag, or by the name that devices use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperatorNames(BTreeMap<String, Naming>);
+
+impl FromIterator<(String, Naming)> for OperatorNames {
+    fn from_iter<I: IntoIterator<Item = (String, Naming)>>(rows: I) -> Self {
+        OperatorNames(rows.into_iter().collect())
+    }
+}
+
+/// What the whole fleet says of tags, and the operator's table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names<'a> {
+    stated: BTreeMap<&'a EntitlementTag, Naming>,
+    operator: OperatorNames,
+}
+
+impl<'a> Names<'a> {
+    /// What any device states of a tag holds for all and at any time: a tag is one licence. Earlier folds come first.
+    pub(super) fn of(fleets: [&'a Fleet; 2], operator: &OperatorNames) -> Names<'a> {
+        let mut stated: BTreeMap<&EntitlementTag, Naming> = BTreeMap::new();
+        let mut state = |tag: &'a Option<EntitlementTag>, name: &Option<String>, kind: &Option<String>| {
+            if let Some(tag) = tag.as_ref().filter(|tag| tag.0.starts_with("regid.")) {
+                let said = Naming { name: name.clone(), license_type: kind.clone(), tier: None };
+                let known = stated.remove(tag).unwrap_or_default();
+                stated.insert(tag, known.or(&said));
+            }
+        };
+        let instances = fleets.into_iter().flat_map(|fleet| fleet.instances.values());
+        for device in instances.filter_map(|instance| instance.state.as_ref()) {
+            for license in &device.licenses {
+                state(&license.entitlement_tag, &license.name, &license.license_type);
+            }
+            for reserved in &device.reserved {
+                state(&reserved.entitlement_tag, &reserved.name, &reserved.license_type);
+            }
+            for allowed in device.authorizations.iter().flat_map(|codes| &codes.allowed) {
+                state(&allowed.entitlement_tag, &allowed.name, &allowed.license_type);
+            }
+        }
+        Names { stated, operator: operator.clone() }
+    }
+
+    /// What is known of a licence; `said` by the instance itself.
+    pub(super) fn naming(&self, tag: Option<&EntitlementTag>, said: Naming) -> Naming {
+        let stated = tag.and_then(|tag| self.stated.get(tag));
+        let named = stated.map_or_else(|| said.clone(), |stated| said.clone().or(stated));
+        let words = || named.name.as_deref().and_then(Tier::in_words);
+        let tier = named.tier.or_else(words).or_else(|| Tier::in_words(product(tag?)));
+        let named = Naming { tier, ..named };
+        let keys = tag.map(|tag| tag.0.to_string()).into_iter().chain(named.name.clone());
+        let table = keys.filter_map(|key| self.operator.0.get(&key));
+        table.fold(named, Naming::or)
+    }
+
+    /// Which of the names that an instance uses is the one of that tag.
+    pub(super) fn name_of<'n>(&self, tag: &EntitlementTag, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+        let called =
+            |naming: Option<&Naming>, name: &str| naming.and_then(|naming| naming.name.as_deref()) == Some(name);
+        let stated =
+            |name: &str| called(self.stated.get(tag), name) || called(self.operator.0.get(tag.0.as_ref()), name);
+        let fits = names.filter(|name| stated(name) || same_licence(name, tag));
+        // Of a tag that says two of them the longer says more.
+        fits.max_by_key(|name| (stated(name), name.len(), std::cmp::Reverse(*name)))
+    }
+}
+
+/// Does the tag say the name in its own words, with or without the platform before them? Marks between the words and
+/// their case do not matter.
+pub fn same_licence(name: &str, tag: &EntitlementTag) -> bool {
+    let plain = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+    };
+    let (name, product) = (plain(name), product(tag));
+    let behind = product.split_once(['_', '-']).map(|(_, behind)| behind);
+    !name.is_empty() && (plain(product) == name || behind.is_some_and(|behind| plain(behind) == name))
+}
+
+/// `c9300_dna_advantage` of `regid.2017-05.com.cisco.c9300_dna_advantage,1.0_…`.
+fn product(tag: &EntitlementTag) -> &str {
+    let name = tag.0.split(',').next().unwrap_or_default();
+    name.rsplit("com.cisco.").next().unwrap_or(name)
+}

@@ -1,0 +1,112 @@
+//! What polls saw: the count that a device tells of its licences when it is asked.
+//!
+//! The journal has a state where it differs from the one before. Until the next one the count held at every poll, as
+//! long as there was contact: from the loss of contact to its return nothing was observed.
+
+use super::Seconds;
+use super::sweep::{self, Piece, Rank};
+use crate::domain::report::EntitlementTag;
+use crate::domain::state::License;
+
+/// A licence as a device names it: some accesses tell the tag that reports carry, others only a name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Licence {
+    Tag(EntitlementTag),
+    Name(String),
+}
+
+impl Licence {
+    pub fn of(license: &License) -> Option<Licence> {
+        let whole = license.entitlement_tag.as_ref().filter(|tag| tag.0.starts_with("regid."));
+        let name = || license.name.clone().or_else(|| license.entitlement_tag.as_ref().map(|tag| tag.0.to_string()));
+        whole.map(|tag| Licence::Tag(tag.clone())).or_else(|| name().map(Licence::Name))
+    }
+}
+
+/// A time in which polls saw one count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observed {
+    pub start: Seconds,
+    pub end: Seconds,
+    pub value: u64,
+}
+
+/// What polls saw of the licences of one chassis.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Sight {
+    licences: Vec<(Licence, Seen)>,
+    /// In contact since; `None`: contact is lost.
+    since: Option<Seconds>,
+}
+
+/// What polls saw of one licence.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Seen {
+    past: Vec<Observed>,
+    /// The count at the last poll.
+    count: Option<u64>,
+}
+
+impl Seen {
+    fn end(&mut self, since: Seconds, at: Seconds, keep_from: Seconds) {
+        let Some(value) = self.count else { return };
+        match self.past.last_mut() {
+            Some(last) if last.end == since && last.value == value => last.end = at,
+            Some(_) | None if since < at && at >= keep_from => {
+                self.past.push(Observed { start: since, end: at, value });
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+impl Sight {
+    pub(super) fn read<'a>(&mut self, at: Seconds, licenses: impl Iterator<Item = &'a License>, keep_from: Seconds) {
+        self.lost(at, keep_from);
+        self.since = Some(at);
+        for (_, seen) in &mut self.licences {
+            seen.count = None;
+        }
+        for license in licenses {
+            let (Some(licence), Some(count)) = (Licence::of(license), license.count) else { continue };
+            match self.licences.iter_mut().find(|(known, _)| *known == licence) {
+                Some((_, seen)) => seen.count = Some(seen.count.unwrap_or(0).saturating_add(count)),
+                None => self.licences.push((licence, Seen { past: Vec::new(), count: Some(count) })),
+            }
+        }
+    }
+
+    pub(super) fn lost(&mut self, at: Seconds, keep_from: Seconds) {
+        if let Some(since) = self.since.take() {
+            self.licences.iter_mut().for_each(|(_, seen)| seen.end(since, at, keep_from));
+        }
+    }
+
+    pub(super) fn restored(&mut self, at: Seconds) {
+        self.since.get_or_insert(at);
+    }
+
+    /// What was seen up to `until` and at it, where contact lasts.
+    pub(super) fn licences(&self, until: Seconds) -> impl Iterator<Item = (&Licence, Vec<Observed>)> {
+        self.licences.iter().map(move |(licence, seen)| {
+            let mut seen = seen.clone();
+            if let Some(since) = self.since {
+                seen.end(since, until.saturating_add(1), Seconds::MIN);
+            }
+            (licence, seen.past)
+        })
+    }
+}
+
+/// What polls saw of one licence by several chassis of an instance, one after the other: who was seen from later on
+/// counts.
+pub fn observed(seen: &[Vec<Observed>]) -> Vec<Observed> {
+    let piece = |(chassis, one): (u32, &Observed)| {
+        let rank = Rank { closed: one.start, report: 0, chassis };
+        Piece { start: one.start, end: one.end, value: one.value, rank }
+    };
+    let numbered = seen.iter().zip(0u32..).flat_map(|(list, chassis)| list.iter().map(move |one| (chassis, one)));
+    let pieces: Vec<Piece> = numbered.map(piece).collect();
+    let settled = sweep::settle(&pieces).into_iter();
+    settled.map(|piece| Observed { start: piece.start, end: piece.end, value: piece.value }).collect()
+}

@@ -1,0 +1,137 @@
+//! The rules of the timeline, one by one.
+
+use super::*;
+use crate::domain::report::EntitlementTag;
+
+const HOUR: i64 = 3600;
+
+fn at(seconds: Seconds) -> Option<Timestamp> {
+    Timestamp::from_second(seconds).ok()
+}
+
+fn measurement(start: Seconds, end: Seconds, value: u64) -> Measurement {
+    Measurement {
+        metric: "ENTITLEMENT".to_owned(),
+        start: at(start),
+        end: at(end),
+        samples: None,
+        value: Some(value),
+        termination_reason: None,
+        close_reason: None,
+        clock_change_seconds: None,
+        added: Vec::new(),
+        removed: Vec::new(),
+    }
+}
+
+fn report(id: u64, measurements: Vec<Measurement>) -> ReportFacts {
+    ReportFacts {
+        report_id: ReportId(id),
+        payload_version: None,
+        udi: Udi::new("C9300-24T", "FOC1"),
+        product_instance_identifier: None,
+        software_tag: None,
+        software_version: None,
+        entitlement_tag: Some(EntitlementTag::from("regid.a".to_owned())),
+        report_type: ReportType::Entitlement,
+        members: Vec::new(),
+        signing_type: None,
+        payload_sha256: Sha256::ZERO,
+        measurements,
+    }
+}
+
+/// Start, end and value.
+type Told = (Seconds, Seconds, u64);
+
+fn timeline(reports: &[(u64, &[Told])]) -> Timeline {
+    let mut timeline = Timeline::default();
+    for (id, measured) in reports {
+        let measured = measured.iter().map(|(start, end, value)| measurement(*start, *end, *value)).collect();
+        timeline.take(&report(*id, measured), Sha256::ZERO, Seconds::MIN);
+    }
+    timeline
+}
+
+/// Start, end and value of each run.
+fn told(runs: &[Run]) -> Vec<Told> {
+    runs.iter().map(|run| (run.start, run.end, run.value)).collect()
+}
+
+#[test]
+fn a_report_counts_once_and_gaps_stay() {
+    let twice = timeline(&[(1, &[(0, 10, 2), (10, 20, 2)]), (2, &[(30, 40, 5)]), (1, &[(0, 10, 2)])]);
+    assert_eq!(told(&measured(&[&twice])), [(0, 20, 2), (30, 40, 5)]);
+    assert_eq!(twice.sources().len(), 2);
+    let history = History::of(&measured(&[&twice]), &[]);
+    assert_eq!(history.measured_at(20).map(|run| run.value), Some(2));
+    assert_eq!(history.measured_at(25), None);
+    assert_eq!(history.peak(0, 40), Some(Peak { value: 5, at: 30 }));
+    assert_eq!(history.average(0, 40), Some(3.0));
+    assert_eq!(history.share(0, 40), Share { measured: 0.75, observed: 0.0 });
+    assert_eq!(history.average(21, 29), None);
+}
+
+#[test]
+fn of_reports_that_overlap_the_one_with_the_higher_number_counts() {
+    // The first was ended by a clock that was years ahead.
+    let wild = timeline(&[(1, &[(0, 1000, 9)]), (2, &[(50, 60, 1)]), (3, &[(60, 70, 2)])]);
+    assert_eq!(told(&measured(&[&wild])), [(0, 50, 9), (50, 60, 1), (60, 70, 2), (70, 1000, 9)]);
+}
+
+#[test]
+fn chassis_of_one_instance_are_never_added_up() {
+    let (first, second) = (timeline(&[(9, &[(0, 100, 2)])]), timeline(&[(5, &[(90, 200, 3)])]));
+    let runs = measured(&[&first, &second]);
+    assert_eq!(told(&runs), [(0, 90, 2), (90, 200, 3)]);
+    assert_eq!(told(&measured(&[&second, &first])), told(&runs));
+    assert_eq!(runs[1].origin, Origin::Report { chassis: 1, report: ReportId(5) });
+}
+
+#[test]
+fn a_clock_that_was_moved_is_told_and_moves_nothing_that_lasts() {
+    let mut moved = measurement(HOUR, 2 * HOUR, 3);
+    moved.clock_change_seconds = Some(-1800);
+    moved.termination_reason = Some("ProductReload".to_owned());
+    let mut far = measurement(10 * HOUR, 3 * HOUR, 4);
+    far.clock_change_seconds = Some(-8 * HOUR);
+    let mut timeline = Timeline::default();
+    timeline.take(&report(1, vec![measurement(0, HOUR, 2), moved, far]), Sha256::ZERO, Seconds::MIN);
+    assert_eq!(told(&measured(&[&timeline])), [(0, HOUR, 2), (HOUR, 2 * HOUR, 3), (2 * HOUR, 3 * HOUR, 4)]);
+    let told: Vec<&What> = timeline.changes().iter().map(|change| &change.what).collect();
+    assert_eq!(told, [&What::ClockMoved(-1800), &What::Reloaded, &What::ClockMoved(-8 * HOUR)]);
+}
+
+#[test]
+fn what_polls_saw_fills_the_gaps_and_nothing_else() {
+    let measured = measured(&[&timeline(&[(1, &[(10, 20, 2)]), (2, &[(30, 40, 3)])])]);
+    let seen = |start, end, value| Observed { start, end, value };
+    let history = History::of(&measured, &[seen(0, 15, 7), seen(15, 35, 8), seen(50, 60, 9)]);
+    let runs: Vec<_> = history.runs().iter().map(|run| (run.start, run.end, run.value, run.is_measured())).collect();
+    assert_eq!(runs, [(0, 10, 7, false), (10, 20, 2, true), (20, 30, 8, false), (30, 40, 3, true), (50, 60, 9, false)]);
+    assert_eq!(history.peak(0, 60).map(|peak| peak.value), Some(3));
+    assert_eq!(history.measured_at(25), None);
+    assert_eq!(history.at(25).map(|run| run.value), Some(8));
+    assert_eq!(history.measured_at(20).map(|run| run.value), Some(2));
+    assert_eq!(history.share(0, 60), Share { measured: 20.0 / 60.0, observed: 30.0 / 60.0 });
+}
+
+#[test]
+fn of_what_is_long_past_only_the_latest_is_held() {
+    let mut timeline = Timeline::default();
+    for id in 0..100u64 {
+        let start = id as Seconds * 10;
+        timeline.take(&report(id, vec![measurement(start, start + 10, id)]), Sha256::ZERO, 905);
+    }
+    assert_eq!(told(&measured(&[&timeline]))[..2], [(890, 900, 89), (900, 910, 90)]);
+    assert_eq!((timeline.sources().len(), timeline.first()), (11, Some(0)));
+}
+
+#[test]
+fn numbers_and_times_at_their_ends_overflow_nothing() {
+    let (least, most) = (Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+    let all = timeline(&[(u64::MAX, &[(least, most, u64::MAX)])]);
+    let history = History::of(&measured(&[&all]), &[]);
+    assert_eq!(history.average(least, most), Some(u64::MAX as f64));
+    assert!(history.share(least, most).measured > 0.99);
+}

@@ -1,0 +1,122 @@
+//! What was measured becomes a snapshot: the journal is folded into timelines, surveyed, sealed and written.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::PoisonError;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{Error, House};
+use crate::domain::problem::with_causes;
+use crate::domain::snapshot::{Head, OperatorNames, RollUps, SnapshotId, Survey};
+use crate::domain::timeline::Consumption;
+use crate::exchange::seal::Signer;
+use crate::exchange::snapshot::{Form, Numbering, keep, list as kept};
+
+/// Which snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Now, if it is not given.
+    pub as_of: Option<Timestamp>,
+    pub window: SignedDuration,
+    pub form: Form,
+    /// The state folder's, if it is not given.
+    pub out: Option<PathBuf>,
+}
+
+/// The snapshot that was made, or was there already.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapped {
+    pub path: PathBuf,
+    /// It was there already, with the same content.
+    pub was_there: bool,
+    #[serde(flatten)]
+    pub head: Head,
+}
+
+/// A snapshot of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotLine {
+    pub snapshot_id: SnapshotId,
+    pub corrects: Option<SnapshotId>,
+    pub as_of: Timestamp,
+    pub window_start: Timestamp,
+    pub form: Form,
+    pub size: u64,
+    pub path: PathBuf,
+}
+
+/// The longest window: what no report of any device reaches beyond.
+const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 366 * 20);
+
+/// Makes a snapshot. Writes nothing but its files: the journal holds what it is made of. Blocks for as long as the
+/// journal takes to read, and twice for the rows, which are never held all at once.
+pub fn create(house: &House, asked: &Asked) -> Result<Snapped, Error> {
+    let _one_at_a_time = house.between.surveying.lock().unwrap_or_else(PoisonError::into_inner);
+    let present = house.clock.now();
+    let as_of = whole_second(asked.as_of.unwrap_or(present));
+    if as_of > present {
+        return Err(Error::Input(format!("{as_of} is yet to come: nothing was used then")));
+    }
+    if asked.window <= SignedDuration::ZERO || asked.window > LONGEST {
+        return Err(Error::Input("expected a window of a second at least and twenty years at most".to_owned()));
+    }
+    let window_start = as_of.checked_sub(asked.window).unwrap_or(Timestamp::MIN);
+    let (from, to) = (window_start.as_second(), as_of.as_second());
+
+    let mut consumption = Consumption::new(from, to);
+    house.ledger.events(None, &mut |event| {
+        consumption.take(event);
+        ControlFlow::Continue(())
+    })?;
+    // A copy: nobody is to wait with what he has to write until a snapshot is made.
+    let now = house.ledger.fleet().clone();
+    let past = if asked.as_of.is_some() { Some(house.ledger.fleet_at(as_of)?) } else { None };
+    let survey = Survey {
+        consumption: &consumption,
+        then: past.as_ref().unwrap_or(&now),
+        now: &now,
+        watched: &house.watched,
+        settings: &house.settings,
+        names: &OperatorNames::default(),
+        as_of,
+        window: asked.window,
+        incomplete_before: house.ledger.kept_from(),
+    };
+    let (mut numbering, mut roll_ups) = (Numbering::default(), RollUps::new(from, to));
+    let mut head = survey.head(&mut roll_ups, &mut |entry| numbering.add(entry));
+    let roll_ups = roll_ups.end();
+    head.snapshot_id = numbering.end(&head, &roll_ups);
+
+    let collector = &house.config.collector.name;
+    let refused = |error: &dyn std::error::Error| Error::Exchange(with_causes(error));
+    let signer = Signer::open_or_create(&house.config.exchange.signer, collector, present);
+    let signer = signer.map_err(|error| refused(&error))?;
+    let folder = asked.out.clone().unwrap_or_else(|| house.snapshot_dir());
+    let kept = keep(&folder, asked.form, &mut head, &roll_ups, &survey, collector, &signer);
+    let kept = kept.map_err(|error| refused(&error))?;
+    head.corrects = kept.seal.corrects;
+    Ok(Snapped { path: kept.path, was_there: kept.was_there, head })
+}
+
+/// The snapshots of a folder, the oldest instant first.
+pub fn list(house: &House, folder: Option<PathBuf>) -> Result<Vec<SnapshotLine>, Error> {
+    let folder = folder.unwrap_or_else(|| house.snapshot_dir());
+    let kept = kept(&folder).map_err(|error| Error::Exchange(with_causes(&error)))?;
+    let line = |kept: crate::exchange::snapshot::Kept| SnapshotLine {
+        snapshot_id: kept.seal.snapshot_id,
+        corrects: kept.seal.corrects,
+        as_of: kept.seal.as_of,
+        window_start: kept.seal.window_start,
+        form: kept.seal.form,
+        size: kept.seal.size,
+        path: kept.path,
+    };
+    Ok(kept.into_iter().map(line).collect())
+}
+
+/// Devices measure in whole seconds.
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
