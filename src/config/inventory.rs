@@ -13,11 +13,69 @@ use super::device::{Address, Device};
 use super::mistake::{Mistakes, did_you_mean, one_of};
 use super::place::{self, Place, Ports};
 use super::raw::printable;
-use super::rows::{Column, Row, Rows};
+use super::rows::{Columns, Rows, text_of};
 use crate::domain::digest::Sha256;
 use crate::domain::instance::{Account, DeviceName, Site};
-use crate::domain::settings::{Access, Trust, Word};
+use crate::domain::settings::{Access, Trust, Word, words};
 use crate::domain::window::Windows;
+
+type Row<'r> = super::rows::Row<'r, Column>;
+
+/// A column of the inventory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Column {
+    Name,
+    Address,
+    Port,
+    SshPort,
+    NetconfPort,
+    Os,
+    Access,
+    Site,
+    Credential,
+    Mode,
+    Reporter,
+    Trust,
+    Pin,
+    HostKey,
+    Legacy,
+    Commands,
+    SmartAccount,
+    VirtualAccount,
+    Timezone,
+    Windows,
+    Environment,
+    Tags,
+}
+words!(Column {
+    Name = "name",
+    Address = "address",
+    Port = "port",
+    SshPort = "ssh_port",
+    NetconfPort = "netconf_port",
+    Os = "os",
+    Access = "access",
+    Site = "site",
+    Credential = "credential",
+    Mode = "mode",
+    Reporter = "reporter",
+    Trust = "trust",
+    Pin = "pin",
+    HostKey = "host_key",
+    Legacy = "legacy",
+    Commands = "commands",
+    SmartAccount = "smart_account",
+    VirtualAccount = "virtual_account",
+    Timezone = "timezone",
+    Windows = "windows",
+    Environment = "environment",
+    Tags = "tags",
+});
+
+impl Columns for Column {
+    const NEEDED: &'static [Column] = &[Column::Name, Column::Address];
+    const EXAMPLE: &'static str = "name,address,site";
+}
 
 /// The devices, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,25 +131,8 @@ pub(super) fn read(config: &Config, mistakes: &mut Mistakes) -> Inventory {
     if file.as_os_str().is_empty() {
         return Inventory::default(); // its name is a mistake already
     }
-    let unreadable = |cause: &dyn std::fmt::Display| {
-        format!("cannot be read: {cause}; write a first line such as name,address,site, then a line for each device")
-    };
-    let bytes = match std::fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(cause) => {
-            mistakes.add(file, 1, unreadable(&cause));
-            return Inventory::default();
-        }
-    };
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
-            mistakes.add(file, line, "is not UTF-8 text; write the file as UTF-8");
-            return Inventory::default();
-        }
-    };
+    let instead = format!("a first line such as {}, then a line for each device", Column::EXAMPLE);
+    let Some(text) = text_of(file, &instead, mistakes) else { return Inventory::default() };
     let mut reader = Reader {
         config,
         file,
@@ -102,7 +143,7 @@ pub(super) fn read(config: &Config, mistakes: &mut Mistakes) -> Inventory {
         windows: HashMap::new(),
         lacks: [Vec::new(), Vec::new()],
     };
-    let Some(mut rows) = Rows::open(&text, file, reader.mistakes) else { return Inventory::default() };
+    let Some(mut rows) = Rows::<Column>::open(&text, file, reader.mistakes) else { return Inventory::default() };
     while let Some(row) = rows.next(reader.mistakes) {
         if let Some(device) = reader.device(&row) {
             reader.inventory.push(device);

@@ -17,6 +17,7 @@ mod credential;
 mod device;
 pub mod duration;
 pub mod inventory;
+mod licences;
 mod mistake;
 mod place;
 mod raw;
@@ -24,6 +25,7 @@ mod read;
 mod rows;
 mod settings;
 pub mod sinks;
+mod terms;
 pub mod upstreams;
 mod url;
 mod violations;
@@ -32,6 +34,7 @@ pub use alerts::Alerts;
 pub use commands::Commands;
 pub use device::{Address, Device};
 pub use inventory::Inventory;
+pub use licences::Licences;
 pub use mistake::{Mistake, Mistakes};
 pub use place::Place;
 pub use settings::{
@@ -39,6 +42,7 @@ pub use settings::{
     PerDevice, Poll,
 };
 pub use sinks::Sink;
+pub use terms::Terms;
 pub use upstreams::Upstream;
 pub use url::Url;
 
@@ -55,6 +59,8 @@ pub struct Config {
     pub deadline: Deadline,
     pub exchange: Exchange,
     pub delivery: Delivery,
+    /// What of `[snapshot]` is about licences.
+    pub terms: Terms,
     /// Which kinds are looked for, and how severe they are.
     pub violations: violation::Rules,
     pub alerts: Alerts,
@@ -68,6 +74,8 @@ pub struct Config {
     /// What holds for the devices of each site, `[defaults]` included.
     pub sites: BTreeMap<Site, Place>,
     pub inventory: Inventory,
+    /// What the files of `[snapshot]` say.
+    pub licences: Licences,
     /// How people are told, by the operator's names.
     pub sinks: BTreeMap<String, Sink>,
     /// Servers that reports go to by API, by the operator's names.
@@ -78,11 +86,17 @@ impl Config {
     /// Reads the configuration and the inventory it names.
     pub fn load(file: &Path) -> Result<Config, Mistakes> {
         let (mut config, mut mistakes) = Config::begun(file)?;
-        config.inventory = inventory::read(&config, &mut mistakes);
+        config.files(&mut mistakes);
         mistakes.or(config)
     }
 
-    /// All but the inventory, with the mistakes so far.
+    /// Reads what the file names beside itself.
+    fn files(&mut self, mistakes: &mut Mistakes) {
+        self.inventory = inventory::read(self, mistakes);
+        self.licences = licences::read(&self.terms, mistakes);
+    }
+
+    /// All but the inventory and the tables of licences, with the mistakes so far.
     fn begun(file: &Path) -> Result<(Config, Mistakes), Mistakes> {
         let mut mistakes = Mistakes::default();
         let text = match std::fs::read_to_string(file) {
@@ -138,7 +152,7 @@ impl Outline {
     /// With the inventory.
     pub fn complete(self) -> Result<Config, Mistakes> {
         let (mut config, mut mistakes) = (self.0, Mistakes::default());
-        config.inventory = inventory::read(&config, &mut mistakes);
+        config.files(&mut mistakes);
         mistakes.or(config)
     }
 }

@@ -13,6 +13,7 @@ use super::mistake::{did_you_mean, one_of};
 use super::raw::{self, Section};
 use crate::domain::instance::Account;
 use crate::domain::settings::{Access, Mode, Os, Reporter, Trust, Word};
+use crate::domain::snapshot::Tier;
 use crate::domain::window::{Window, Windows};
 use crate::secret::Credential;
 
@@ -45,6 +46,8 @@ pub struct Place {
     pub windows: Vec<Window>,
     /// When nobody is told of anything there.
     pub maintenance: Vec<Window>,
+    /// The highest tier of licences that may be used there; a snapshot lists what is above it.
+    pub allowed_tier: Option<Tier>,
 }
 
 /// Where a device answers, by protocol.
@@ -96,6 +99,7 @@ impl Place {
         }
         section.read("windows", &mut self.windows, windows);
         section.read("maintenance", &mut self.maintenance, windows);
+        section.read("allowed_tier", &mut self.allowed_tier, |value| raw::word(value).map(Some));
         section.read("timezone", &mut self.timezone, |value| timezone(value.as_str().unwrap_or_default()).map(Some));
     }
 }

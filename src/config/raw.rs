@@ -86,6 +86,27 @@ impl<'d, 't> Section<'d, 't> {
         sections
     }
 
+    /// The values under `key`, each under a name that the operator chose.
+    pub(super) fn values<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&DeValue<'t>) -> Result<T, String>,
+    ) -> Vec<(String, T)> {
+        self.known.push(key);
+        let Some(table) = self.entry(key).and_then(|(_, value)| self.table_of(key, value)) else { return Vec::new() };
+        let mut values = Vec::new();
+        for (name, value) in table {
+            match read(value.get_ref()) {
+                Ok(value) => values.push((name.get_ref().to_string(), value)),
+                Err(instead) => {
+                    let path = format!("{}.{}", self.path(key), printable(name.get_ref()));
+                    self.document.mistake(value.span().start, format!("{path} is {}; {instead}", shown(value.get_ref())));
+                }
+            }
+        }
+        values
+    }
+
     /// Reads `key` into `slot`, where the file has it; notes a mistake when `read` cannot.
     ///
     /// `read` answers with the value, or with what to write instead.

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::place::Place;
 use super::raw::{self, Document, Section, duration_in, path_in, size, whole, word};
 use super::settings::{Collector, Deadline, Delivery, Exchange, Http, Log, Poll};
-use super::{Config, alerts, commands, credential, duration, sinks, upstreams, violations};
+use super::{Config, alerts, commands, credential, duration, sinks, terms, upstreams, violations};
 use crate::domain::event::ImportForm;
 use crate::domain::instance::Site;
 use crate::domain::policy::{ClassPolicy, Policy};
@@ -26,6 +26,9 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
     let deadline = deadline(root.section("deadline"), &poll);
     let exchange = exchange(root.section("exchange"), folder, &collector.state_dir);
     let delivery = delivery(root.section("delivery"));
+    let mut section = root.section("snapshot");
+    let terms = terms::read(&mut section, folder);
+    section.finish(&[]);
     let mut violations = violation::Rules::default();
     violations::read(root.section("violations"), &mut violations.everywhere);
     let alerts = alerts::read(root.section("alerts"));
@@ -70,6 +73,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         deadline,
         exchange,
         delivery,
+        terms,
         violations,
         alerts,
         http,
@@ -79,6 +83,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         defaults,
         sites,
         inventory,
+        licences: super::Licences::default(),
         sinks,
         upstreams,
     }

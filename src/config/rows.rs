@@ -4,96 +4,67 @@ use std::path::Path;
 
 use super::mistake::{Mistakes, rather};
 use super::raw::printable;
-use crate::domain::settings::{Word, words};
+use crate::domain::settings::Word;
 
-/// A column of the inventory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Column {
-    Name,
-    Address,
-    Port,
-    SshPort,
-    NetconfPort,
-    Os,
-    Access,
-    Site,
-    Credential,
-    Mode,
-    Reporter,
-    Trust,
-    Pin,
-    HostKey,
-    Legacy,
-    Commands,
-    SmartAccount,
-    VirtualAccount,
-    Timezone,
-    Windows,
-    Environment,
-    Tags,
+/// The columns that a file may have.
+pub(super) trait Columns: Word + PartialEq {
+    /// Without which nothing can be understood.
+    const NEEDED: &'static [Self];
+    /// A first line to begin with.
+    const EXAMPLE: &'static str;
 }
-words!(Column {
-    Name = "name",
-    Address = "address",
-    Port = "port",
-    SshPort = "ssh_port",
-    NetconfPort = "netconf_port",
-    Os = "os",
-    Access = "access",
-    Site = "site",
-    Credential = "credential",
-    Mode = "mode",
-    Reporter = "reporter",
-    Trust = "trust",
-    Pin = "pin",
-    HostKey = "host_key",
-    Legacy = "legacy",
-    Commands = "commands",
-    SmartAccount = "smart_account",
-    VirtualAccount = "virtual_account",
-    Timezone = "timezone",
-    Windows = "windows",
-    Environment = "environment",
-    Tags = "tags",
-});
 
-/// How many columns there are.
-const COLUMNS: usize = <Column as Word>::ALL.len();
+/// The text of a file; `None` when it cannot be read, which is noted. `instead` is what to write.
+pub(super) fn text_of(file: &Path, instead: &str, mistakes: &mut Mistakes) -> Option<String> {
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(cause) => {
+            mistakes.add(file, 1, format!("cannot be read: {cause}; write {instead}"));
+            return None;
+        }
+    };
+    let read = String::from_utf8(bytes).map_err(|error| {
+        let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        mistakes.add(file, line, "is not UTF-8 text; write the file as UTF-8");
+    });
+    read.ok()
+}
 
 /// The rows of a file, after its header.
-pub(super) struct Rows<'t> {
+pub(super) struct Rows<'t, C> {
     file: &'t Path,
     text: &'t str,
     reader: csv::Reader<&'t [u8]>,
     record: csv::StringRecord,
     /// At which field of a record each column is.
-    at: [Option<usize>; COLUMNS],
+    at: Vec<(C, usize)>,
     width: usize,
     /// A byte of the text and the line it is in; moves on with the rows.
     counted: (usize, usize),
 }
 
 /// One row.
-pub(super) struct Row<'r> {
+pub(super) struct Row<'r, C> {
     pub(super) line: usize,
     record: &'r csv::StringRecord,
-    at: &'r [Option<usize>; COLUMNS],
+    at: &'r [(C, usize)],
 }
 
-impl Row<'_> {
+impl<C: Columns> Row<'_, C> {
     /// The field of a column; `None` when it is empty or the file has no such column.
-    pub(super) fn field(&self, column: Column) -> Option<&str> {
-        self.record.get(self.at[column as usize]?).filter(|text| !text.is_empty())
+    pub(super) fn field(&self, column: C) -> Option<&str> {
+        self.record.get(place(self.at, column)?).filter(|text| !text.is_empty())
     }
 
-    pub(super) fn text(&self, column: Column) -> Option<String> {
+    pub(super) fn text(&self, column: C) -> Option<String> {
         self.field(column).map(str::to_owned)
     }
 }
 
-impl<'t> Rows<'t> {
+impl<'t, C: Columns> Rows<'t, C> {
     /// Reads the header; `None` when rows cannot be understood without what it lacks.
-    pub(super) fn open(text: &'t str, file: &'t Path, mistakes: &mut Mistakes) -> Option<Rows<'t>> {
+    pub(super) fn open(text: &'t str, file: &'t Path, mistakes: &mut Mistakes) -> Option<Rows<'t, C>> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -102,8 +73,8 @@ impl<'t> Rows<'t> {
             .trim(csv::Trim::All)
             .from_reader(text.as_bytes());
         let record = csv::StringRecord::new();
-        let mut rows = Rows { file, text, reader, record, at: [None; COLUMNS], width: 0, counted: (0, 1) };
-        let example = "write a first line such as name,address,site";
+        let mut rows = Rows { file, text, reader, record, at: Vec::new(), width: 0, counted: (0, 1) };
+        let example = format!("write a first line such as {}", C::EXAMPLE);
         let Some(line) = rows.record(mistakes) else {
             mistakes.add(file, 1, format!("names no columns; {example}"));
             return None;
@@ -114,11 +85,11 @@ impl<'t> Rows<'t> {
         }
         rows.width = rows.record.len();
         for (at, name) in rows.record.iter().enumerate() {
-            match Column::of_word(name) {
-                Ok(column) if rows.at[column as usize].is_some() => {
+            match C::of_word(name) {
+                Ok(column) if place(&rows.at, column).is_some() => {
                     mistakes.add(file, line, format!("column {name} comes twice; write it once"));
                 }
-                Ok(column) => rows.at[column as usize] = Some(at),
+                Ok(column) => rows.at.push((column, at)),
                 Err(unknown) => {
                     let message =
                         format!("{:?} is not a known column; {}", printable(name), rather(name, unknown.expected));
@@ -126,16 +97,16 @@ impl<'t> Rows<'t> {
                 }
             }
         }
-        for column in [Column::Name, Column::Address] {
-            if rows.at[column as usize].is_none() {
-                mistakes.add(file, line, format!("has no column {column}; {example}"));
-            }
+        let lacking = |column: &&C| place(&rows.at, **column).is_none();
+        let lacking: Vec<&C> = C::NEEDED.iter().filter(lacking).collect();
+        for column in &lacking {
+            mistakes.add(file, line, format!("has no column {}; {example}", column.word()));
         }
-        [Column::Name, Column::Address].iter().all(|column| rows.at[*column as usize].is_some()).then_some(rows)
+        lacking.is_empty().then_some(rows)
     }
 
     /// The next row that is as wide as the header.
-    pub(super) fn next(&mut self, mistakes: &mut Mistakes) -> Option<Row<'_>> {
+    pub(super) fn next(&mut self, mistakes: &mut Mistakes) -> Option<Row<'_, C>> {
         loop {
             let line = self.record(mistakes)?;
             let got = self.record.len();
@@ -192,4 +163,8 @@ impl<'t> Rows<'t> {
         self.counted = (start, line + more);
         self.counted.1
     }
+}
+
+fn place<C: PartialEq>(at: &[(C, usize)], column: C) -> Option<usize> {
+    at.iter().find(|(known, _)| *known == column).map(|(_, at)| *at)
 }

@@ -70,6 +70,7 @@ fn shipped_file_has_every_key() {
         "deadline.default_policy.nx-os.export",
         "exchange",
         "delivery",
+        "snapshot",
         "violations",
         "violations.severity",
         "http",

@@ -14,20 +14,39 @@
 //! The same ledger, inventory and arguments give the same snapshot, byte by byte; its number is derived from what it
 //! says. Nothing in it tells when it was made but the collection of its newest report.
 
+mod curve;
 mod diff;
+mod entitlement;
+mod entry;
 mod estate;
+mod family;
+mod headroom;
+mod lists;
 mod names;
+mod projection;
 mod rollup;
 mod row;
+mod sums;
+mod terms;
+mod uses;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use diff::{Changed, Difference, Turned, difference};
+pub use entitlement::{Entitlement, Milestones, TermState, earliest_start};
 pub use estate::Survey;
+pub use family::Family;
+pub use headroom::{EntitlementLine, Entitlements, Estimate, Growth, Headroom, Over, OverState, Unlisted};
+pub use lists::{
+    AboveTier, AccountDiffers, Came, Duplicate, Gone, GoneBecause, Held, Lists, Orphaned, OtherLicensing, Reporting,
+    Silent, Whom,
+};
 pub use names::{Naming, OperatorNames, Tier, same_licence};
+pub use projection::Projection;
 pub use rollup::{By, RollUp, RollUps};
 pub use row::{Detail, DetailRun, Entry, MeasuredState, NotedChange, Row, SourceReport};
+pub use terms::{AllowedBy, AllowedTiers, GrowthRule, Terms};
 
 use super::digest::Sha256;
 use super::settings::words;
@@ -76,12 +95,26 @@ pub struct Head {
     pub incomplete_before: Option<Timestamp>,
 }
 
+/// What is said of all rows together. **signed**
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overall {
+    pub roll_ups: Vec<RollUp>,
+    pub lists: Lists,
+    /// `None`: the operator names no file of them.
+    pub entitlements: Option<Entitlements>,
+}
+
 /// A snapshot in its whole form. **signed**
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Whole {
     #[serde(flatten)]
     pub head: Head,
     pub roll_ups: Vec<RollUp>,
+    /// Missing in those of the first release.
+    #[serde(default)]
+    pub lists: Lists,
+    #[serde(default)]
+    pub entitlements: Option<Entitlements>,
     pub rows: Vec<Entry>,
 }
 

@@ -34,7 +34,7 @@ pub use whole::json;
 use super::seal::SealError;
 use crate::domain::digest::Sha256;
 use crate::domain::settings::words;
-use crate::domain::snapshot::{Entry, Head, RollUp, SnapshotId};
+use crate::domain::snapshot::{Entry, Head, Overall, SnapshotId};
 
 /// What the seal says that it is.
 pub const SCHEMA: &str = "slp-collector/snapshot-seal/1";
@@ -118,11 +118,11 @@ impl Numbering {
         self.update(entry);
     }
 
-    /// The number of the snapshot with that head (whatever number stands in it) and these roll-ups.
-    pub fn end(mut self, head: &Head, roll_ups: &[RollUp]) -> SnapshotId {
+    /// The number of the snapshot with that head (whatever number stands in it) and what is said of all rows.
+    pub fn end(mut self, head: &Head, overall: &Overall) -> SnapshotId {
         let plain = Head { snapshot_id: SnapshotId(String::new()), corrects: None, ..head.clone() };
         self.update(&plain);
-        self.update(&roll_ups);
+        self.update(overall);
         let mut digest = [0; 32];
         digest.copy_from_slice(self.0.finish().as_ref());
         SnapshotId::of(&Sha256(digest))

@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, House};
+use crate::config::Config;
 use crate::domain::problem::with_causes;
-use crate::domain::snapshot::{Head, OperatorNames, RollUps, SnapshotId, Survey};
+use crate::domain::snapshot::{AllowedTiers, Head, SnapshotId, Survey, Terms, earliest_start};
 use crate::domain::timeline::Consumption;
 use crate::exchange::seal::Signer;
 use crate::exchange::snapshot::{Form, Numbering, keep, list as kept};
@@ -65,7 +66,11 @@ pub fn create(house: &House, asked: &Asked) -> Result<Snapped, Error> {
     let window_start = as_of.checked_sub(asked.window).unwrap_or(Timestamp::MIN);
     let (from, to) = (window_start.as_second(), as_of.as_second());
 
+    let terms = terms(&house.config);
     let mut consumption = Consumption::new(from, to);
+    if let Some(begun) = terms.entitlements.as_deref().and_then(|bought| earliest_start(bought, as_of)) {
+        consumption = consumption.reaching_back_to(begun);
+    }
     house.ledger.events(None, &mut |event| {
         consumption.take(event);
         ControlFlow::Continue(())
@@ -79,25 +84,40 @@ pub fn create(house: &House, asked: &Asked) -> Result<Snapped, Error> {
         now: &now,
         watched: &house.watched,
         settings: &house.settings,
-        names: &OperatorNames::default(),
+        names: &house.config.licences.names,
+        terms: &terms,
         as_of,
         window: asked.window,
         incomplete_before: house.ledger.kept_from(),
     };
-    let (mut numbering, mut roll_ups) = (Numbering::default(), RollUps::new(from, to));
-    let mut head = survey.head(&mut roll_ups, &mut |entry| numbering.add(entry));
-    let roll_ups = roll_ups.end();
-    head.snapshot_id = numbering.end(&head, &roll_ups);
+    let mut numbering = Numbering::default();
+    let (mut head, overall) = survey.overall(&mut |entry| numbering.add(entry));
+    head.snapshot_id = numbering.end(&head, &overall);
 
     let collector = &house.config.collector.name;
     let refused = |error: &dyn std::error::Error| Error::Exchange(with_causes(error));
     let signer = Signer::open_or_create(&house.config.exchange.signer, collector, present);
     let signer = signer.map_err(|error| refused(&error))?;
     let folder = asked.out.clone().unwrap_or_else(|| house.snapshot_dir());
-    let kept = keep(&folder, asked.form, &mut head, &roll_ups, &survey, collector, &signer);
+    let kept = keep(&folder, asked.form, &mut head, &overall, &survey, collector, &signer);
     let kept = kept.map_err(|error| refused(&error))?;
     head.corrects = kept.seal.corrects;
     Ok(Snapped { path: kept.path, was_there: kept.was_there, head })
+}
+
+/// What the operator says of how licences may be used.
+fn terms(config: &Config) -> Terms {
+    let sites = config.sites.iter().filter_map(|(site, place)| Some((site.clone(), place.allowed_tier?)));
+    Terms {
+        silent_after: config.terms.silent_after(),
+        allowed: AllowedTiers {
+            elsewhere: config.defaults.allowed_tier,
+            sites: sites.collect(),
+            accounts: config.terms.allowed_tier.clone(),
+        },
+        growth: config.terms.growth,
+        entitlements: config.licences.entitlements.clone(),
+    }
 }
 
 /// The snapshots of a folder, the oldest instant first.

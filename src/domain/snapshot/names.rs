@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Family;
 use crate::domain::fleet::Fleet;
 use crate::domain::report::EntitlementTag;
 use crate::domain::settings::words;
@@ -39,6 +40,7 @@ pub struct Naming {
     /// In the device's words: `Perpetual`, `Subscription`.
     pub license_type: Option<String>,
     pub tier: Option<Tier>,
+    pub family: Option<Family>,
 }
 
 impl Naming {
@@ -48,6 +50,7 @@ impl Naming {
             name: self.name.or_else(|| other.name.clone()),
             license_type: self.license_type.or_else(|| other.license_type.clone()),
             tier: self.tier.or(other.tier),
+            family: self.family.or(other.family),
         }
     }
 }
@@ -75,7 +78,7 @@ impl<'a> Names<'a> {
         let mut stated: BTreeMap<&EntitlementTag, Naming> = BTreeMap::new();
         let mut state = |tag: &'a Option<EntitlementTag>, name: &Option<String>, kind: &Option<String>| {
             if let Some(tag) = tag.as_ref().filter(|tag| tag.0.starts_with("regid.")) {
-                let said = Naming { name: name.clone(), license_type: kind.clone(), tier: None };
+                let said = Naming { name: name.clone(), license_type: kind.clone(), ..Naming::default() };
                 let known = stated.remove(tag).unwrap_or_default();
                 stated.insert(tag, known.or(&said));
             }
@@ -101,7 +104,9 @@ impl<'a> Names<'a> {
         let named = stated.map_or_else(|| said.clone(), |stated| said.clone().or(stated));
         let words = || named.name.as_deref().and_then(Tier::in_words);
         let tier = named.tier.or_else(words).or_else(|| Tier::in_words(product(tag?)));
-        let named = Naming { tier, ..named };
+        let words = || named.name.as_deref().and_then(Family::in_words);
+        let family = named.family.or_else(words).or_else(|| Family::in_words(product(tag?)));
+        let named = Naming { tier, family, ..named };
         let keys = tag.map(|tag| tag.0.to_string()).into_iter().chain(named.name.clone());
         let table = keys.filter_map(|key| self.operator.0.get(&key));
         table.fold(named, Naming::or)

@@ -110,7 +110,7 @@ impl Sum {
 }
 
 /// Does it count against completeness where it is not measured?
-fn should_be_measured(state: MeasuredState) -> bool {
+pub(super) fn should_be_measured(state: MeasuredState) -> bool {
     match state {
         MeasuredState::Measured
         | MeasuredState::NotYetMeasured

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Tier;
+use super::{Family, Tier};
 use crate::domain::deadline::ObligationState;
 use crate::domain::digest::Sha256;
 use crate::domain::instance::{DeviceName, Role, Site, Udi};
@@ -82,6 +82,7 @@ pub struct Row {
     pub coverage: f64,
     /// The share of the window that only polls saw.
     pub coverage_observed: f64,
+    pub family: Option<Family>,
 }
 
 /// What a row rests on; in the whole form only. **signed**

@@ -33,6 +33,7 @@ struct World {
     events: Vec<Event>,
     watched: Vec<Watched>,
     names: OperatorNames,
+    terms: Terms,
 }
 
 impl World {
@@ -123,9 +124,18 @@ impl World {
 
     /// As of a day, of the thirty days before.
     fn taken(&self, as_of: i64) -> (Head, Vec<Entry>, Vec<RollUp>) {
+        let (head, entries, overall) = self.overall(as_of);
+        (head, entries, overall.roll_ups)
+    }
+
+    /// The same with the lists and what was bought.
+    fn overall(&self, as_of: i64) -> (Head, Vec<Entry>, Overall) {
         let as_of = day(as_of);
         let window = SignedDuration::from_hours(30 * 24);
         let mut consumption = Consumption::new((as_of - window).as_second(), as_of.as_second());
+        if let Some(begun) = self.terms.entitlements.as_deref().and_then(|bought| earliest_start(bought, as_of)) {
+            consumption = consumption.reaching_back_to(begun);
+        }
         self.events.iter().for_each(|event| consumption.take(event));
         let (then, now) = (self.fleet(as_of), self.fleet(Timestamp::MAX));
         let settings: Settings = settings();
@@ -136,19 +146,19 @@ impl World {
             watched: &self.watched,
             settings: &settings,
             names: &self.names,
+            terms: &self.terms,
             as_of,
             window,
             incomplete_before: None,
         };
-        let mut roll_ups = RollUps::new((as_of - window).as_second(), as_of.as_second());
         let (mut entries, mut again) = (Vec::new(), Vec::new());
-        let head = survey.head(&mut roll_ups, &mut |entry| entries.push(entry.clone()));
+        let (head, overall) = survey.overall(&mut |entry| entries.push(entry.clone()));
         survey.each(&mut |entry| {
             again.push(entry.clone());
             ControlFlow::Continue(())
         });
         assert_eq!(entries, again);
-        (head, entries, roll_ups.end())
+        (head, entries, overall)
     }
 }
 
@@ -299,7 +309,7 @@ fn names_and_tiers_are_what_is_stated_and_nothing_more() {
     let mut world = World::default();
     world.device(0, "edge-1", "A", &[]).report(20, "A", 1, &[(0, 20, 2)]);
     assert_eq!(world.taken(10).1[0].row.license_name, None);
-    let naming = Naming { name: Some("Cisco DNA".to_owned()), license_type: None, tier: Some(Tier::Premier) };
+    let naming = Naming { name: Some("Cisco DNA".to_owned()), license_type: None, tier: Some(Tier::Premier), family: None };
     world.names = [(TAG.to_owned(), naming)].into_iter().collect();
     let (_, entries, _) = world.taken(10);
     let row = &entries[0].row;
@@ -308,8 +318,8 @@ fn names_and_tiers_are_what_is_stated_and_nothing_more() {
 
 impl World {
     fn whole(&self, as_of: i64) -> Whole {
-        let (head, rows, roll_ups) = self.taken(as_of);
-        Whole { head, roll_ups, rows }
+        let (head, rows, Overall { roll_ups, lists, entitlements }) = self.overall(as_of);
+        Whole { head, roll_ups, lists, entitlements, rows }
     }
 }
 
@@ -345,3 +355,5 @@ fn a_difference_names_what_changed_and_the_reports_that_tell_it() {
     assert_eq!(second.of(Some(TAG), None).count(), 5);
     assert_eq!(second.of(Some("dna"), None).count() + second.of(None, Some("Branch")).count(), 0);
 }
+
+mod reckoned;

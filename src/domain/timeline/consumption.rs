@@ -19,7 +19,10 @@ pub struct Consumption {
     devices: BTreeMap<DeviceName, Udi>,
     /// So that a hundred thousand timelines share the text of a few tags.
     tags: HashSet<EntitlementTag>,
+    /// What ended before is kept only as far as it tells when was last measured.
     since: Seconds,
+    /// Reports are counted that measure something from here on.
+    counted: Seconds,
     until: Seconds,
     reports: u64,
     newest_report: Option<Seconds>,
@@ -59,7 +62,12 @@ impl Consumption {
     /// Nothing known yet. What ended before `since` is kept only as far as it tells when was last measured; polls
     /// after `until` are left out.
     pub fn new(since: Seconds, until: Seconds) -> Consumption {
-        Consumption { since, until, ..Consumption::default() }
+        Consumption { since, counted: since, until, ..Consumption::default() }
+    }
+
+    /// Keeps also what ended before the window, back to an instant: a term that began then is reckoned over.
+    pub fn reaching_back_to(self, since: Seconds) -> Consumption {
+        Consumption { since: self.since.min(since), ..self }
     }
 
     /// Takes the next event of the journal.
@@ -68,7 +76,7 @@ impl Consumption {
         match &event.fact {
             Fact::ReportCollected(fact) => {
                 let span = fact.report.start().zip(fact.report.end());
-                let (since, until) = (self.since, self.until);
+                let (since, until) = (self.counted, self.until);
                 let concerns = span.is_some_and(|(start, end)| start.as_second() <= until && end.as_second() >= since);
                 if self.report(&fact.report, fact.object, false) && concerns {
                     self.reports += 1;

@@ -120,4 +120,5 @@ pub const COLUMNS: &[Column] = &[
     ("quantity_observed", |line| text(&line.row.quantity_observed)),
     ("coverage", |line| line.row.coverage.to_string()),
     ("coverage_observed", |line| line.row.coverage_observed.to_string()),
+    ("family", |line| text(&line.row.family)),
 ];

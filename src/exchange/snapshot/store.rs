@@ -10,7 +10,7 @@ use ring::digest::{Context, SHA256};
 use super::{Form, SCHEMA, Seal, SnapshotError, csv, json, ndjson};
 use crate::domain::digest::Sha256;
 use crate::domain::problem::excerpt;
-use crate::domain::snapshot::{Head, RollUp, SnapshotId, Survey, Whole};
+use crate::domain::snapshot::{Head, Overall, SnapshotId, Survey, Whole};
 use crate::exchange::seal::{Certificate, Signer};
 
 /// No seal, signature or certificate is near that size.
@@ -36,7 +36,7 @@ pub fn keep(
     folder: &Path,
     form: Form,
     head: &mut Head,
-    roll_ups: &[RollUp],
+    overall: &Overall,
     survey: &Survey<'_>,
     collector: &str,
     signer: &Signer,
@@ -51,7 +51,7 @@ pub fn keep(
     let name = name(head, form);
     let path = folder.join(&name);
     let aside = folder.join(format!(".{name}.partial"));
-    let (size, sha256) = at("write", &aside, write(&aside, form, head, roll_ups, survey))?;
+    let (size, sha256) = at("write", &aside, write(&aside, form, head, overall, survey))?;
     let seal = Seal {
         schema: SCHEMA.to_owned(),
         snapshot_id: head.snapshot_id.clone(),
@@ -134,13 +134,13 @@ fn digest(context: Context) -> Sha256 {
     Sha256(own)
 }
 
-fn write(path: &Path, form: Form, head: &Head, roll_ups: &[RollUp], survey: &Survey<'_>) -> io::Result<(u64, Sha256)> {
+fn write(path: &Path, form: Form, head: &Head, overall: &Overall, survey: &Survey<'_>) -> io::Result<(u64, Sha256)> {
     // Left over from a run that died here, if it is there.
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
     let counted = Counted { inner: file, size: 0, digest: Context::new(&SHA256) };
     let mut out = BufWriter::with_capacity(BUFFER, counted);
     match form {
-        Form::Json => json(head, roll_ups, survey, &mut out)?,
+        Form::Json => json(head, overall, survey, &mut out)?,
         Form::Csv => csv(head, survey, &mut out)?,
         Form::Ndjson => ndjson(head, survey, &mut out)?,
     }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use crate::domain::snapshot::{Head, RollUp, Survey};
+use crate::domain::snapshot::{Head, Overall, RollUp, Survey};
 
 #[derive(Serialize)]
 struct Above<'a> {
@@ -14,11 +14,16 @@ struct Above<'a> {
     roll_ups: &'a [RollUp],
 }
 
-/// Writes the document: the keys of [`Head`], `roll_ups` and `rows`.
-pub fn json(head: &Head, roll_ups: &[RollUp], survey: &Survey<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let above = serde_json::to_string_pretty(&Above { head, roll_ups })?;
+/// Writes the document: the keys of [`Head`] and [`Overall`], and `rows`.
+pub fn json(head: &Head, overall: &Overall, survey: &Survey<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let above = serde_json::to_string_pretty(&Above { head, roll_ups: &overall.roll_ups })?;
     let open = above.strip_suffix("\n}").unwrap_or(&above);
-    write!(out, "{open},\n  \"rows\": [")?;
+    // Lists may be as long as the fleet: they are not made into one text.
+    write!(out, "{open},\n  \"lists\": ")?;
+    serde_json::to_writer(&mut *out, &overall.lists)?;
+    write!(out, ",\n  \"entitlements\": ")?;
+    serde_json::to_writer(&mut *out, &overall.entitlements)?;
+    write!(out, ",\n  \"rows\": [")?;
     let mut written = Ok(());
     let mut between = "\n    ";
     survey.each(&mut |entry| {
