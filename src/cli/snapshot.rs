@@ -13,7 +13,7 @@ use super::{Exit, Listing, Stop};
 use crate::control::{Answered, Request};
 use crate::domain::digest::Sha256;
 use crate::domain::problem::with_causes;
-use crate::domain::snapshot::{Changed, Entry, Whole, difference};
+use crate::domain::snapshot::{Changed, EntitlementLine, Entry, Whole, difference};
 use crate::exchange::snapshot::{Form, read, verify};
 use crate::flow::consumption::{Asked, SnapshotLine};
 
@@ -104,6 +104,22 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
             if snapped.was_there {
                 writeln!(out, "nothing changed since: it was there already")?;
             }
+            if !snapped.listed.is_empty() {
+                let listed: Vec<String> = snapped.listed.iter().map(|(list, size)| format!("{size} {list}")).collect();
+                writeln!(out, "listed in it: {}", listed.join(", "))?;
+            }
+            if let Some(entitlements) = &snapped.entitlements {
+                writeln!(out)?;
+                output::table(out, &entitlements.lines, ENTITLED)?;
+                writeln!(
+                    out,
+                    "\nheadroom, over since and what is expected are estimates; `measured` is what they rest on"
+                )?;
+                if !entitlements.unlisted.is_empty() {
+                    let count = entitlements.unlisted.len();
+                    writeln!(out, "licences of an account in use that no running line covers: {count}")?;
+                }
+            }
             Ok(Exit::Done)
         }
         Verb::List { out: folder, listing } => {
@@ -150,6 +166,32 @@ const COLUMNS: &[Column<SnapshotLine>] = &[
     ("bytes", |line| line.size.to_string()),
     ("corrects", |line| or_dash(line.corrects.as_ref())),
     ("path", |line| line.path.display().to_string()),
+];
+
+/// The width at which a name is cut in the short form.
+const NAME: usize = 32;
+
+const ENTITLED: &[Column<EntitlementLine>] = &[
+    ("account", |line| line.said.account.chars().take(NAME).collect()),
+    ("licence", |line| line.said.licences.join(";").chars().take(NAME).collect()),
+    ("term", |line| line.term.to_string()),
+    ("entitled", |line| line.said.quantity.to_string()),
+    ("quantity", |line| or_dash(line.quantity.as_ref())),
+    ("expected", |line| or_dash(line.quantity_expected.as_ref())),
+    ("measured", |line| format!("{} of {}", line.measured, line.rows)),
+    ("headroom", |line| {
+        let left = line.headroom.as_ref();
+        or_dash(left.and_then(|left| left.measured.or(left.expected)).as_ref())
+    }),
+    ("over since", |line| minute(line.over.as_ref().and_then(|over| over.since))),
+    ("growth", |line| {
+        let reached = line.growth.iter().filter(|growth| growth.reached.is_some());
+        or_dash(reached.map(|growth| format!("> {} %", growth.over_percent)).last().as_ref())
+    }),
+    ("milestone", |line| {
+        or_dash(line.projection.as_ref().map(|next| next.milestone.strftime("%Y-%m-%d").to_string()).as_ref())
+    }),
+    ("expected then", |line| or_dash(line.projection.as_ref().map(|next| format!("{:.0}", next.quantity)).as_ref())),
 ];
 
 const CHANGED: &[Column<Changed>] = &[

@@ -117,9 +117,8 @@ fn entitlements(file: &Path, mistakes: &mut Mistakes) -> Vec<Entitlement> {
     each(file, "a line for each entitlement", mistakes, |table: &mut Table<'_, Bought>, row| {
         let account = table.needed(row, Bought::Account);
         let licences = table.needed(row, Bought::Licence).map(|text| parts(&text));
-        let quantity = table.value(row, Bought::Quantity, |text| {
-            text.parse::<u64>().map_err(|_| "write a whole number".to_owned())
-        });
+        let quantity = table
+            .value(row, Bought::Quantity, |text| text.parse::<u64>().map_err(|_| "write a whole number".to_owned()));
         let term = (table.value(row, Bought::TermStart, date), table.value(row, Bought::TermEnd, date));
         let more = (
             table.word(row, Bought::Tier),

@@ -100,7 +100,8 @@ impl<'d, 't> Section<'d, 't> {
                 Ok(value) => values.push((name.get_ref().to_string(), value)),
                 Err(instead) => {
                     let path = format!("{}.{}", self.path(key), printable(name.get_ref()));
-                    self.document.mistake(value.span().start, format!("{path} is {}; {instead}", shown(value.get_ref())));
+                    self.document
+                        .mistake(value.span().start, format!("{path} is {}; {instead}", shown(value.get_ref())));
                 }
             }
         }

@@ -241,6 +241,67 @@ fn a_sites_word_on_violations_is_laid_over_that_of_everybody() {
     assert_eq!(far.expected_policy.as_deref(), Some("Field"));
 }
 
+/// What is said of the operator's tables, by file and line.
+fn licences(names: &str, entitlements: &str) -> Result<Licences, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("c.toml", "[snapshot]\nnames = \"licences.csv\"\nentitlements = \"entitlements.csv\"\n");
+    write("devices.csv", SHIPPED_DEVICES);
+    write("licences.csv", names);
+    write("entitlements.csv", entitlements);
+    let prefix = format!("{}/", folder.path().display());
+    let loaded = Config::load(&folder.path().join("c.toml"));
+    loaded.map(|config| config.licences).map_err(|mistakes| mistakes.to_string().replace(&prefix, ""))
+}
+
+#[test]
+fn tables_of_licences_are_read_and_each_mistake_has_its_line() {
+    use crate::domain::snapshot::{Family, Milestones, Naming, OperatorNames, Tier};
+
+    let names = "family,licence,tier,name\nadd-on,\"regid.x.com.cisco.y,1.0_z\",,Spaces\n,dna-p,premier,\n";
+    let bought = "account,suite,licence,quantity,tier,growth_allowance,term_start,term_end,milestones,rate_model\n\
+                  # a comment\n\
+                  Branch,Switching,dna-a; dna-e,120,advantage,15%,2025-01-01,2027-12-31,annual,list price\n\
+                  Branch,,dna-a,150,,,2028-01-01,2028-12-31,,\n";
+    let read = licences(names, bought).unwrap();
+    let spaces = Naming { name: Some("Spaces".to_owned()), family: Some(Family::AddOn), ..Naming::default() };
+    let premier = Naming { tier: Some(Tier::Premier), ..Naming::default() };
+    let table = [("regid.x.com.cisco.y,1.0_z", spaces), ("dna-p", premier)];
+    assert_eq!(read.names, table.map(|(key, naming)| (key.to_owned(), naming)).into_iter().collect::<OperatorNames>());
+    let read = read.entitlements.unwrap();
+    assert_eq!(read[0].licences, ["dna-a", "dna-e"]);
+    assert_eq!((read[0].quantity, read[0].tier, read[0].growth_allowance), (120, Some(Tier::Advantage), Some(15)));
+    assert_eq!((read[0].milestones, read[0].rate_model.as_deref()), (Some(Milestones::Annual), Some("list price")));
+    assert_eq!((read[1].term_end.to_string(), read.len()), ("2028-12-31".to_owned(), 2));
+
+    let names = "licence,name,tier,family\ndna-a,,best,\ndna-a,A,,\n,B,,\ndna-b,,,\n";
+    let bought = "account,licence,quantity,term_start,term_end,price\n\
+                  Branch,dna-a,12.5,2025-01-01,2027-12-31,1\n\
+                  Branch,dna-a,12,2025-01-01,2027-12-31,1\n\
+                  branch,DNA-A,13,2027-12-31,2028-12-31,1\n\
+                  Branch,dna-b,13,2027-12-31,2026-12-31,1\n\
+                  Branch,;,13,01.01.2027,,1\n\
+                  ,dna-c,,2025-01-01,2027-12-31,1\n";
+    let told = licences(names, bought).unwrap_err();
+    let expected = "\
+entitlements.csv:1: \"price\" is not a known column; write account, suite, licence, quantity, tier, growth_allowance, term_start, term_end, milestones or rate_model
+entitlements.csv:2: quantity is \"12.5\"; write a whole number
+entitlements.csv:4: licence \"DNA-A\" of account \"branch\" is at line 3 for that time, too; write one line with the quantity of both, or terms that do not overlap
+entitlements.csv:5: the term is from 2027-12-31 to 2026-12-31; write an end that is not before the start, and at most 20 years after it
+entitlements.csv:6: has no term_end; write one
+entitlements.csv:6: term_start is \"01.01.2027\"; write a day such as 2026-01-31
+entitlements.csv:7: has no account; write one
+entitlements.csv:7: has no quantity; write one
+licences.csv:2: tier is \"best\"; write essentials, advantage or premier
+licences.csv:3: licence \"dna-a\" is at line 2, too; write it once
+licences.csv:4: has no licence; write one
+licences.csv:5: says nothing of the licence; write its name, its tier or its family";
+    assert_eq!(told, expected);
+    assert!(
+        licences("name,tier\n", "").unwrap_err().contains("licences.csv:1: has no column licence; write a first line")
+    );
+}
+
 #[test]
 fn all_mistakes_of_both_files_come_at_once_in_order() {
     let toml = "[poll]\nconcurency = 3\nspread = \"1x\"\n\n[log]\nlevel = \"loud\"\n";

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Error, House};
 use crate::config::Config;
 use crate::domain::problem::with_causes;
-use crate::domain::snapshot::{AllowedTiers, Head, SnapshotId, Survey, Terms, earliest_start};
+use crate::domain::snapshot::{AllowedTiers, Entitlements, Head, SnapshotId, Survey, Terms, earliest_start};
 use crate::domain::timeline::Consumption;
 use crate::exchange::seal::Signer;
 use crate::exchange::snapshot::{Form, Numbering, keep, list as kept};
@@ -34,6 +34,9 @@ pub struct Snapped {
     pub was_there: bool,
     #[serde(flatten)]
     pub head: Head,
+    /// How many stand in each list that has any.
+    pub listed: Vec<(String, usize)>,
+    pub entitlements: Option<Entitlements>,
 }
 
 /// A snapshot of a folder.
@@ -102,7 +105,8 @@ pub fn create(house: &House, asked: &Asked) -> Result<Snapped, Error> {
     let kept = keep(&folder, asked.form, &mut head, &overall, &survey, collector, &signer);
     let kept = kept.map_err(|error| refused(&error))?;
     head.corrects = kept.seal.corrects;
-    Ok(Snapped { path: kept.path, was_there: kept.was_there, head })
+    let (listed, entitlements) = (overall.lists.sizes(), overall.entitlements);
+    Ok(Snapped { path: kept.path, was_there: kept.was_there, head, listed, entitlements })
 }
 
 /// What the operator says of how licences may be used.

@@ -118,6 +118,78 @@ fn the_whole_form_keeps_its_schema_and_the_schema_knows_every_key() {
 }
 
 #[test]
+fn what_was_bought_stands_beside_what_is_used_and_what_a_table_names_is_named() {
+    let (site, as_of) = site();
+    let plain = read(&create(&site, as_of, "json", "plain"));
+    assert!(plain["entitlements"].is_null(), "{plain:#}");
+    let row = plain["rows"].as_array().unwrap().iter().find(|row| row["quantity"].as_u64() > Some(0)).unwrap();
+    let tag = row["entitlement_tag"].as_str().unwrap();
+    let inventory = fs::read_to_string(site.path("devices.csv")).unwrap();
+    let moved = inventory.lines().enumerate().map(|(at, line)| match at {
+        0 => format!("{line},virtual_account\n"),
+        _ => format!("{line},Branch\n"),
+    });
+    fs::write(site.path("devices.csv"), moved.collect::<String>()).unwrap();
+    let config = site.path("slp-collector.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let tables = "\n[snapshot]\nnames = \"licences.csv\"\nentitlements = \"entitlements.csv\"\n";
+    fs::write(&config, format!("{text}{tables}allowed_tier = {{ Branch = \"essentials\" }}\n")).unwrap();
+    fs::write(site.path("licences.csv"), format!("licence,family\n\"{tag}\",add-on\n")).unwrap();
+    let (start, end) = (as_of - SignedDuration::from_hours(24 * 200), as_of + SignedDuration::from_hours(24 * 200));
+    let day = |at: Timestamp| at.strftime("%Y-%m-%d").to_string();
+    let (start, end) = (day(start), day(end));
+    let bought = format!(
+        "account,licence,quantity,term_start,term_end,milestones\nBranch,\"{tag}\",1,{start},{end},quarterly\n"
+    );
+    fs::write(site.path("entitlements.csv"), bought).unwrap();
+
+    let (at, folder) = (as_of.to_string(), site.path("out").display().to_string());
+    let made = site.run(["snapshot", "create", "--as-of", &at, "--out", &folder]).exits(0);
+    let file = PathBuf::from(made.out.lines().next().unwrap());
+    let whole = read(&file);
+    assert_ne!(whole["snapshot_id"], plain["snapshot_id"]);
+    let line = &whole["entitlements"]["lines"][0];
+    let used: u64 = whole["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["entitlement_tag"] == tag)
+        .map(|row| row["quantity"].as_u64().unwrap())
+        .sum();
+    assert_eq!((line["quantity"].as_u64(), line["completeness"].as_f64()), (Some(used), Some(1.0)), "{line:#}");
+    assert_eq!(line["headroom"]["measured"].as_i64(), Some(1 - used as i64));
+    assert_eq!((&line["headroom"]["estimate"], &line["over"]["state"]), (&Value::from(true), &Value::from("over")));
+    assert!(made.out.contains("over since") && made.out.contains("listed in it: "), "{}", made.out);
+    let named = |row: &&Value| row["entitlement_tag"] == tag;
+    assert_eq!(
+        whole["rows"].as_array().unwrap().iter().find(named).unwrap()["family"],
+        row["family"].as_str().unwrap_or("add-on")
+    );
+    assert!(!whole["lists"]["above_tier"].as_array().unwrap().is_empty(), "{:#}", whole["lists"]);
+    assert_eq!(whole["lists"]["reporters"][0]["instances"], 2);
+
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/snapshot-v1.schema.json");
+    let known = read(&schema);
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let described = &known["$defs"]["entitlements"]["properties"]["lines"]["items"]["properties"];
+    assert_eq!(keys(line), keys(described));
+    for part in ["headroom", "over"] {
+        assert_eq!(keys(&line[part]), keys(&described[part]["anyOf"][0]["properties"]), "{part}");
+    }
+    let lists = &known["$defs"]["lists"]["properties"];
+    assert_eq!(keys(&whole["lists"]), keys(lists));
+    assert_eq!(keys(&whole["lists"]["above_tier"][0]), keys(&lists["above_tier"]["items"]["properties"]));
+    assert!(site.run(["snapshot", "diff", &file.display().to_string(), &file.display().to_string()]).code == 0);
+    let Some(python) = python() else { return };
+    let checked = std::process::Command::new(python)
+        .args(["-m", "check_jsonschema", "--schemafile"])
+        .args([&schema, &file])
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
+#[test]
 fn the_same_ledger_gives_the_same_bytes_and_what_is_out_never_changes() {
     let (site, as_of) = site();
     let (one, other) = (create(&site, as_of, "json", "one"), create(&site, as_of, "json", "other"));

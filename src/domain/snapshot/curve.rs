@@ -191,7 +191,8 @@ mod tests {
                 values.fold(None, |sum: Option<u64>, value| Some(sum.unwrap_or(0) + value))
             };
             let carried = |at: Seconds| -> u64 {
-                let last = |own: &Vec<(Seconds, Seconds, u64)>| own.iter().rev().find(|one| one.0 <= at).map(|one| one.2);
+                let last =
+                    |own: &Vec<(Seconds, Seconds, u64)>| own.iter().rev().find(|one| one.0 <= at).map(|one| one.2);
                 rows.iter().filter_map(last).sum()
             };
             for at in 0..=to {

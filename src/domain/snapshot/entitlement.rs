@@ -87,10 +87,11 @@ impl Entitlement {
         };
         let ends = self.ends();
         // No term is longer than the file may say; each is counted from the start, for months are of several lengths.
-        let between = (1..).map(|turn: i32| after(self.term_start, turn.saturating_mul(every).min(MOST_MONTHS).months()));
+        let between =
+            (1..).map(|turn: i32| after(self.term_start, turn.saturating_mul(every).min(MOST_MONTHS).months()));
         let mut between = between.take(if every == 0 { 0 } else { MOST_MONTHS as usize });
         let next = between.find(|milestone| *milestone > at);
-        next.into_iter().chain((ends > at).then_some(ends)).min()
+        (at < ends).then(|| next.map_or(ends, |next| next.min(ends)))
     }
 
     /// Is it of the row's account?

@@ -310,7 +310,7 @@ fn over(said: &Entitlement, sum: &Sum, as_of: Timestamp, coverage: Option<f64>) 
     let until = sum.over_until(said.quantity, from, to)?;
     let (most, most_at) = sum.peak(from, to)?;
     let state = match since {
-        Some(_) if until == to => OverState::Over,
+        Some(_) if sum.first_over(said.quantity, to, to).is_some() => OverState::Over,
         Some(_) => OverState::OverWhenLastMeasured,
         None => OverState::WasOver,
     };
@@ -326,18 +326,9 @@ fn over(said: &Entitlement, sum: &Sum, as_of: Timestamp, coverage: Option<f64>) 
     })
 }
 
-fn growth(
-    said: &Entitlement,
-    sum: &Sum,
-    rule: GrowthRule,
-    as_of: Timestamp,
-    coverage: Option<f64>,
-) -> Vec<Growth> {
+fn growth(said: &Entitlement, sum: &Sum, rule: GrowthRule, as_of: Timestamp, coverage: Option<f64>) -> Vec<Growth> {
     let allowance = said.growth_allowance.map(|percent| percent.saturating_add(100));
-    let limits = [
-        (rule.early_percent, said.early_until()),
-        (allowance.unwrap_or(rule.term_percent), said.ends()),
-    ];
+    let limits = [(rule.early_percent, said.early_until()), (allowance.unwrap_or(rule.term_percent), said.ends())];
     let begins = said.begins();
     let limits = limits.into_iter().map(|(over_percent, until)| {
         let (from, to) = (begins.as_second(), as_of.as_second().min(until.as_second().saturating_sub(1)));

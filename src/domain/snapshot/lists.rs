@@ -40,6 +40,23 @@ pub struct Lists {
     pub reporters: Vec<Reporting>,
 }
 
+impl Lists {
+    /// How many each list has, but for who reports; those that are empty are left out.
+    pub fn sizes(&self) -> Vec<(String, usize)> {
+        let sizes = [
+            ("silent", self.silent.len()),
+            ("orphaned", self.orphaned.len()),
+            ("duplicates", self.duplicates.len()),
+            ("account differs", self.account_differs.len()),
+            ("above tier", self.above_tier.len()),
+            ("other licensing", self.other_licensing.len()),
+            ("came", self.came.len()),
+            ("gone", self.gone.len()),
+        ];
+        sizes.into_iter().filter(|(_, size)| *size > 0).map(|(list, size)| (list.to_owned(), size)).collect()
+    }
+}
+
 /// Who it is, and where. **signed**
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Whom {

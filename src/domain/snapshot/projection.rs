@@ -135,7 +135,8 @@ mod tests {
             let mut dice = fastrand::Rng::with_seed(seed);
             let (one, other) = (stairs(&mut dice, to), stairs(&mut dice, to));
             let line = |rows: &[Vec<_>]| Line::through(&sum(rows, to), 0, to).unwrap();
-            let (apart, both) = ([line(std::slice::from_ref(&one)), line(std::slice::from_ref(&other))], line(&[one, other]));
+            let (apart, both) =
+                ([line(std::slice::from_ref(&one)), line(std::slice::from_ref(&other))], line(&[one, other]));
             for day in [100, 150, 400] {
                 let added: f64 = apart.iter().map(|line| line.at(at(day))).sum();
                 assert!((both.at(at(day)) - added).abs() < 1e-6, "seed {seed}");

@@ -62,7 +62,8 @@ impl<'a> Sums<'a> {
             Some(used) => used == 0,
             None => one.stated == Some(0),
         };
-        let used = within().filter(|run| run.value > 0).last().filter(|_| unused);
+        let lasted = |run: &Run| run.value > 0 && run.start < run.end;
+        let used = within().filter(lasted).last().filter(|_| unused);
         let ended = used.and_then(|run| Timestamp::from_second(run.end).ok());
         let expected = if unused { Some(0) } else { expected(row) };
         self.listing.row(row, expected, self.terms.allowed(row, survey.as_of), ended);

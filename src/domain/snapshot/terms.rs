@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::Tier;
 use super::entitlement::{Entitlement, TermState};
 use super::row::Row;
-use super::Tier;
 use crate::domain::instance::Site;
 use crate::domain::settings::words;
 

@@ -309,7 +309,8 @@ fn names_and_tiers_are_what_is_stated_and_nothing_more() {
     let mut world = World::default();
     world.device(0, "edge-1", "A", &[]).report(20, "A", 1, &[(0, 20, 2)]);
     assert_eq!(world.taken(10).1[0].row.license_name, None);
-    let naming = Naming { name: Some("Cisco DNA".to_owned()), license_type: None, tier: Some(Tier::Premier), family: None };
+    let naming =
+        Naming { name: Some("Cisco DNA".to_owned()), license_type: None, tier: Some(Tier::Premier), family: None };
     world.names = [(TAG.to_owned(), naming)].into_iter().collect();
     let (_, entries, _) = world.taken(10);
     let row = &entries[0].row;

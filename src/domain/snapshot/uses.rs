@@ -23,7 +23,12 @@ pub(super) struct Use<'a> {
 
 impl<'a> Survey<'a> {
     /// The licences of an instance as of the instant; one without anything, where it is known and has none.
-    pub(super) fn uses(&self, subject: Subject<'a>, chassis: &[(&'a Udi, &'a Chassis)], names: &Names<'_>) -> Vec<Use<'a>> {
+    pub(super) fn uses(
+        &self,
+        subject: Subject<'a>,
+        chassis: &[(&'a Udi, &'a Chassis)],
+        names: &Names<'_>,
+    ) -> Vec<Use<'a>> {
         let state = subject.then.and_then(|instance| instance.state.as_ref());
         let until = self.seen_until(subject);
         let mut seen: BTreeMap<Licence, Vec<Vec<Observed>>> = BTreeMap::new();
