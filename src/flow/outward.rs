@@ -60,8 +60,9 @@ pub fn create(
     std::fs::create_dir_all(&folder).map_err(|error| Error::Exchange(format!("{}: {error}", folder.display())))?;
     sweep(&folder).map_err(refused)?;
     let form = if tar { Form::Tar } else { Form::Folder };
+    let mut objects = house.ledger.objects();
     let mut fetch = |wanted: &Wanted| {
-        let object = house.ledger.object(&wanted.object).map_err(|error| with_causes(&error))?;
+        let object = objects.read(&wanted.object).map_err(|error| with_causes(&error))?;
         object.ok_or_else(|| "its bytes are gone from the ledger".to_owned())
     };
     let bundle = bundle::create(input, &mut fetch, &signer, form, &folder).map_err(refused)?;

@@ -59,12 +59,9 @@ pub(super) struct Contains(BTreeSet<Kind>);
 
 impl Contains {
     /// Looks at one report that leaves.
-    pub(super) fn see(&mut self, parcel: &Parcel, raw: &[u8], facts: &ReportFacts) {
+    pub(super) fn see(&mut self, parcel: &Parcel, raw: &str, facts: &ReportFacts) {
         let joined = |one: &Measurement| !one.added.is_empty() || !one.removed.is_empty();
-        let names_hosts = |kinds: &BTreeSet<Kind>| {
-            const WORD: &[u8] = b"hostname";
-            !kinds.contains(&Kind::HostNames) && raw.windows(WORD.len()).any(|window| window == WORD)
-        };
+        let names_hosts = |kinds: &BTreeSet<Kind>| !kinds.contains(&Kind::HostNames) && raw.contains("hostname");
         let kinds = [
             (Kind::ProductIds, true),
             (Kind::Licences, facts.entitlement_tag.is_some()),
