@@ -170,7 +170,7 @@ fn reports_go_up_as_they_were_signed_and_acknowledgements_come_home() {
     let reports: Value = world.site.run(["report", "list", "--all", "--format", "json"]).exits(0).json();
     let id = reports[0]["report_id"].to_string();
     let shown = world.site.run(["report", "show", &id]).exits(0).out;
-    for step in ["offered to cisco as sub-", "accepted under 773126444402795033", "answer received: ACK_sub-"] {
+    for step in ["offered to upstream cisco as sub-", "accepted under 773126444402795033", "answer received: ACK_sub-"] {
         assert!(shown.contains(step), "{step} in {shown}");
     }
     world.site.run(["ledger", "verify"]).exits(0);
@@ -414,6 +414,26 @@ fn an_answer_with_an_error_or_for_some_only_is_told_and_pursued() {
     assert!(!outcomes(&passed)[0].contains('\u{1b}'));
     world.later(HOUR * 2);
     assert!(outcomes(&world.pass(&house))[0].contains("had these reports before"));
+}
+
+/// A submission whose answer the server has forgotten must not keep the others from going up and coming home.
+#[test]
+fn one_answer_that_cannot_be_had_keeps_nothing_else_back() {
+    let world = World::new(&["edge-1", "edge-2"]);
+    let house = world.house();
+    // In two submissions.
+    world.cssm.trouble(Step::Report, Trouble::Status(413), 1);
+    world.pass(&house);
+    world.cssm.trouble(Step::Poll, Trouble::Status(404), 1);
+    world.later(HOUR);
+    let answered = || progress(&house).into_iter().filter(|one| *one == Progress::Answered).count();
+    let passed = world.pass(&house);
+    assert!(passed.left_out.iter().any(|line| line.contains("the answer to sub-")), "{passed:?}");
+    assert!(passed.failure.as_ref().is_some_and(|failure| failure.contains("404")), "{passed:?}");
+    assert_eq!(answered(), 1, "{passed:?}");
+    world.later(HOUR * 2);
+    let passed = world.pass(&house);
+    assert_eq!((answered(), passed.failure.as_ref()), (2, None), "{passed:?}");
 }
 
 #[test]
