@@ -75,6 +75,7 @@ async fn deliver_waiting(house: &Arc<House>, keys: &[AnswerKey], tell: &Tell) ->
         plan::plan(&house.ledger.fleet(), &house.watched, &house.settings, &house.pacing(), None, None, now).deliver;
     let mut due = due.into_iter().filter(|key| keys.contains(key));
     let mut running = JoinSet::new();
+    let mut failed = None;
     loop {
         while running.len() < house.config.poll.concurrency
             && let Some(key) = due.next()
@@ -83,9 +84,13 @@ async fn deliver_waiting(house: &Arc<House>, keys: &[AnswerKey], tell: &Tell) ->
             running.spawn(async move { deliver::deliver(&house, &key).await });
         }
         match running.join_next().await {
-            None => return Ok(()),
-            Some(Ok(delivered)) => drop(tell.send(Reply::Delivered(delivered?))),
-            Some(Err(panic)) => return Err(Error::Internal(format!("a delivery ended abnormally: {panic}"))),
+            // The others were not cut off for it: they may be in the middle of an import.
+            None => return failed.map_or(Ok(()), Err),
+            Some(Ok(Ok(delivered))) => drop(tell.send(Reply::Delivered(delivered))),
+            Some(Ok(Err(error))) => failed = failed.or(Some(error)),
+            Some(Err(panic)) => {
+                failed = failed.or(Some(Error::Internal(format!("a delivery ended abnormally: {panic}"))));
+            }
         }
     }
 }

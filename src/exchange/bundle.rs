@@ -66,6 +66,8 @@ pub struct Parcel {
     pub account: Account,
     pub udi: Udi,
     pub device: Option<DeviceName>,
+    /// Does the device put its host name into what it reports, by its own word?
+    pub sends_hostname: Option<bool>,
     pub reports: Vec<Wanted>,
 }
 
@@ -251,6 +253,7 @@ impl Writing {
         let upload = |name: &str| BundleUpload { name: name.to_owned(), udi: Some(udi.clone()) };
         self.uploads.push(upload(&name));
         self.accounts.insert(parcel.account.clone());
+        self.contains.device(parcel);
         match (parcel.account.smart_account.as_deref(), parcel.account.virtual_account.as_deref()) {
             (Some(smart), Some(of)) => {
                 self.place.put(&format!("single/{name}"), text.len() as u64, &mut text.as_slice())?;

@@ -176,9 +176,9 @@ pub fn assign(house: &House, object: Sha256, devices: &[DeviceName], note: &str)
                 let hint = "poll it first, or bring its reports with `report import --device`";
                 return Err(Error::Input(format!("no product instance is known for device '{device}'; {hint}")));
             };
-            // The file's own word on whose it is cannot be overruled: the device would refuse it.
-            let other = |inside: &&Udi| fleet.resolve(inside).is_none_or(|inside| inside.udi != instance.udi);
-            if let Some(inside) = named_inside(&file).find(other) {
+            // The file's own word on whose it is cannot be overruled: the device would refuse it. Of several it is for each.
+            let own = |inside: &Udi| fleet.resolve(inside).is_some_and(|inside| inside.udi == instance.udi);
+            if let Some(inside) = named_inside(&file).next().filter(|_| !named_inside(&file).any(own)) {
                 return Err(Error::Input(format!("the answer names {inside}, but '{device}' is {}", instance.udi)));
             }
             let before = fleet.answer_for(instance, object);
@@ -225,8 +225,8 @@ fn named_inside(file: &AnswerFile) -> impl Iterator<Item = &Udi> {
 /// Whose answer it is: by what is inside, by its name, and the two may not disagree.
 fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String> {
     let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    let uploaded = base.strip_prefix("ACK_");
-    let by_name = uploaded.and_then(|uploaded| {
+    let uploaded = base.strip_prefix("ACK_").map(without_count);
+    let by_name = uploaded.as_deref().and_then(|uploaded| {
         if let Some(submission) = uploaded.split_once('_').and_then(|(id, _)| fleet.submissions.get(id)) {
             let own = |udi: &&Udi| submission.upload_name(udi) == uploaded;
             let udi = submission.facts.reports.iter().map(|report| &report.udi).find(own);
@@ -245,7 +245,7 @@ fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String>
             udi == first || fleet.resolve(udi).is_some_and(|a| fleet.resolve(first).is_some_and(|b| a.udi == b.udi))
         };
         if let Some(other) = inside.find(|udi| !same(udi)) {
-            return Err(format!("it names two instances, {first} and {other}"));
+            return Err(format!("it names two instances, {first} and {other}; `ack assign` places it with one or both"));
         }
         if let Some(named) = named.as_ref().filter(|named| !same(named)) {
             return Err(format!("its name belongs to {named}, but inside it names {first}"));
@@ -261,6 +261,19 @@ fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String>
     let reports = acknowledged(fleet, &udi, by_name.as_deref(), file);
     let bundle_id = by_name.or_else(|| bundle_of(fleet, &udi, &reports));
     Ok(Placed { udi, bundle_id, reports })
+}
+
+/// `x (1).txt` is `x.txt` of which a browser had one already: no name that leaves from here has a bracket.
+fn without_count(name: &str) -> String {
+    let counted = |rest: &str| {
+        let (count, ending) = rest.split_once(')')?;
+        let is_count = (1..=3).contains(&count.len()) && count.bytes().all(|byte| byte.is_ascii_digit());
+        (is_count && (ending.is_empty() || ending.starts_with('.'))).then(|| ending.to_owned())
+    };
+    match name.rsplit_once('(').and_then(|(head, rest)| Some((head, counted(rest)?))) {
+        Some((head, ending)) => format!("{}{ending}", head.trim_end()),
+        None => name.to_owned(),
+    }
 }
 
 /// The one instance that sent all reports which the file names. Ids are unique to an instance only, so that with two

@@ -161,23 +161,39 @@ impl Sight {
 
 /// Makes the folders that are missing. Who owns them may widen or narrow them: only what is made here is set.
 fn prepare(folder: &Path) -> io::Result<()> {
-    if !folder.exists() {
-        // The group may ask the daemon over its socket; it may as well put files here.
+    let missing = !folder.exists();
+    if missing {
         fs::create_dir_all(folder)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o770))?;
     }
-    // Only the daemon reads out of this one.
-    match fs::DirBuilder::new().mode(0o700).create(folder.join(TAKING)) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Ok(()) | Err(_) => {}
+    // Only the daemon reads out of the first.
+    for (name, mode) in [(TAKING, 0o700), (DONE, 0o750), (REFUSED, 0o750)] {
+        own_folder(&folder.join(name), mode)?;
     }
-    for shelf in [DONE, REFUSED].map(|shelf| folder.join(shelf)) {
-        if !shelf.exists() {
-            fs::create_dir(&shelf)?;
-            fs::set_permissions(&shelf, fs::Permissions::from_mode(0o750))?;
-        }
+    if missing {
+        // The group may ask the daemon over its socket; it may as well put files here. The sticky bit keeps each to
+        // its own: else one of them could put a link in the place of a folder of ours.
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o1770))?;
     }
     Ok(())
+}
+
+/// A folder of our own in one where others may write: through a link, or out of a folder that somebody else owns, the
+/// daemon would take files that nobody gave it.
+fn own_folder(path: &Path, mode: u32) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let there = fs::symlink_metadata(path)?;
+            // What is moved on was given; what is read must have been.
+            let read = path.ends_with(TAKING);
+            let ours = there.is_dir() && (!read || there.uid() == fs::metadata("/proc/self")?.uid());
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            ours.then_some(()).ok_or_else(|| {
+                io::Error::other(format!("'{name}' in it is not a folder of the service's own; take it away"))
+            })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The names in a folder, in order.
@@ -273,6 +289,7 @@ fn read(path: &Path) -> io::Result<(Vec<u8>, u32)> {
 /// Moves a file to its shelf, under a name that nothing has there; beside it what a person should know.
 fn move_on(path: &Path, shelf: &Path, name: &OsStr, told: &[String]) -> io::Result<()> {
     fs::create_dir_all(shelf)?;
+    let name = &shortened(name);
     let numbered = |number: usize| {
         let mut numbered = name.to_owned();
         if number > 1 {
@@ -288,6 +305,17 @@ fn move_on(path: &Path, shelf: &Path, name: &OsStr, told: &[String]) -> io::Resu
     }
     // The reason stands there first: a file without one would be a riddle after a power cut.
     fs::rename(path, &place)
+}
+
+/// The name with room behind it: file systems take 255 bytes.
+fn shortened(name: &OsStr) -> OsString {
+    const LONGEST: usize = 200;
+    if name.len() <= LONGEST {
+        return name.to_owned();
+    }
+    let mut short = name.to_string_lossy().into_owned();
+    short.truncate((0..=LONGEST).rev().find(|at| short.is_char_boundary(*at)).unwrap_or_default());
+    short.into()
 }
 
 fn lost(folder: &Path, error: &io::Error) -> Error {

@@ -110,10 +110,13 @@ fn owed(house: &House, selection: &Selection, at: Timestamp) -> (Vec<Parcel>, Op
             let wanted = Wanted { report_id: *report_id, payload_sha256: *payload_sha256, object: *object };
             chassis.entry(udi).or_default().push(wanted);
         }
+        let state = fleet.resolve(contribution.udi).and_then(|instance| instance.state.as_ref());
+        let sends_hostname = state.and_then(|state| state.privacy?.sends_hostname);
         parcels.extend(chassis.into_iter().map(|(udi, reports)| Parcel {
             account: contribution.account.clone(),
             udi: udi.clone(),
             device: contribution.device.cloned(),
+            sends_hostname,
             reports,
         }));
     }

@@ -201,8 +201,19 @@ async fn talk(
 ) -> Result<(), Stopped> {
     let mut session = Session::open(upstream, token).await?;
     let accounts = session.accounts().await?;
+    let mut unheard = None;
     for submission in due.ask {
-        ask(house, &mut session, &accounts, &submission, passed).await?;
+        let asked = ask(house, &mut session, &accounts, &submission, passed).await;
+        // One answer that cannot be had, its id being forgotten there say, keeps nothing else back.
+        match asked {
+            Err(Stopped::There(error @ (upstream::Error::Refused { .. } | upstream::Error::Misbehaved { .. }))) => {
+                let id = submission.facts.submission;
+                passed.left_out.push(format!("the answer to {id}: {error}"));
+                house.lately(|lately| lately.asked.insert(id, later(house.clock.now(), Duration::from_secs(3600))));
+                unheard.get_or_insert(error);
+            }
+            other => other?,
+        }
     }
     for (account, pieces) in due.offer {
         match cssm::ids(&accounts, &account) {
@@ -217,7 +228,7 @@ async fn talk(
             }
         }
     }
-    Ok(())
+    unheard.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn put_off(house: &House, pieces: &[Piece]) {

@@ -11,8 +11,8 @@ use crate::domain::event::Event;
 
 /// Bounds of what one batch may become; readers accept what writers can make, and no more.
 pub(super) mod limits {
-    /// One append's facts, serialised: a bundle of 400,000 reports is one fact.
-    pub const FACTS: u64 = 64 << 20;
+    /// One append's facts, serialised: a bundle of 200,000 reports, whose record must fit into a checkpoint too.
+    pub const FACTS: u64 = 48 << 20;
     /// One object.
     pub const OBJECT: u64 = 64 << 20;
     /// A batch takes no further append beyond this many bytes of facts…

@@ -31,6 +31,7 @@ impl Kept {
                 virtual_account: account.map(|(_, of)| of.to_owned()),
             },
             udi: Udi::new("C9300-48T", sn),
+            sends_hostname: None,
             reports: vec![Wanted { report_id: ReportId(id), payload_sha256, object }],
         }
     }

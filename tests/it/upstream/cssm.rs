@@ -416,6 +416,26 @@ fn an_answer_with_an_error_or_for_some_only_is_told_and_pursued() {
     assert!(outcomes(&world.pass(&house))[0].contains("had these reports before"));
 }
 
+/// A submission whose answer the server has forgotten must not keep the others from going up and coming home.
+#[test]
+fn one_answer_that_cannot_be_had_keeps_nothing_else_back() {
+    let world = World::new(&["edge-1", "edge-2"]);
+    let house = world.house();
+    // In two submissions.
+    world.cssm.trouble(Step::Report, Trouble::Status(413), 1);
+    world.pass(&house);
+    world.cssm.trouble(Step::Poll, Trouble::Status(404), 1);
+    world.later(HOUR);
+    let answered = || progress(&house).into_iter().filter(|one| *one == Progress::Answered).count();
+    let passed = world.pass(&house);
+    assert!(passed.left_out.iter().any(|line| line.contains("the answer to sub-")), "{passed:?}");
+    assert!(passed.failure.as_ref().is_some_and(|failure| failure.contains("404")), "{passed:?}");
+    assert_eq!(answered(), 1, "{passed:?}");
+    world.later(HOUR * 2);
+    let passed = world.pass(&house);
+    assert_eq!((answered(), passed.failure.as_ref()), (2, None), "{passed:?}");
+}
+
 #[test]
 fn an_account_that_the_client_does_not_see_is_told_and_not_asked_for_daily() {
     let world = World::new(&["edge-1"]);
