@@ -202,6 +202,11 @@ impl Cssm {
         lock(&self.shared).asked.iter().filter(|asked| asked.step == step).count()
     }
 
+    /// Every acknowledgement so far, as a person finds it at the portal.
+    pub fn acknowledgements(&self) -> Vec<(Udi, Vec<u8>)> {
+        lock(&self.shared).answers.values().flatten().cloned().collect()
+    }
+
     /// Looks at what checks the uploads, or acts on it.
     pub fn portal<T>(&self, act: impl FnOnce(&mut Portal) -> T) -> T {
         act(&mut lock(&self.shared).portal)

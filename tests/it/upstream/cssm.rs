@@ -20,16 +20,17 @@ use slp_collector::flow::submit::{self, Passed};
 use slp_collector::flow::{Clock, House, deliver};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 
 use crate::daemon::Daemon;
 use crate::support::site::{LIMITS, Site, files};
 
-const SECRET: &str = "hunter2-client+secret/&";
+pub const SECRET: &str = "hunter2-client+secret/&";
 
 struct World {
     site: Site,
     cssm: Cssm,
-    runtime: tokio::runtime::Runtime,
+    runtime: Runtime,
     /// How far the collector's clock is ahead.
     ahead: Arc<AtomicI64>,
 }
@@ -43,26 +44,12 @@ impl World {
     fn with(names: &[&str], more: &str) -> World {
         let specs = names.iter().map(|name| specs::switch(name)).collect();
         let site = Site::with(specs, &format!("{LIMITS}spread = \"0s\"\n"), |_| "deliver");
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let mut toml = fs::read_to_string(site.config_file()).unwrap();
+        toml += "\n[defaults]\nsmart_account = \"example.com\"\nvirtual_account = \"Branch\"\n";
+        fs::write(site.config_file(), toml).unwrap();
         let mut account = Account::new("Example Ltd", "example.com", "Branch");
         (account.smart_id, account.virtual_id) = ("11".to_owned(), "22".to_owned());
-        let client = ("slp-client", SECRET);
-        let cssm = runtime.block_on(Cssm::start(site.fleet.clock().clone(), client, vec![account])).unwrap();
-        let mut toml = fs::read_to_string(site.config_file()).unwrap();
-        toml += &format!(
-            "\n[defaults]\nsmart_account = \"example.com\"\nvirtual_account = \"Branch\"\n\
-             [credentials.client]\nusername = \"slp-client\"\npassword_file = \"client.secret\"\n\
-             [credentials.proxy]\nusername = \"slp-proxy\"\npassword_file = \"proxy.secret\"\n\
-             [upstreams.cisco]\ntype = \"cssm\"\nurl = \"{}\"\ntoken_url = \"{}\"\npin = \"{}\"\ncredential = \"client\"\n\
-             accounts = [\"example.com\"]\nsubmit = true\n{more}\n",
-            cssm.url(),
-            cssm.token_url(),
-            cssm.pin()
-        );
-        fs::write(site.config_file(), toml).unwrap();
-        for (name, secret) in [("client.secret", SECRET), ("proxy.secret", "hunter2-proxy")] {
-            fs::write(site.path(name), secret).unwrap();
-        }
+        let (cssm, runtime) = started(&site, vec![account], &["example.com"], more);
         site.advance(3600);
         site.run(["poll", "--all", "--close"]).exits(0);
         World { site, cssm, runtime, ahead: Arc::default() }
@@ -83,6 +70,29 @@ impl World {
     fn pass(&self, house: &Arc<House>) -> Passed {
         self.runtime.block_on(submit::pass(house, "cisco", false)).unwrap()
     }
+}
+
+/// The lab's CSSM with these accounts, and the configuration by which the site submits to it as `cisco`; `more` are lines of
+/// its own. It lives as long as the runtime.
+pub fn started(site: &Site, accounts: Vec<Account>, routes: &[&str], more: &str) -> (Cssm, Runtime) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let clock = site.fleet.clock().clone();
+    let cssm = runtime.block_on(Cssm::start(clock, ("slp-client", SECRET), accounts)).unwrap();
+    let mut toml = fs::read_to_string(site.config_file()).unwrap();
+    toml += &format!(
+        "\n[credentials.client]\nusername = \"slp-client\"\npassword_file = \"client.secret\"\n\
+         [credentials.proxy]\nusername = \"slp-proxy\"\npassword_file = \"proxy.secret\"\n\
+         [upstreams.cisco]\ntype = \"cssm\"\nurl = \"{}\"\ntoken_url = \"{}\"\npin = \"{}\"\ncredential = \"client\"\n\
+         accounts = {routes:?}\nsubmit = true\n{more}\n",
+        cssm.url(),
+        cssm.token_url(),
+        cssm.pin()
+    );
+    fs::write(site.config_file(), toml).unwrap();
+    for (name, secret) in [("client.secret", SECRET), ("proxy.secret", "hunter2-proxy")] {
+        fs::write(site.path(name), secret).unwrap();
+    }
+    (cssm, runtime)
 }
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -106,7 +116,7 @@ fn outcomes(passed: &Passed) -> Vec<&str> {
 
 /// Is this text in no file of the collector but the one that holds it?
 #[track_caller]
-fn nowhere(site: &Site, secrets: &[&str], log: &str) {
+pub fn nowhere(site: &Site, secrets: &[&str], log: &str) {
     for secret in secrets {
         assert!(!log.contains(secret), "{secret} in {log}");
         for file in files(&site.path("state")) {
@@ -120,12 +130,13 @@ fn nowhere(site: &Site, secrets: &[&str], log: &str) {
     }
 }
 
-#[derive(Deserialize)]
-struct Signed<'a> {
+/// What a device signed, as text.
+#[derive(Clone, Copy, Deserialize)]
+pub struct Signed<'a> {
     #[serde(borrow)]
-    payload: &'a RawValue,
+    pub payload: &'a RawValue,
     #[serde(borrow)]
-    signature: &'a RawValue,
+    pub signature: &'a RawValue,
 }
 
 #[test]
