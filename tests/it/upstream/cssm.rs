@@ -532,3 +532,36 @@ fn a_proxy_is_passed_with_its_own_login_which_is_held_when_it_is_refused() {
     let submitted = world.site.run(["upstream", "submit", "cisco"]).exits(0);
     assert!(submitted.out.contains("accepted under"), "{submitted:?}");
 }
+
+#[test]
+fn what_cisco_counts_in_use_is_shown_beside_what_the_devices_count() {
+    let world = World::new(&["edge-1", "edge-2"]);
+    let house = world.house();
+    let own: Vec<_> = {
+        let fleet = house.ledger.fleet();
+        let states = fleet.instances.values().filter_map(|instance| instance.state.as_ref());
+        states.flat_map(|state| state.licenses.clone()).collect()
+    };
+    let tag = own[0].entitlement_tag.as_ref().unwrap();
+    let here: u64 = own.iter().filter(|one| one.entitlement_tag.as_ref() == Some(tag)).filter_map(|one| one.count).sum();
+    assert!(here >= 2);
+    world.cssm.count_licence(&tag.0, "called otherwise at Cisco", 100, here + 7);
+    let checked = world.runtime.block_on(check::check(&house, "cisco")).unwrap();
+    assert_eq!((checked.failure.as_deref(), &checked.problems[..]), (None, &[][..]));
+    assert_eq!(checked.counts.total(), 0, "another count is no difference");
+    let counted = |name: &str| checked.licenses.iter().find(|one| one.there.name == name).unwrap();
+    let known = counted("called otherwise at Cisco");
+    assert_eq!((known.there.quantity, known.there.in_use), (Some(100), Some(i64::try_from(here).unwrap() + 7)));
+    assert_eq!(known.in_use_here, Some(here));
+    assert_eq!(known.there.account.virtual_account.as_deref(), Some("Branch"));
+    assert_eq!(counted("dna-advantage").there.in_use, Some(3));
+    // What it said is kept as it said it, without our count.
+    let object = house.ledger.fleet().upstreams["cisco"].facts.object;
+    let said: Value = serde_json::from_slice(&house.ledger.object(&object).unwrap().unwrap()).unwrap();
+    let kept = said["licenses"].as_array().unwrap();
+    assert_eq!((kept.len(), &kept[1]["tag"], &kept[1]["in_use_here"]), (2, &Value::from(&*tag.0), &Value::Null));
+    drop(house);
+    let shown = world.site.run(["upstream", "check", "cisco"]).exits(0).out;
+    let line = format!("called otherwise at Cisco, {} of 100 in use, In Compliance; by the devices' own word {here}", here + 7);
+    assert!(shown.contains(&line), "{line} in {shown}");
+}
