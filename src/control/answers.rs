@@ -25,16 +25,20 @@ fn decoded(name: &str, base64: &str) -> Result<Vec<u8>, Error> {
 
 pub(super) async fn import(house: &Arc<House>, files: Files, deliver: bool, tell: &Tell) -> Result<Answered, Error> {
     let mut accepted = Vec::new();
-    for (name, base64) in files {
-        let bytes = decoded(&name, &base64)?;
-        for mut taken in aside(house, move |house| homeward::import(house, &name, &bytes)).await? {
+    let decode = |(name, base64): (String, String)| decoded(&name, &base64).map(|bytes| (name, bytes));
+    let files: Vec<_> = files.into_iter().map(decode).collect::<Result<_, _>>()?;
+    let mut all = aside(house, move |house| homeward::import(house, files)).await?;
+    {
+        let (fleet, look) = (house.ledger.fleet(), Look::of(house));
+        for taken in &mut all {
             if let (TakenAs::Accepted | TakenAs::Known, Some(key)) = (&taken.result, taken.key()) {
-                taken.waits_for = of_keys(house, std::slice::from_ref(&key)).pop().and_then(|line| line.waits_for);
+                let answer = fleet.answers.get(&key);
+                taken.waits_for = answer.and_then(|answer| look.at(&fleet, &key, answer).waits_for);
                 accepted.push(key);
             }
-            drop(tell.send(Reply::Taken(taken)));
         }
     }
+    all.into_iter().for_each(|taken| drop(tell.send(Reply::Taken(taken))));
     if deliver {
         deliver_waiting(house, &accepted, tell).await?;
     }

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::homeward::{self, TakenAs};
 use super::{Error, House, brought, person};
 use crate::domain::problem::with_causes;
-use crate::domain::rum_file;
-use crate::exchange::answer;
+use crate::domain::rum_file::{self, RumFile};
+use crate::exchange::answer::{self, AnswerItem};
 use crate::exchange::archive::Limits;
 use crate::ledger;
 
@@ -224,33 +224,20 @@ fn take(house: &House, path: &Path, name: &str) -> Result<Verdict, Error> {
     };
     drop(bytes);
     let mut verdict = Verdict::default();
+    let mut answers = Vec::new();
     for item in items {
-        match keep(&house, item, &mut verdict) {
+        let file = if item.read.is_err() { rum_file::read(&item.bytes).ok() } else { None };
+        let Some(file) = file else {
+            answers.push(item);
+            continue;
+        };
+        match reports(&house, &item, file, &mut verdict) {
             Ok(()) => {}
             Err(Error::Ledger(error @ ledger::Error::TooLarge { .. })) => verdict.told.push(with_causes(&error)),
             Err(error) => return Err(error),
         }
     }
-    if verdict.kept == 0 && verdict.told.is_empty() {
-        verdict.told.push("there is nothing in it".to_owned());
-    }
-    Ok(verdict)
-}
-
-/// Keeps one file: an answer for a device, or reports of one.
-fn keep(house: &House, item: answer::AnswerItem, verdict: &mut Verdict) -> Result<(), Error> {
-    if item.read.is_err()
-        && let Ok(file) = rum_file::read(&item.bytes)
-    {
-        for brought in brought::take(house, &item, file, None)? {
-            verdict.kept += usize::from(brought.kept + brought.known + brought.conflicts.len() > 0);
-            verdict.told.extend(brought.problems.iter().map(|problem| format!("{}: {problem}", brought.name)));
-            let again = |id| format!("{}: report {id} came again with other bytes; both are kept", brought.name);
-            verdict.told.extend(brought.conflicts.iter().map(again));
-        }
-        return Ok(());
-    }
-    for taken in homeward::take(house, item)? {
+    for taken in homeward::take(&house, answers)? {
         match &taken.result {
             TakenAs::Accepted | TakenAs::Known => verdict.kept += 1,
             TakenAs::Quarantined(reason) => {
@@ -259,6 +246,20 @@ fn keep(house: &House, item: answer::AnswerItem, verdict: &mut Verdict) -> Resul
             }
             TakenAs::Unreadable(reason) => verdict.told.push(format!("{}: not taken: {reason}", taken.name)),
         }
+    }
+    if verdict.kept == 0 && verdict.told.is_empty() {
+        verdict.told.push("there is nothing in it".to_owned());
+    }
+    Ok(verdict)
+}
+
+/// Keeps the reports of one file.
+fn reports(house: &House, item: &AnswerItem, file: RumFile, verdict: &mut Verdict) -> Result<(), Error> {
+    for brought in brought::take(house, item, file, None)? {
+        verdict.kept += usize::from(brought.kept + brought.known + brought.conflicts.len() > 0);
+        verdict.told.extend(brought.problems.iter().map(|problem| format!("{}: {problem}", brought.name)));
+        let again = |id| format!("{}: report {id} came again with other bytes; both are kept", brought.name);
+        verdict.told.extend(brought.conflicts.iter().map(again));
     }
     Ok(())
 }

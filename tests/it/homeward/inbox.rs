@@ -125,7 +125,7 @@ fn what_a_kill_left_between_keeping_and_moving_is_moved_and_kept_once() {
         put(&site, &name, &bytes);
         Inbox::default().look(&house, Instant::now()).unwrap();
         fs::rename(inbox(&site).join(&name), inbox(&site).join(".taking").join(&name)).unwrap();
-        homeward::import(&house, &name, &bytes).unwrap();
+        homeward::import(&house, vec![(name, bytes)]).unwrap();
         // Another was aside, and not read yet.
         let other = name_of(&answered[1]);
         fs::copy(&answered[1], inbox(&site).join(".taking").join(other)).unwrap();
