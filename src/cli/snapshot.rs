@@ -185,8 +185,8 @@ const ENTITLED: &[Column<EntitlementLine>] = &[
     }),
     ("over since", |line| minute(line.over.as_ref().and_then(|over| over.since))),
     ("growth", |line| {
-        let reached = line.growth.iter().filter(|growth| growth.reached.is_some());
-        or_dash(reached.map(|growth| format!("> {} %", growth.over_percent)).last().as_ref())
+        let reached = line.growth.iter().rev().find(|growth| growth.reached.is_some());
+        or_dash(reached.map(|growth| format!("> {} %", growth.over_percent)).as_ref())
     }),
     ("milestone", |line| {
         or_dash(line.projection.as_ref().map(|next| next.milestone.strftime("%Y-%m-%d").to_string()).as_ref())

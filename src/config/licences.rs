@@ -32,31 +32,31 @@ pub(super) fn read(terms: &Terms, mistakes: &mut Mistakes) -> Licences {
 
 /// A column of `licences.csv`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Name {
+enum Calling {
     Licence,
-    Name,
+    Named,
     Tier,
     Family,
 }
-words!(Name { Licence = "licence", Name = "name", Tier = "tier", Family = "family" });
+words!(Calling { Licence = "licence", Named = "name", Tier = "tier", Family = "family" });
 
-impl Columns for Name {
-    const NEEDED: &'static [Name] = &[Name::Licence];
+impl Columns for Calling {
+    const NEEDED: &'static [Calling] = &[Calling::Licence];
     const EXAMPLE: &'static str = "licence,name,tier,family";
 }
 
 fn names(file: &Path, mistakes: &mut Mistakes) -> Vec<(String, Naming)> {
     let mut names = Vec::new();
     let mut lines: HashMap<String, usize> = HashMap::new();
-    each(file, "a line for each licence", mistakes, |table: &mut Table<'_, Name>, row| {
+    each(file, "a line for each licence", mistakes, |table: &mut Table<'_, Calling>, row| {
         let naming = Naming {
-            name: row.text(Name::Name),
+            name: row.text(Calling::Named),
             license_type: None,
-            tier: table.word(row, Name::Tier),
-            family: table.word(row, Name::Family),
+            tier: table.word(row, Calling::Tier),
+            family: table.word(row, Calling::Family),
         };
-        let Some(licence) = table.needed(row, Name::Licence) else { return };
-        if [Name::Name, Name::Tier, Name::Family].iter().all(|column| row.field(*column).is_none()) {
+        let Some(licence) = table.needed(row, Calling::Licence) else { return };
+        if [Calling::Named, Calling::Tier, Calling::Family].iter().all(|column| row.field(*column).is_none()) {
             let message = "says nothing of the licence; write its name, its tier or its family";
             table.mistakes.add(file, row.line, message);
         }
@@ -107,13 +107,16 @@ impl Columns for Bought {
     const EXAMPLE: &'static str = "account,licence,quantity,term_start,term_end";
 }
 
+/// A line, and the first and last day of its term.
+type Place = (usize, Date, Date);
+
 /// The longest term that is reckoned over.
 const LONGEST_YEARS: i16 = 20;
 
 fn entitlements(file: &Path, mistakes: &mut Mistakes) -> Vec<Entitlement> {
     let mut bought: Vec<Entitlement> = Vec::new();
     // Where each licence of an account is, and for which time.
-    let mut places: HashMap<(String, String), Vec<(usize, Date, Date)>> = HashMap::new();
+    let mut places: HashMap<(String, String), Vec<Place>> = HashMap::new();
     each(file, "a line for each entitlement", mistakes, |table: &mut Table<'_, Bought>, row| {
         let account = table.needed(row, Bought::Account);
         let licences = table.needed(row, Bought::Licence).map(|text| parts(&text));

@@ -144,7 +144,10 @@ mod tests {
         Run { start, end, value, origin: Origin::Report { chassis: 0, report: ReportId(1) } }
     }
 
-    fn sum(rows: &[(&[(Seconds, Seconds, u64)], Option<Seconds>)], to: Seconds) -> Sum {
+    /// Start, end and value of each run, and when the row is gone.
+    type Measured<'a> = (&'a [(Seconds, Seconds, u64)], Option<Seconds>);
+
+    fn sum(rows: &[Measured<'_>], to: Seconds) -> Sum {
         let mut turns = Turns::default();
         for (runs, gone) in rows {
             turns.take(runs.iter().map(|&(start, end, value)| run(start, end, value)), to, *gone);

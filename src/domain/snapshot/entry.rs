@@ -212,6 +212,7 @@ fn empty() -> Row {
         quantity_observed: None,
         coverage: 0.0,
         coverage_observed: 0.0,
+        clock_uncertainty_seconds: None,
         family: None,
     }
 }

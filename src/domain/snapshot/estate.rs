@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::names::{Names, OperatorNames};
 use super::rollup::completeness;
-use super::row::{Detail, Entry, MeasuredState};
+use super::row::{Detail, Entry, MeasuredState, Row};
 use super::sums::Sums;
 use super::terms::Terms;
 use super::uses::Use;
@@ -116,7 +116,8 @@ impl<'a> Survey<'a> {
             if uses.is_empty() || !(there || sums.as_ref().is_some_and(|sums| sums.looks_back())) {
                 continue;
             }
-            let plain = self.plain(subject, &open);
+            let uncertain = self.clock_uncertainty(of);
+            let plain = Row { clock_uncertainty_seconds: uncertain, ..self.plain(subject, &open) };
             if !there {
                 for one in &uses {
                     let row = self.entry(subject, one, &plain, &names).row;

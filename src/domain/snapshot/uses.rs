@@ -7,7 +7,7 @@ use super::names::{Names, Naming};
 use crate::domain::instance::Udi;
 use crate::domain::report::EntitlementTag;
 use crate::domain::state::{License, Reservation};
-use crate::domain::timeline::{self, Chassis, History, Licence, Observed, Run, Seconds, Timeline};
+use crate::domain::timeline::{self, Chassis, History, Licence, Observed, Run, Seconds, Skew, Timeline};
 
 /// One licence of an instance.
 #[derive(Default)]
@@ -123,6 +123,19 @@ impl<'a> Survey<'a> {
             Ok(stale) if stale < self.as_of => last.as_second(),
             Ok(_) | Err(_) => self.to(),
         }
+    }
+
+    /// A clock is the instance's, whichever licence tells of it.
+    pub(super) fn clock_uncertainty(&self, chassis: &[(&Udi, &Chassis)]) -> Option<u64> {
+        let mut skews: Vec<Skew> = chassis.iter().flat_map(|(_, chassis)| chassis.skews()).copied().collect();
+        skews.sort_unstable();
+        let longest = self.settings.stale_after.as_secs();
+        let tags: BTreeSet<_> = chassis.iter().flat_map(|(_, one)| one.timelines()).map(|(tag, _)| tag).collect();
+        let of = |tag| {
+            let timelines: Vec<&Timeline> = chassis.iter().filter_map(|(_, one)| one.timeline(tag)).collect();
+            timeline::uncertainty(&timelines, &skews, longest, self.from(), self.to())
+        };
+        tags.into_iter().map(of).max().filter(|uncertain| *uncertain > 0)
     }
 
     fn history(&self, timelines: &[(&Udi, &Timeline)], observed: &[Vec<Observed>]) -> History {

@@ -120,5 +120,6 @@ pub const COLUMNS: &[Column] = &[
     ("quantity_observed", |line| text(&line.row.quantity_observed)),
     ("coverage", |line| line.row.coverage.to_string()),
     ("coverage_observed", |line| line.row.coverage_observed.to_string()),
+    ("clock_uncertainty_seconds", |line| text(&line.row.clock_uncertainty_seconds)),
     ("family", |line| text(&line.row.family)),
 ];
