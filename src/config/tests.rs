@@ -339,4 +339,6 @@ fn missing_files_are_told_by_name() {
     assert!(told.starts_with("/nonexistent/x.toml:1: cannot be read: "), "{told}");
     let told = load("[collector]\ninventory = \"other.csv\"\n", "").unwrap_err();
     assert!(told.starts_with("other.csv:1: cannot be read: "), "{told}");
+    let told = load("[snapshot]\nnames = \"licences.csv\"\n", SHIPPED_DEVICES).unwrap_err();
+    assert!(told.starts_with("licences.csv:1: cannot be read: "), "{told}");
 }
