@@ -14,7 +14,6 @@
 //! The same ledger, inventory and arguments give the same snapshot, byte by byte; its number is derived from what it
 //! says. Nothing in it tells when it was made but the collection of its newest report.
 
-mod curve;
 mod diff;
 mod entitlement;
 mod entry;
@@ -28,6 +27,7 @@ mod rollup;
 mod row;
 mod sums;
 mod terms;
+mod total;
 mod uses;
 
 use jiff::Timestamp;

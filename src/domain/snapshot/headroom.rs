@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::curve::{Sum, Turns};
 use super::entitlement::{Entitlement, TermState};
 use super::projection::{Line, Projection};
 use super::rollup::{completeness, millionth, should_be_measured};
 use super::row::{MeasuredState, Row};
 use super::terms::{GrowthRule, Terms};
+use super::total::{Sum, Turns};
 use crate::domain::report::EntitlementTag;
 use crate::domain::settings::words;
 use crate::domain::timeline::{History, Run, Seconds};

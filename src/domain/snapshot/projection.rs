@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::curve::Sum;
 use super::headroom::Estimate;
 use super::rollup::millionth;
+use super::total::Sum;
 use crate::domain::timeline::Seconds;
 
 /// No line is drawn through less than this.
@@ -104,7 +104,7 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use super::super::curve::Turns;
+    use super::super::total::Turns;
     use super::*;
     use crate::domain::report::ReportId;
     use crate::domain::timeline::{Origin, Run};
