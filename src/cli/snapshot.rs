@@ -13,7 +13,7 @@ use super::{Exit, Listing, Stop};
 use crate::control::{Answered, Request};
 use crate::domain::digest::Sha256;
 use crate::domain::problem::with_causes;
-use crate::domain::snapshot::{Changed, Entry, Whole, difference};
+use crate::domain::snapshot::{Changed, Entry, NO_PARQUET, Whole, difference};
 use crate::exchange::snapshot::{Form, read, verify};
 use crate::flow::consumption::{Asked, SnapshotLine};
 
@@ -27,7 +27,8 @@ pub(super) enum Verb {
         /// How far peak and average look back.
         #[arg(long, value_name = "TIME", value_parser = span, default_value = "90d")]
         window: SignedDuration,
-        /// One JSON document with roll-ups and sources, or a row a line as CSV or NDJSON.
+        /// One JSON document with roll-ups and sources; or a row for each licence of each instance, as CSV, NDJSON or
+        /// Parquet (where it is built in), or as resource, attribute and value for importers of service management.
         #[arg(long, value_parser = form, value_name = "FORM", default_value = "json")]
         format: Form,
         /// Where to keep it; the folder `snapshots` beside the ledger if not given. A running daemon writes it, with
@@ -197,7 +198,8 @@ fn newest(config: crate::config::Config) -> Result<PathBuf, Stop> {
 }
 
 fn form(text: &str) -> Result<Form, String> {
-    text.parse().map_err(|error: crate::domain::settings::UnknownWord| error.to_string())
+    let form: Form = text.parse().map_err(|error: crate::domain::settings::UnknownWord| error.to_string())?;
+    if form.is_built() { Ok(form) } else { Err(NO_PARQUET.to_owned()) }
 }
 
 fn check(file: &Path, signer: Option<Sha256>, out: &mut dyn Write) -> Result<Exit, Stop> {

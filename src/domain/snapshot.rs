@@ -16,6 +16,7 @@
 
 mod diff;
 mod estate;
+mod form;
 mod names;
 mod rollup;
 mod row;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use diff::{Changed, Difference, Turned, difference};
 pub use estate::Survey;
+pub use form::{Form, NO_PARQUET};
 pub use names::{Naming, OperatorNames, Tier, same_licence};
 pub use rollup::{By, RollUp, RollUps};
 pub use row::{Detail, DetailRun, Entry, MeasuredState, NotedChange, Row, SourceReport};
