@@ -13,9 +13,9 @@ use super::{Exit, Listing, Stop};
 use crate::control::{Answered, Request};
 use crate::domain::digest::Sha256;
 use crate::domain::problem::with_causes;
-use crate::domain::snapshot::{Changed, Entry, NO_PARQUET, Whole, difference};
+use crate::domain::snapshot::{Changed, Entry, Head, NO_PARQUET, Whole, difference};
 use crate::exchange::snapshot::{Form, read, verify};
-use crate::flow::consumption::{Asked, SnapshotLine};
+use crate::flow::consumption::{Asked, Snapped, SnapshotLine};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
@@ -35,6 +35,12 @@ pub(super) enum Verb {
         /// the daemon's rights: under the shipped unit only below /var/lib/slp-collector.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+    },
+    /// Make one where [snapshot] of the configuration wants them, in its formats: what the daemon does by schedule.
+    Publish {
+        /// The instant (RFC 3339, a date, or "-30d"); now if not given.
+        #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+        as_of: Option<Timestamp>,
     },
     /// The snapshots that are kept, the oldest instant first.
     List {
@@ -88,22 +94,22 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
                 std::io::copy(&mut File::open(&snapped.path).map_err(failed)?, out)?;
                 return Ok(Exit::Done);
             }
-            let head = &snapped.head;
             writeln!(out, "{path}")?;
-            let measured = head.completeness.map_or_else(
-                || "nothing in it should be measured".to_owned(),
-                |share| format!("{:.1} % of what should be is measured", share * 100.0),
-            );
-            writeln!(
-                out,
-                "snapshot {} as of {}: {} rows of {} instances, {measured}",
-                head.snapshot_id, head.as_of, head.row_count, head.instances
-            )?;
-            if let Some(old) = &head.corrects {
-                writeln!(out, "it stands in place of snapshot {old}")?;
-            }
+            writeln!(out, "{}", told(&snapped.head))?;
             if snapped.was_there {
                 writeln!(out, "nothing changed since: it was there already")?;
+            }
+            Ok(Exit::Done)
+        }
+        Verb::Publish { as_of } => {
+            let request = Request::PublishSnapshot { as_of };
+            let made = part!(ask(load()?, request, &mut |_| {})?, Answered::Published(made) => made);
+            for snapped in &made {
+                let there = if snapped.was_there { ": was there already" } else { "" };
+                writeln!(out, "{}{there}", printable(&snapped.path.display().to_string()))?;
+            }
+            if let Some(Snapped { head, .. }) = made.first() {
+                writeln!(out, "{}", told(head))?;
             }
             Ok(Exit::Done)
         }
@@ -180,6 +186,20 @@ const EXPLAINED: &[Column<Entry>] = &[
     ("report", |entry| or_dash(entry.row.last_report_id.as_ref())),
     ("sha256", |entry| or_dash(entry.row.source_sha256.as_ref())),
 ];
+
+/// A snapshot in a sentence, and in whose place it stands.
+fn told(head: &Head) -> String {
+    let measured = head.completeness.map_or_else(
+        || "nothing in it should be measured".to_owned(),
+        |share| format!("{:.1} % of what should be is measured", share * 100.0),
+    );
+    let Head { snapshot_id, as_of, row_count, instances, .. } = head;
+    let told = format!("snapshot {snapshot_id} as of {as_of}: {row_count} rows of {instances} instances, {measured}");
+    match &head.corrects {
+        Some(old) => format!("{told}\nit stands in place of snapshot {old}"),
+        None => told,
+    }
+}
 
 fn whole(path: &Path) -> Result<Whole, Stop> {
     read(path).map_err(|error| Stop::failed(with_causes(&error)))
