@@ -9,11 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::ask::{ask, part};
 use super::output::{self, Column, minute, or_dash, printable};
 use super::status::{instant, span};
+use super::plot::{self, Picture};
 use super::{Exit, Listing, Stop};
 use crate::control::{Answered, Request};
 use crate::domain::digest::Sha256;
 use crate::domain::problem::with_causes;
-use crate::domain::snapshot::{Changed, Entry, Head, NO_PARQUET, Whole, difference};
+use crate::domain::snapshot::{Changed, Entry, Head, NO_PARQUET, Whole, curve, difference};
 use crate::exchange::snapshot::{Form, read, verify};
 use crate::flow::consumption::{Asked, Snapped, SnapshotLine};
 
@@ -69,6 +70,26 @@ pub(super) enum Verb {
         account: Option<String>,
         #[command(flatten)]
         listing: Listing,
+    },
+    /// Draw an entitlement over the window of a snapshot as SVG: peak, the instant it is of, and what is not known.
+    Plot {
+        /// The snapshot in JSON; the newest that is kept if not given. More of them only add the marks of their instants.
+        files: Vec<PathBuf>,
+        /// The licence, by its tag or its name.
+        #[arg(long)]
+        tag: String,
+        /// Only this Smart or Virtual Account.
+        #[arg(long)]
+        account: Option<String>,
+        /// From here on; the window's start if not given.
+        #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+        from: Option<Timestamp>,
+        /// Up to here; the snapshot's instant if not given.
+        #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+        to: Option<Timestamp>,
+        /// The file to write; it must not be there yet.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Check the seal of a snapshot and that it is what was sealed, offline.
     Verify {
@@ -145,8 +166,45 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
             }
             Ok(Exit::Done)
         }
+        Verb::Plot { files, tag, account, from, to, out: file } => {
+            let newest = if files.is_empty() { Some(newest(load()?)?) } else { None };
+            let wholes: Vec<Whole> = newest.iter().chain(&files).map(|file| whole(file)).collect::<Result<_, _>>()?;
+            let picture = picture(&wholes, &tag, account.as_deref(), from, to)?;
+            let failed = |error| Stop::failed(format!("{}: {error}", printable(&file.display().to_string())));
+            let mut new = File::create_new(&file).map_err(failed)?;
+            new.write_all(plot::svg(&picture).as_bytes()).map_err(failed)?;
+            writeln!(out, "{}", printable(&file.display().to_string()))?;
+            Ok(Exit::Done)
+        }
         Verb::Verify { file, signer } => check(&file, signer, out),
     }
+}
+
+/// The first of these, drawn; the others tell more instants.
+fn picture(
+    wholes: &[Whole],
+    tag: &str,
+    account: Option<&str>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+) -> Result<Picture, Stop> {
+    let Some(whole) = wholes.first() else { return Err(Stop::usage("no snapshot to draw")) };
+    let head = &whole.head;
+    let (from, to) = (from.unwrap_or(head.window_start), to.unwrap_or(head.window_end));
+    if from < head.window_start || to > head.window_end || from >= to {
+        let window = format!("{} to {}", head.window_start, head.window_end);
+        return Err(Stop::usage(format!("the snapshot tells of {window}; write --from and --to within it")));
+    }
+    let mut rows = whole.of(Some(tag), account).peekable();
+    let Some(first) = rows.peek() else {
+        return Err(Stop::usage(format!("no row of the snapshot is of {}", printable(tag))));
+    };
+    let name = first.row.license_name.as_deref().unwrap_or(tag);
+    let place = account.map(|account| format!(" in {account}")).unwrap_or_default();
+    let title = format!("{name}{place}");
+    let subtitle = format!("{}; snapshot {}", first.row.entitlement_tag.as_ref().map_or(tag, |tag| &tag.0), head.snapshot_id);
+    let marks = wholes.iter().map(|whole| whole.head.as_of).collect();
+    Ok(Picture { title, subtitle, from, to, marks, steps: curve(rows, from, to) })
 }
 
 const COLUMNS: &[Column<SnapshotLine>] = &[

@@ -52,7 +52,9 @@ impl Publishing {
                     tracing::info!(%snapshot, as_of = %snapped.head.as_of, %path, corrects, "snapshot published");
                 }
                 self.not_before = None;
-                return published::note(house, due, made.len() as u64).await;
+                published::note(house, due, made.len() as u64).await?;
+                tracing::info!(files = made.len(), "snapshots are up to date");
+                return Ok(());
             }
             Ok((_, Err(Error::Ledger(error)))) if error.ends_writing() => return Err(error.into()),
             Ok((_, Err(error))) => error.to_string(),

@@ -1,6 +1,7 @@
 //! Snapshots by the real program: forms that agree, bytes that stay, seals that others check.
 
 mod forms;
+mod plot;
 
 use std::fs;
 use std::path::{Path, PathBuf};

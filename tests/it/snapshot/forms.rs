@@ -94,7 +94,7 @@ fn what_two_collectors_publish_is_one_table_and_a_correction_stands_beside_the_o
     let shared = tempfile::tempdir().unwrap();
     let snapshot = section(shared.path(), "");
     let (one, as_of) = site(&[("edge-1", "dark-3"), ("edge-2", "hq")], &snapshot);
-    let (two, _) = site(&[("core-1", "far away"), ("core-2", "")], &snapshot);
+    let (two, _) = site(&[("core-1", "far-away"), ("core-2", "")], &snapshot);
     let toml = fs::read_to_string(two.config_file()).unwrap();
     fs::write(two.config_file(), toml.replace("test-house", "other-house")).unwrap();
     let publish = |site: &Site| {
@@ -108,7 +108,7 @@ fn what_two_collectors_publish_is_one_table_and_a_correction_stands_beside_the_o
     let before: BTreeMap<_, _> =
         files(shared.path()).into_iter().map(|file| (file.clone(), fs::read(file).unwrap())).collect();
     let day = format!("as_of={}", as_of.strftime("%Y-%m-%d"));
-    for place in ["site=dark-3", "site=hq", "site=far%20away", "site=__HIVE_DEFAULT_PARTITION__"] {
+    for place in ["site=dark-3", "site=hq", "site=far-away", "site=__HIVE_DEFAULT_PARTITION__"] {
         let parts = files(&shared.path().join(&day).join(place));
         assert_eq!(parts.len(), built().len() - 2, "{place}: {parts:?}");
     }
@@ -146,7 +146,7 @@ fn what_two_collectors_publish_is_one_table_and_a_correction_stands_beside_the_o
         let sites = told[0]["sites"].as_array().unwrap();
         let counted: Vec<(&Value, &Value)> = sites.iter().map(|line| (&line[0], &line[2])).collect();
         let two = json!(2);
-        let names = [json!("dark-3"), json!("far away"), json!("hq"), Value::Null];
+        let names = [json!("dark-3"), json!("far-away"), json!("hq"), Value::Null];
         assert_eq!(counted, names.iter().map(|name| (name, &two)).collect::<Vec<_>>(), "{told:?}");
         assert!(sites.iter().all(|line| line[3].as_u64() > Some(0)), "{told:?}");
         assert!(told[1..].iter().all(|line| line["every"] == 12), "{told:?}");
@@ -154,32 +154,42 @@ fn what_two_collectors_publish_is_one_table_and_a_correction_stands_beside_the_o
 }
 
 #[test]
-fn a_missed_run_is_made_up_once_and_late_reports_correct_the_last_ones() {
+fn a_missed_run_is_made_up_once_and_what_changed_since_is_corrected() {
     let shared = tempfile::tempdir().unwrap();
-    let snapshot = section(shared.path(), "schedule = \"0 0 * * *\"\nwindow = \"30d\"\nlag = \"5d\"\n");
+    // The lab lives five days ago.
+    let snapshot = section(shared.path(), "schedule = \"0 0 * * *\"\nwindow = \"30d\"\nlag = \"84h\"\n");
     let (site, _) = site(&[("edge-1", "dark-3")], &snapshot);
-    let day = |days: i64| Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
-    let ran = ScheduleRan { schedule: "snapshot".to_owned(), due: day(4), polled: 0, failed: 0 };
+    let hours = |hours: i64| Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+    site.run(["snapshot", "publish", "--as-of", &hours(114).to_string()]).exits(0);
+    let inventory = fs::read_to_string(site.path("devices.csv")).unwrap();
+    let (header, line) = inventory.trim_end().split_once('\n').unwrap();
+    fs::write(site.path("devices.csv"), format!("{header},virtual_account\n{line},Branch\n")).unwrap();
+
+    // Four runs were missed, one is made up; the one before it says something else by now.
+    let ran = ScheduleRan { schedule: "snapshot".to_owned(), due: hours(4 * 24), polled: 0, failed: 0 };
     let ledger = site.ledger();
-    ledger.append(day(4), vec![Fact::ScheduleRan(ran)], Vec::new()).unwrap();
+    ledger.append(hours(4 * 24), vec![Fact::ScheduleRan(ran)], Vec::new()).unwrap();
     ledger.close().unwrap();
+    let formats = built().len() - 1;
     let mut daemon = Daemon::start(&site, None);
-    for _ in 1..built().len() {
-        daemon.logs("snapshot published");
-    }
-    daemon.stop();
-    // Four runs were missed, one is made up.
+    let lines: Vec<String> = (0..2 * formats).map(|_| daemon.logs("snapshot published")).collect();
+    assert_eq!(lines.iter().filter(|line| line.contains("corrects=")).count(), formats, "{lines:#?}");
+    daemon.logs("snapshots are up to date");
+    assert_eq!(daemon.stop().0, Some(0));
     let indexes = || {
         let mut found = files(&shared.path().join("_snapshots"));
         found.retain(|file| file.extension().is_some_and(|kind| kind == "parts" || kind == "json"));
         found.len()
     };
-    assert_eq!(indexes(), built().len() - 1);
+    assert_eq!(indexes(), 3 * formats);
+
+    // Nothing is missed any more.
     let mut daemon = Daemon::start(&site, Some(std::time::Duration::from_millis(200)));
-    daemon.logs("run over the fleet ended");
+    daemon.told("WATCHDOG=1");
+    daemon.told("WATCHDOG=1");
     let (_, log) = daemon.stop();
     assert!(!log.contains("snapshot published"), "{log}");
-    assert_eq!(indexes(), built().len() - 1);
+    assert_eq!(indexes(), 3 * formats);
     let ran = site.ledger().fleet().schedules["snapshot"].clone();
     assert_eq!(ran.due.as_second() % 86_400, 0);
 }

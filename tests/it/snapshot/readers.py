@@ -13,6 +13,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 
 COLUMNS = ["device", "entitlement_tag", "site", "quantity", "quantity_peak", "last_report_id", "source_sha256", "tags"]
+VALUES = ["resource_name", "attribute", "value"]
 
 
 def plain(value):
@@ -34,6 +35,10 @@ def told(reader, file, rows, columns=COLUMNS):
 def duck(file, **options):
     kinds = {"csv": duckdb.read_csv, "ndjson": duckdb.read_json, "json": duckdb.read_json, "parquet": duckdb.read_parquet}
     table = kinds[file.rsplit(".", 1)[1]](file, **options)
+    return named(table.project(", ".join(set(table.columns) & set(COLUMNS + VALUES))))
+
+
+def named(table):
     return [dict(zip(table.columns, row)) for row in table.fetchall()]
 
 
@@ -45,7 +50,8 @@ def forms(files):
             print(json.dumps({"reader": "duckdb", "file": file, "values": found}))
             continue
         if file.endswith(".json"):
-            told("duckdb", file, duckdb.sql(f"select unnest(rows) as row from read_json('{file}')").df().row.tolist())
+            columns = ", ".join(f"row.{name}" for name in COLUMNS)
+            told("duckdb", file, named(duckdb.sql(f"select {columns} from (select unnest(rows) as row from '{file}')")))
             continue
         told("duckdb", file, duck(file))
         if file.endswith(".parquet"):
@@ -70,7 +76,7 @@ def folder(folder):
     newest = f"snapshot_id not in (select corrects from read_json('{folder}/_snapshots/*.parts') where corrects is not null)"
     query = f"select site, as_of::varchar, count(*), sum(quantity)::bigint from {table} where {newest} group by all order by all"
     print(json.dumps({"reader": "duckdb", "sites": duckdb.sql(query).fetchall()}))
-    every = duckdb.sql(f"select count(*) from {table}").fetchone()[0]
+    every = duckdb.sql(f"select count(*) from {table}").fetchall()[0][0]
     print(json.dumps({"reader": "duckdb", "every": every}))
     if kind == "parquet":
         # Each file has all its columns, so that pyarrow needs nothing from the names of folders.
