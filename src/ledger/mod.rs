@@ -23,6 +23,7 @@ mod checkpoint;
 mod decode;
 mod disk;
 mod error;
+mod export;
 mod heads;
 mod healing;
 mod history;
@@ -55,6 +56,7 @@ use tokio::sync::oneshot;
 
 pub use self::backup::{Backup, restore};
 pub use self::error::{Error, Place};
+pub use self::export::{Exported, import};
 pub use self::healing::Healing;
 pub use self::history::FoldFrom;
 pub use self::rebuild::{Rebuilt, Reread, rebuild};

@@ -2,6 +2,7 @@
 
 mod backup;
 mod damage;
+mod export;
 mod facts;
 mod fixture;
 mod model;
