@@ -181,7 +181,8 @@ fn reports_go_up_as_they_were_signed_and_acknowledgements_come_home() {
     let reports: Value = world.site.run(["report", "list", "--all", "--format", "json"]).exits(0).json();
     let id = reports[0]["report_id"].to_string();
     let shown = world.site.run(["report", "show", &id]).exits(0).out;
-    for step in ["offered to upstream cisco as sub-", "accepted under 773126444402795033", "answer received: ACK_sub-"] {
+    for step in ["offered to upstream cisco as sub-", "accepted under 773126444402795033", "answer received: ACK_sub-"]
+    {
         assert!(shown.contains(step), "{step} in {shown}");
     }
     world.site.run(["ledger", "verify"]).exits(0);
@@ -563,7 +564,8 @@ fn what_cisco_counts_in_use_is_shown_beside_what_the_devices_count() {
         states.flat_map(|state| state.licenses.clone()).collect()
     };
     let tag = own[0].entitlement_tag.as_ref().unwrap();
-    let here: u64 = own.iter().filter(|one| one.entitlement_tag.as_ref() == Some(tag)).filter_map(|one| one.count).sum();
+    let here: u64 =
+        own.iter().filter(|one| one.entitlement_tag.as_ref() == Some(tag)).filter_map(|one| one.count).sum();
     assert!(here >= 2);
     world.cssm.count_licence(&tag.0, "called otherwise at Cisco", 100, here + 7);
     let checked = world.runtime.block_on(check::check(&house, "cisco")).unwrap();
@@ -582,6 +584,9 @@ fn what_cisco_counts_in_use_is_shown_beside_what_the_devices_count() {
     assert_eq!((kept.len(), &kept[1]["tag"], &kept[1]["in_use_here"]), (2, &Value::from(&*tag.0), &Value::Null));
     drop(house);
     let shown = world.site.run(["upstream", "check", "cisco"]).exits(0).out;
-    let line = format!("called otherwise at Cisco, {} of 100 in use, In Compliance; by the devices' own word {here}", here + 7);
+    let line = format!(
+        "called otherwise at Cisco, {} of 100 in use, In Compliance; by the devices' own word {here}",
+        here + 7
+    );
     assert!(shown.contains(&line), "{line} in {shown}");
 }
