@@ -245,17 +245,23 @@ fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String>
             udi == first || fleet.resolve(udi).is_some_and(|a| fleet.resolve(first).is_some_and(|b| a.udi == b.udi))
         };
         if let Some(other) = inside.find(|udi| !same(udi)) {
-            return Err(format!("it names two instances, {first} and {other}; `ack assign` places it with one or both"));
+            return Err(format!(
+                "it names two instances, {first} and {other}; `ack assign` places it with one or both"
+            ));
         }
         if let Some(named) = named.as_ref().filter(|named| !same(named)) {
-            return Err(format!("its name belongs to {named}, but inside it names {first}"));
+            return Err(format!(
+                "its name belongs to {named}, but inside it names {first}; `ack assign` places it with the latter"
+            ));
         }
     }
     let udi = first.or(named).or_else(|| by_ids(fleet, file)).ok_or_else(|| {
         "neither its content nor its name tells which instance it is for; `ack assign` places it".to_owned()
     })?;
     if fleet.resolve(&udi).is_none() {
-        return Err(format!("it is for {udi}, which is no instance known here"));
+        return Err(format!(
+            "it is for {udi}, which is no instance known here; once that is polled, import it again or `ack assign` it"
+        ));
     }
     let by_name = by_name.map(|(bundle_id, _)| bundle_id);
     let reports = acknowledged(fleet, &udi, by_name.as_deref(), file);
