@@ -5,6 +5,8 @@
 //! by DuckDB too. Figures of one run belong together: read the ratios. Each snapshot is made in a process of its own,
 //! so that its memory is its own.
 
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -18,9 +20,7 @@ use slp_collector::domain::instance::{Member, Role, Site, Udi};
 use slp_collector::domain::policy::Policy;
 use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
 use slp_collector::domain::settings::Word;
-use slp_collector::domain::state::{
-    DeviceState, License, Model, ReportState, Stamp, Transport, UsageReporting,
-};
+use slp_collector::domain::state::{DeviceState, License, Model, ReportState, Stamp, Transport, UsageReporting};
 use slp_collector::exchange::snapshot::Form;
 use slp_collector::flow::consumption::{Asked, create};
 use slp_collector::flow::{Clock, House, ledger_dir, open_ledger};
@@ -149,7 +149,10 @@ fn collected(instance: usize, month: i64, license: u64) -> Fact {
     };
     let value = 1 + (instance as u64 + month as u64 / 6) % 4;
     let measurements = if (instance as i64 + month) % 6 == 0 && changed > from {
-        vec![measurement(from, changed, value, None), measurement(changed, to, value + 1, Some("CurrentUsageRequested"))]
+        vec![
+            measurement(from, changed, value, None),
+            measurement(changed, to, value + 1, Some("CurrentUsageRequested")),
+        ]
     } else {
         vec![measurement(from, to, value, Some("CurrentUsageRequested"))]
     };
@@ -184,7 +187,13 @@ fn fill(folder: &Path, instances: usize) {
     std::fs::write(folder.join("devices.csv"), format!("name,address,port,site\n{inventory}")).expect("inventory");
     let sites: String = (0..SITES).map(|site| format!("[sites.site-{site}]\n")).collect();
     let config = folder.join("slp-collector.toml");
-    let text = format!("[collector]\nstate_dir = \"state\"\nsocket = \"control.sock\"\n{sites}");
+    let secret = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join("password"));
+    secret.expect("password").write_all(b"none").expect("password");
+    let text = format!(
+        "[collector]\nstate_dir = \"state\"\nsocket = \"control.sock\"\n[exchange]\nsigner = \"signer\"\n\
+         [credentials.routers]\nusername = \"slpcol\"\npassword_file = \"password\"\n\
+         [defaults]\ncredential = \"routers\"\n{sites}"
+    );
     std::fs::write(folder.join("aside.toml"), &text).expect("configuration");
     let loaded = Config::load(&folder.join("aside.toml")).expect("a configuration");
     let (start, ledger) = (Instant::now(), Ledger::open(&ledger_dir(&loaded), Options::default()).expect("open"));
