@@ -201,6 +201,10 @@ pub async fn execute_asking(
             let snapped = aside(house, move |house| consumption::create(house, &asked)).await?;
             Ok(Answered::Snapshot(Box::new(snapped)))
         }
+        Request::PublishSnapshot { as_of } => {
+            let publish = move |house: &House| consumption::publish(house, as_of.unwrap_or_else(|| house.clock.now()));
+            aside(house, publish).await.map(Answered::Published)
+        }
         Request::Snapshots { folder } => {
             aside(house, move |house| consumption::list(house, folder)).await.map(Answered::Snapshots)
         }

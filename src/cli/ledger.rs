@@ -33,6 +33,16 @@ pub(super) enum Verb {
         /// /var/lib/slp-collector.
         file: PathBuf,
     },
+    /// Write every event and object as lines of JSON, for other programs.
+    Export {
+        /// A new file; `-` or none: standard output.
+        file: Option<PathBuf>,
+    },
+    /// Make a ledger of such lines, where there is none.
+    Import {
+        /// What `ledger export` wrote.
+        file: PathBuf,
+    },
     /// Make the ledger of a copy, where there is none; it is checked whole before it counts.
     Restore {
         /// What `ledger backup` wrote.
@@ -69,6 +79,26 @@ pub(super) fn run(verb: &Verb, config: &Config, out: &mut dyn Write) -> Result<E
             let made = part!(ask(config.clone(), request, &mut |_| {})?, Answered::Backup(made) => made);
             let Backup { ledger_id, seq, bytes } = made;
             writeln!(out, "{}: ledger {ledger_id} up to batch {seq}, {bytes} bytes", file.display())?;
+            Ok(Exit::Done)
+        }
+        Verb::Export { file } => {
+            let ledger = flow::open_ledger(config).map_err(|error| stop(&error))?;
+            let stdout = Path::new("-");
+            match file.as_deref().filter(|file| *file != stdout) {
+                None => drop(ledger.export(out, stdout).map_err(|error| stop(&error))?),
+                Some(file) => {
+                    let created = std::fs::File::create_new(file);
+                    let created = created.map_err(|error| Stop::failed(format!("{}: {error}", file.display())))?;
+                    let done = ledger.export(&created, file).map_err(|error| stop(&error))?;
+                    created.sync_all()?;
+                    writeln!(out, "{}: {} events, {} objects", file.display(), done.events, done.objects)?;
+                }
+            }
+            Ok(Exit::Done)
+        }
+        Verb::Import { file } => {
+            let done = ledger::import(file, &dir).map_err(|error| stop(&error))?;
+            writeln!(out, "{}: {} events, {} objects", dir.display(), done.events, done.objects)?;
             Ok(Exit::Done)
         }
         Verb::Restore { file } => told(&ledger::restore(file, &dir).map_err(|error| stop(&error))?, &dir, out),

@@ -24,6 +24,7 @@ mod read;
 mod rows;
 mod settings;
 pub mod sinks;
+mod snapshot;
 pub mod upstreams;
 mod url;
 mod violations;
@@ -36,7 +37,7 @@ pub use mistake::{Mistake, Mistakes};
 pub use place::Place;
 pub use settings::{
     CONFIGURED_DEFAULT, Collector, Deadline, DefaultPolicies, Delivery, Exchange, Http, Log, LogFormat, LogLevel,
-    PerDevice, Poll,
+    PerDevice, Poll, Snapshot,
 };
 pub use sinks::Sink;
 pub use upstreams::Upstream;
@@ -55,6 +56,7 @@ pub struct Config {
     pub deadline: Deadline,
     pub exchange: Exchange,
     pub delivery: Delivery,
+    pub snapshot: Snapshot,
     /// Which kinds are looked for, and how severe they are.
     pub violations: violation::Rules,
     pub alerts: Alerts,

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::place::Place;
 use super::raw::{self, Document, Section, duration_in, path_in, size, whole, word};
 use super::settings::{Collector, Deadline, Delivery, Exchange, Http, Log, Poll};
-use super::{Config, alerts, commands, credential, duration, sinks, upstreams, violations};
+use super::{Config, alerts, commands, credential, duration, sinks, snapshot, upstreams, violations};
 use crate::domain::event::ImportForm;
 use crate::domain::instance::Site;
 use crate::domain::policy::{ClassPolicy, Policy};
@@ -26,6 +26,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
     let deadline = deadline(root.section("deadline"), &poll);
     let exchange = exchange(root.section("exchange"), folder, &collector.state_dir);
     let delivery = delivery(root.section("delivery"));
+    let snapshot = snapshot::read(root.section("snapshot"), folder, &collector.state_dir);
     let mut violations = violation::Rules::default();
     violations::read(root.section("violations"), &mut violations.everywhere);
     let alerts = alerts::read(root.section("alerts"));
@@ -70,6 +71,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         deadline,
         exchange,
         delivery,
+        snapshot,
         violations,
         alerts,
         http,

@@ -104,6 +104,50 @@ pub enum Fact {
     DeviceReplaced(DeviceReplaced),
 }
 
+impl Fact {
+    /// The objects that it names.
+    pub fn objects(&self) -> Vec<Sha256> {
+        match self {
+            Fact::ReportCollected(fact) => vec![fact.object],
+            Fact::ReportReread(fact) => vec![fact.object],
+            Fact::ReportConflict(fact) => vec![fact.kept, fact.differing],
+            Fact::AnswerReceived(fact) => vec![fact.object],
+            Fact::AnswerQuarantined(fact) => vec![fact.object],
+            Fact::AnswerDelivered(fact) => vec![fact.object],
+            Fact::AnswerConfirmed(fact) => vec![fact.object],
+            Fact::AnswersExported(fact) => fact.objects.clone(),
+            Fact::UpstreamRead(fact) => vec![fact.object],
+            Fact::DeviceIdentified(_)
+            | Fact::StateRead(_)
+            | Fact::ReportStates(_)
+            | Fact::DeviceWritten(_)
+            | Fact::ContactLost(_)
+            | Fact::ContactRestored(_)
+            | Fact::TrustPinned(_)
+            | Fact::TrustRefused(_)
+            | Fact::CredentialRefused(_)
+            | Fact::CredentialReleased(_)
+            | Fact::UpstreamRefused(_)
+            | Fact::AccessLearned(_)
+            | Fact::BundleMade(_)
+            | Fact::BundleHandedOver(_)
+            | Fact::ReportsSubmitted(_)
+            | Fact::SubmissionMoved(_)
+            | Fact::ScheduleRan(_)
+            | Fact::ViolationFound(_)
+            | Fact::ViolationResolved(_)
+            | Fact::ViolationAcknowledged(_)
+            | Fact::MessageMade(_)
+            | Fact::MessageSettled(_)
+            | Fact::SilenceSet(_)
+            | Fact::SilenceEnded(_)
+            | Fact::OnPremSynced(_)
+            | Fact::DeviceRetired(_)
+            | Fact::DeviceReplaced(_) => Vec::new(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceIdentified {
     pub device: DeviceName,

@@ -14,8 +14,10 @@
 //! The same ledger, inventory and arguments give the same snapshot, byte by byte; its number is derived from what it
 //! says. Nothing in it tells when it was made but the collection of its newest report.
 
+mod curve;
 mod diff;
 mod estate;
+mod form;
 mod names;
 mod rollup;
 mod row;
@@ -23,8 +25,10 @@ mod row;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use curve::{Step, curve};
 pub use diff::{Changed, Difference, Turned, difference};
 pub use estate::Survey;
+pub use form::{Form, NO_PARQUET};
 pub use names::{Naming, OperatorNames, Tier, same_licence};
 pub use rollup::{By, RollUp, RollUps};
 pub use row::{Detail, DetailRun, Entry, MeasuredState, NotedChange, Row, SourceReport};

@@ -27,6 +27,7 @@ table{border-collapse:collapse;width:100%}\
 th,td{text-align:left;padding:.25rem .8rem .25rem 0;border-bottom:1px solid #8884;vertical-align:top}\
 th{position:sticky;top:0;background:Canvas}\
 td.n,time{white-space:nowrap;font-variant-numeric:tabular-nums}\
+td:nth-child(3){white-space:nowrap}td:nth-child(10){min-width:20rem}\
 .overdue{color:#b00020;font-weight:600}\
 .due-soon{color:#8a5a00;font-weight:600}\
 .trouble{border-left:.3rem solid #b00020;padding-left:.6rem}\

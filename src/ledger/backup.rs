@@ -113,18 +113,7 @@ fn member(tar: &mut tar::Builder<impl Write>, name: &str, bytes: u64, from: impl
 ///
 /// `dir` must not be there, or be empty.
 pub fn restore(file: &Path, dir: &Path) -> Result<Verification, Error> {
-    if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
-        let what = "something is here already, and a copy is only laid where nothing is";
-        return Err(Error::NotALedger { dir: dir.to_owned(), what: what.to_owned() });
-    }
-    disk::create_dirs(disk::parent(dir))?;
-    let mut aside = dir.as_os_str().to_owned();
-    aside.push(".restoring");
-    let aside = PathBuf::from(aside);
-    if aside.exists() {
-        // Left over from one that died.
-        fs::remove_dir_all(&aside).map_err(Error::io("remove", &aside))?;
-    }
+    let aside = aside(dir)?;
     let found = unpack(file, &aside).and_then(|()| verify(&aside));
     match found {
         Ok(found) if found.is_sound() => {
@@ -139,6 +128,23 @@ pub fn restore(file: &Path, dir: &Path) -> Result<Verification, Error> {
             other
         }
     }
+}
+
+/// Where a ledger is made that is to be `dir`, which must not be there, or be empty.
+pub(super) fn aside(dir: &Path) -> Result<PathBuf, Error> {
+    if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        let what = "something is here already, and a copy is only laid where nothing is";
+        return Err(Error::NotALedger { dir: dir.to_owned(), what: what.to_owned() });
+    }
+    disk::create_dirs(disk::parent(dir))?;
+    let mut aside = dir.as_os_str().to_owned();
+    aside.push(".restoring");
+    let aside = PathBuf::from(aside);
+    if aside.exists() {
+        // Left over from one that died.
+        fs::remove_dir_all(&aside).map_err(Error::io("remove", &aside))?;
+    }
+    Ok(aside)
 }
 
 fn unpack(file: &Path, into: &Path) -> Result<(), Error> {
