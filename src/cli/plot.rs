@@ -75,7 +75,10 @@ fn draw(picture: &Picture, out: &mut String) -> std::fmt::Result {
         let (left, right) = (x(step.start), x(step.end));
         let mut bar = |class: &str, low: f64, high: f64| {
             let (width, height) = (right - left, low - high);
-            writeln!(out, r#"<rect class="{class}" x="{left:.1}" y="{high:.1}" width="{width:.1}" height="{height:.1}"/>"#)
+            writeln!(
+                out,
+                r#"<rect class="{class}" x="{left:.1}" y="{high:.1}" width="{width:.1}" height="{height:.1}"/>"#
+            )
         };
         if step.is_gap() {
             bar("gap", BOTTOM, TOP)?;
@@ -122,9 +125,11 @@ fn legend(picture: &Picture, out: &mut String) -> std::fmt::Result {
     };
     let at = BOTTOM + 52.0;
     let mut left = LEFT;
-    for (class, said) in
-        [("measured", "measured by reports"), ("observed", "seen by polls only"), ("gap", "not known, or not all of it")]
-    {
+    for (class, said) in [
+        ("measured", "measured by reports"),
+        ("observed", "seen by polls only"),
+        ("gap", "not known, or not all of it"),
+    ] {
         writeln!(out, r#"<rect class="{class}" x="{left:.1}" y="{:.1}" width="18" height="12"/>"#, at - 11.0)?;
         writeln!(out, r#"<text x="{:.1}" y="{at:.1}">{said}</text>"#, left + 24.0)?;
         left += 190.0;

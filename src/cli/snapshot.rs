@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::ask::{ask, part};
 use super::output::{self, Column, minute, or_dash, printable};
-use super::status::{instant, span};
 use super::plot::{self, Picture};
+use super::status::{instant, span};
 use super::{Exit, Listing, Stop};
 use crate::control::{Answered, Request};
 use crate::domain::digest::Sha256;
@@ -202,7 +202,8 @@ fn picture(
     let name = first.row.license_name.as_deref().unwrap_or(tag);
     let place = account.map(|account| format!(" in {account}")).unwrap_or_default();
     let title = format!("{name}{place}");
-    let subtitle = format!("{}; snapshot {}", first.row.entitlement_tag.as_ref().map_or(tag, |tag| &tag.0), head.snapshot_id);
+    let subtitle =
+        format!("{}; snapshot {}", first.row.entitlement_tag.as_ref().map_or(tag, |tag| &tag.0), head.snapshot_id);
     let marks = wholes.iter().map(|whole| whole.head.as_of).collect();
     Ok(Picture { title, subtitle, from, to, marks, steps: curve(rows, from, to) })
 }

@@ -12,9 +12,7 @@ use crate::domain::problem::with_causes;
 use crate::domain::snapshot::{Head, OperatorNames, RollUp, RollUps, SnapshotId, Survey};
 use crate::domain::timeline::Consumption;
 use crate::exchange::seal::Signer;
-use crate::exchange::snapshot::{
-    Form, Kept, Numbering, SnapshotError, keep, list as kept, publish as publish_as,
-};
+use crate::exchange::snapshot::{Form, Kept, Numbering, SnapshotError, keep, list as kept, publish as publish_as};
 
 /// Which snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

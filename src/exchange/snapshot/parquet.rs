@@ -44,7 +44,11 @@ impl<T> Cells<T> {
         self.values.extend(value);
     }
 
-    fn write<D: DataType<T = T>>(&mut self, column: &mut SerializedColumnWriter<'_>, again: &[i16]) -> Result<(), ParquetError>
+    fn write<D: DataType<T = T>>(
+        &mut self,
+        column: &mut SerializedColumnWriter<'_>,
+        again: &[i16],
+    ) -> Result<(), ParquetError>
     where
         D::T: Clone,
     {
@@ -59,7 +63,11 @@ impl<T> Cells<T> {
 enum Column {
     Text(fn(&Line<'_>) -> Option<String>, Cells<ByteArray>),
     /// `again` is 1 for a word that is of the same row as the one before.
-    Words { of: for<'l> fn(&'l Line<'_>) -> &'l [String], cells: Cells<ByteArray>, again: Vec<i16> },
+    Words {
+        of: for<'l> fn(&'l Line<'_>) -> &'l [String],
+        cells: Cells<ByteArray>,
+        again: Vec<i16>,
+    },
     Whole(Whole, Cells<i64>),
     Number(fn(&Line<'_>) -> Option<f64>, Cells<f64>),
     Digest(fn(&Line<'_>) -> Option<crate::domain::digest::Sha256>, Cells<FixedLenByteArray>),

@@ -42,11 +42,10 @@ impl<W: Write + Send> Rows<W> {
     pub fn row(&mut self, head: &Head, row: &Row) -> io::Result<()> {
         let line = Line::of(head, row);
         match self {
-            Rows::Csv(csv) => {
-                Ok(csv.write_record(COLUMNS.iter().map(|(_, column)| spreadsheet(&column.cell(&line))))?)
+            Rows::Csv(csv) => Ok(csv.write_record(COLUMNS.iter().map(|(_, column)| spreadsheet(&column.cell(&line))))?),
+            Rows::ResourceValues(csv) => {
+                Ok(csv.write_record(resource_values::COLUMNS.iter().map(|(_, cell)| spreadsheet(&cell(&line))))?)
             }
-            Rows::ResourceValues(csv) => Ok(csv
-                .write_record(resource_values::COLUMNS.iter().map(|(_, cell)| spreadsheet(&cell(&line))))?),
             Rows::Ndjson(out) => {
                 serde_json::to_writer(&mut *out, &line)?;
                 out.write_all(b"\n")

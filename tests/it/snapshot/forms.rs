@@ -48,12 +48,11 @@ fn readers(python: &std::ffi::OsStr, arguments: &[String]) -> Vec<Value> {
 #[test]
 fn duckdb_and_pyarrow_read_every_form_as_jq_reads_the_json() {
     let (site, as_of) = site(&[("edge-1", "dark-3"), ("edge-2", "")], "");
-    let made: BTreeMap<&str, String> = built()
-        .into_iter()
-        .map(|form| (form, create(&site, as_of, form, "out").display().to_string()))
-        .collect();
+    let made: BTreeMap<&str, String> =
+        built().into_iter().map(|form| (form, create(&site, as_of, form, "out").display().to_string())).collect();
     let Some(mut jq) = peer("jq", &["--version"]) else { return };
-    let columns = "[.device, .entitlement_tag, .site, .quantity, .quantity_peak, .last_report_id, .source_sha256, .tags]";
+    let columns =
+        "[.device, .entitlement_tag, .site, .quantity, .quantity_peak, .last_report_id, .source_sha256, .tags]";
     let said = jq.args(["-c", &format!("[.rows[] | {columns}]"), &made["json"]]).output().unwrap();
     let mut expected: Vec<Value> = serde_json::from_slice(&said.stdout).unwrap();
     assert!(expected.len() >= 4, "{expected:?}");

@@ -50,9 +50,7 @@ fn the_real_thing_is_drawn_from_a_snapshot() {
     let row = &read(&file)["rows"][0];
     let (tag, name) = (row["entitlement_tag"].as_str().unwrap(), row["license_name"].as_str().unwrap());
     let (json, out) = (file.display().to_string(), site.path("plot.svg").display().to_string());
-    let plot = |more: &[&str]| {
-        site.run(["snapshot", "plot", &json, "--tag", tag, "--out", &out].iter().chain(more))
-    };
+    let plot = |more: &[&str]| site.run(["snapshot", "plot", &json, "--tag", tag, "--out", &out].iter().chain(more));
     plot(&[]).exits(0);
     let svg = fs::read_to_string(&out).unwrap();
     assert!(svg.contains(name) && svg.contains(tag) && svg.contains("as of 20"), "{svg}");

@@ -170,7 +170,8 @@ fn reports_go_up_as_they_were_signed_and_acknowledgements_come_home() {
     let reports: Value = world.site.run(["report", "list", "--all", "--format", "json"]).exits(0).json();
     let id = reports[0]["report_id"].to_string();
     let shown = world.site.run(["report", "show", &id]).exits(0).out;
-    for step in ["offered to upstream cisco as sub-", "accepted under 773126444402795033", "answer received: ACK_sub-"] {
+    for step in ["offered to upstream cisco as sub-", "accepted under 773126444402795033", "answer received: ACK_sub-"]
+    {
         assert!(shown.contains(step), "{step} in {shown}");
     }
     world.site.run(["ledger", "verify"]).exits(0);
