@@ -216,14 +216,21 @@ async fn tell(story: &mut Story) -> Result<()> {
         "Who used how much on {}, an hour before the reports were closed (`slp-collector snapshot create --as-of …`):",
         day(Some(true_up))
     ));
-    let accounts: Vec<&RollUp> = whole.roll_ups.iter().filter(|sum| sum.by == By::VirtualAccount).collect();
+    let of_accounts = whole.roll_ups.iter().filter(|sum| sum.by == By::VirtualAccount);
+    let (licences, accounts): (Vec<RollUp>, Vec<RollUp>) =
+        of_accounts.cloned().partition(|sum| sum.entitlement_tag.is_some());
     story.table(&accounts, ACCOUNTS);
-    let Some(sum) = accounts.iter().find(|sum| sum.entitlement_tag.is_some() && sum.quantity.is_some()) else {
+    let Some(sum) = licences.iter().filter(|sum| sum.name.is_some()).max_by_key(|sum| sum.measured) else {
         return Err("no licence of any account was measured".into());
     };
     let tag = sum.entitlement_tag.as_ref().map(|tag| &*tag.0);
-    let behind: Vec<&Entry> = whole.of(tag, sum.name.as_deref()).collect();
-    story.say("The first number of one licence goes back to these signed reports (`slp-collector snapshot explain`):");
+    let behind: Vec<Entry> = whole.of(tag, sum.name.as_deref()).cloned().collect();
+    story.say(&format!(
+        "The {} of {} in {} go back to signed reports (`slp-collector snapshot explain --tag … --account …`):",
+        output::or_dash(sum.quantity.as_ref()),
+        output::or_dash(behind.first().and_then(|entry| entry.row.license_name.as_ref())),
+        output::or_dash(sum.name.as_ref())
+    ));
     story.table(&behind, BEHIND);
     let added: u64 = behind.iter().filter_map(|entry| entry.row.quantity).sum();
     story.check(Some(added) == sum.quantity, "the reports add up to the number");
@@ -546,15 +553,14 @@ const REGISTER: &[Column<Row>] = &[
     ("policy", |row| output::or_dash(row.policy.as_ref())),
 ];
 
-const ACCOUNTS: &[Column<&RollUp>] = &[
+const ACCOUNTS: &[Column<RollUp>] = &[
     ("Virtual Account", |sum| output::or_dash(sum.name.as_ref())),
-    ("licence", |sum| sum.entitlement_tag.as_ref().map_or_else(|| "all".to_owned(), |tag| shorten(&tag.0))),
     ("quantity", |sum| output::or_dash(sum.quantity.as_ref())),
     ("peak", |sum| output::or_dash(sum.quantity_peak.as_ref())),
     ("measured", |sum| format!("{} of {}", sum.measured, sum.rows)),
 ];
 
-const BEHIND: &[Column<&Entry>] = &[
+const BEHIND: &[Column<Entry>] = &[
     ("device", |entry| output::or_dash(entry.row.device.as_ref())),
     ("quantity", |entry| output::or_dash(entry.row.quantity.as_ref())),
     ("how", |entry| entry.row.measured_state.to_string()),
