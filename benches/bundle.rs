@@ -11,6 +11,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::{DeviceIdentified, Fact, ReportCollected, Source, StateRead};
 use slp_collector::domain::instance::{DeviceName, Site, Udi};
@@ -40,21 +42,34 @@ fn main() {
         command.arg("--config").arg(&config).args(arguments);
         command
     };
-    let base = run("status, which opens the same ledger", collector(&["status", "--format", "json"]));
+    let status = || run("status, which opens the same ledger", collector(&["status", "--format", "json"]));
+    let before = status();
     let made = run("bundle create, a folder", collector(&["bundle", "create"]));
     let bundle = newest(folder.path());
     run("bundle verify of it", collector(&["bundle", "verify", &bundle.display().to_string()]));
+    let between = status();
     let tar = run("bundle create --tar", collector(&["bundle", "create", "--tar"]));
     let path = newest(folder.path()).display().to_string();
     run("bundle verify of it", collector(&["bundle", "verify", &path]));
-    let peers = peers(&bundle);
-    for (name, ran) in [("a folder", made), ("--tar", tar)] {
+    let peers = run("tar and gzip of the same files", peers(&bundle));
+    for (name, ran, base) in [("a folder", made, before), ("--tar", tar, between)] {
         say(&format!(
-            "  {name}: {:.2} x tar and gzip; {} MB above the ledger",
-            ran.0 / peers,
-            ran.1 - ran.1.min(base.1)
+            "  {name}: {:.2} x the CPU time of tar and gzip, {:.2} x their time; {} MB above the ledger",
+            ran.cpu / peers.cpu,
+            ran.seconds / peers.seconds,
+            ran.peak.saturating_sub(base.peak)
         ));
     }
+}
+
+/// What one run took.
+#[derive(Clone, Copy)]
+struct Ran {
+    seconds: f64,
+    /// Of all its processes and threads: what a loaded machine does not change.
+    cpu: f64,
+    /// The highest RSS, in MB.
+    peak: u64,
 }
 
 #[expect(clippy::print_stdout, reason = "a bench is read on the terminal")]
@@ -62,9 +77,8 @@ fn say(line: &str) {
     println!("{line}");
 }
 
-/// Seconds and the highest RSS in MB.
-fn run(what: &str, mut command: Command) -> (f64, u64) {
-    let start = Instant::now();
+fn run(what: &str, mut command: Command) -> Ran {
+    let (start, before) = (Instant::now(), children());
     // VmHWM is the child's own and is gone with it; so it is looked at while it runs.
     let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("it starts");
     let status = format!("/proc/{}/status", child.id());
@@ -76,10 +90,17 @@ fn run(what: &str, mut command: Command) -> (f64, u64) {
             None => std::thread::park_timeout(Duration::from_millis(20)),
         }
     };
-    let seconds = start.elapsed().as_secs_f64();
+    let ran = Ran { seconds: start.elapsed().as_secs_f64(), cpu: children() - before, peak };
     assert!(outcome.success(), "{what}: {outcome}");
-    say(&format!("  {what}: {seconds:.1} s, peak RSS {peak} MB"));
-    (seconds, peak)
+    say(&format!("  {what}: {:.1} s, {:.1} s of CPU, peak RSS {peak} MB", ran.seconds, ran.cpu));
+    ran
+}
+
+/// CPU seconds of all processes that were waited for.
+fn children() -> f64 {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("the system tells");
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
 fn highest(status: &str) -> Option<u64> {
@@ -89,8 +110,7 @@ fn highest(status: &str) -> Option<u64> {
 }
 
 /// The same files into the same kind of archives: one of each Virtual Account, and those into one.
-fn peers(bundle: &Path) -> f64 {
-    let start = Instant::now();
+fn peers(bundle: &Path) -> Command {
     // The bundle has them by device; which of them go together makes no difference to the work.
     let script = format!(
         "set -e; ls single > list; split -n l/{ACCOUNTS} list part.; \
@@ -99,10 +119,7 @@ fn peers(bundle: &Path) -> f64 {
     );
     let mut shell = Command::new("bash");
     shell.args(["-c", &script]).current_dir(bundle);
-    assert!(shell.status().expect("bash, tar and gzip").success());
-    let seconds = start.elapsed().as_secs_f64();
-    say(&format!("  tar and gzip of the same files: {seconds:.1} s"));
-    seconds
+    shell
 }
 
 fn newest(folder: &Path) -> PathBuf {

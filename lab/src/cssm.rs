@@ -101,6 +101,7 @@ struct Server {
     given: u64,
     answers: BTreeMap<u64, Vec<(Udi, Vec<u8>)>>,
     devices: Vec<Value>,
+    licences: Vec<Value>,
     interval: u64,
     troubles: VecDeque<(Step, Trouble)>,
     asked: Vec<Asked>,
@@ -137,6 +138,7 @@ impl Cssm {
             given: 0,
             answers: BTreeMap::new(),
             devices: Vec::new(),
+            licences: Vec::new(),
             interval: 300,
             troubles: VecDeque::new(),
             asked: Vec::new(),
@@ -192,6 +194,14 @@ impl Cssm {
         }));
     }
 
+    /// A licence as the read-only view counts it, in every account.
+    pub fn count_licence(&self, tag: &str, name: &str, entitled: u64, in_use: u64) {
+        lock(&self.shared).licences.push(json!({
+            "tag": tag, "display_name": name, "compliance_status": "In Compliance",
+            "prepaid_entitled": entitled, "prepaid_inuse": in_use,
+        }));
+    }
+
     /// Everything that was asked so far.
     pub fn asked(&self) -> Vec<Asked> {
         lock(&self.shared).asked.clone()
@@ -200,6 +210,11 @@ impl Cssm {
     /// How often this was asked.
     pub fn count(&self, step: Step) -> usize {
         lock(&self.shared).asked.iter().filter(|asked| asked.step == step).count()
+    }
+
+    /// Every acknowledgement so far, as a person finds it at the portal.
+    pub fn acknowledgements(&self) -> Vec<(Udi, Vec<u8>)> {
+        lock(&self.shared).answers.values().flatten().cloned().collect()
     }
 
     /// Looks at what checks the uploads, or acts on it.
@@ -333,10 +348,11 @@ impl Server {
             Step::Poll => self.poll(&body, trouble.as_ref()),
             Step::Devices => self.page(&body),
             Step::Licences => {
-                let summary = json!([{
+                let unused = json!({
                     "tag": "regid.2017-05.com.cisco.c9300_dna_advantage,1.0_x", "display_name": "dna-advantage",
                     "compliance_status": "In Compliance", "prepaid_entitled": 10, "prepaid_inuse": 3,
-                }]);
+                });
+                let summary: Vec<&Value> = std::iter::once(&unused).chain(&self.licences).collect();
                 Answer::json(200, &json!({ "status": "SUCCESS", "message": "Retrieved summary.", "summary": summary }))
             }
         };

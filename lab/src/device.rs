@@ -112,6 +112,12 @@ impl Device {
                 Ok(Reply::Purged(gone))
             }
             Operation::SwitchOver => self.switch_over(),
+            Operation::Join(udi) => {
+                let role = if self.members.len() == 1 { Role::Standby } else { Role::Member };
+                self.members.push(Member { role, udi });
+                Ok(Reply::Done)
+            }
+            Operation::Leave(udi) => self.leave(&udi),
             Operation::WriteFile { name, bytes } => self.write(name, bytes),
             Operation::ReadFile(name) => self.file(&name).map(|bytes| Reply::File(bytes.to_vec())),
             Operation::DeleteFile(name) => self.delete(&name),
@@ -202,6 +208,16 @@ impl Device {
         self.members.swap(0, standby);
         self.members[0].role = Role::Active;
         self.members[standby].role = Role::Standby;
+        Ok(Reply::Done)
+    }
+
+    fn leave(&mut self, udi: &Udi) -> Result<Reply, Refusal> {
+        let place = self.members.iter().position(|member| member.udi == *udi);
+        let place = place.filter(|_| self.members.len() > 1);
+        self.members.remove(place.ok_or_else(|| Refusal::not_found(format!("no {udi} beside others")))?);
+        for (member, role) in self.members.iter_mut().zip([Role::Active, Role::Standby]) {
+            member.role = role;
+        }
         Ok(Reply::Done)
     }
 

@@ -279,6 +279,8 @@ impl Faults {
             | Operation::ClockStep(_)
             | Operation::Purge
             | Operation::SwitchOver
+            | Operation::Join(_)
+            | Operation::Leave(_)
             | Operation::ReadFile(_)
             | Operation::DeleteFile(_) => return None,
         };

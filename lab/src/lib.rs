@@ -12,6 +12,7 @@
 //! * [`Spec`] says what a device is; [`specs`] has ready-made ones and a varied fleet.
 //! * [`Fleet::start`] makes them listen; [`Handle`] is one of them: address, truth, faults, counts.
 //! * [`Device`] is the same device without a socket: [`Device::apply`] takes the time and an [`Operation`].
+//! * [`truth::Witnessed`] is such a device, and beside it a log in true time of what it used and which report says so.
 //! * [`cli::Cli`] is a command line without a socket: a line in, a text out, for IOS XE, IOS XR and NX-OS.
 //! * [`face::subsystem::SUBSYSTEMS`] is where a protocol over SSH is plugged in.
 //! * [`Portal::upload`] turns usage into acknowledgements.
@@ -77,6 +78,7 @@ pub mod spec;
 pub mod specs;
 pub mod state;
 pub mod system;
+pub mod truth;
 pub mod udi;
 mod xml;
 

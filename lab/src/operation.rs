@@ -33,6 +33,10 @@ pub enum Operation {
     Purge,
     /// The standby becomes active.
     SwitchOver,
+    /// A chassis is stacked with the others: the second one of all as standby, others as members.
+    Join(Udi),
+    /// A chassis is taken out. If it was the active one, the next takes its place.
+    Leave(Udi),
     WriteFile {
         name: String,
         bytes: Vec<u8>,

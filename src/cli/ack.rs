@@ -1,7 +1,7 @@
 //! `ack`: answers from the portal, and their way to the devices.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -157,7 +157,7 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
 
 /// The answer meant: by the bytes of a file, by its name, by its hash or the start of it.
 fn find(text: &str, config: &Config) -> Result<Sha256, Stop> {
-    if let Ok(bytes) = std::fs::read(text) {
+    if let Ok(bytes) = read_bounded(Path::new(text)) {
         return Ok(Sha256::of(&bytes));
     }
     let lines = part!(ask(config.clone(), Request::Answers, &mut |_| {})?, Answered::Answers(lines) => lines);
@@ -177,7 +177,7 @@ pub(super) fn read_all(files: Vec<PathBuf>) -> Result<(Vec<(String, String)>, us
     let several = files.len() > 1;
     let (mut read, mut failed) = (Vec::new(), 0);
     for file in files {
-        match std::fs::read(&file) {
+        match read_bounded(&file) {
             Ok(bytes) => {
                 let name = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
                 read.push((name, data_encoding::BASE64.encode(&bytes)));
@@ -190,6 +190,17 @@ pub(super) fn read_all(files: Vec<PathBuf>) -> Result<(Vec<(String, String)>, us
         }
     }
     Ok((read, failed))
+}
+
+/// As much as an archive may become when it is unpacked; also of a device or pipe, which never ends.
+fn read_bounded(file: &Path) -> std::io::Result<Vec<u8>> {
+    const MOST: u64 = 512 << 20;
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST {
+        return Err(std::io::Error::other(format!("larger than {} MiB", MOST >> 20)));
+    }
+    Ok(bytes)
 }
 
 /// How one file fared, whatever it was.

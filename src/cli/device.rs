@@ -242,6 +242,16 @@ fn show(out: &mut dyn Write, sheet: &DeviceSheet) -> std::io::Result<()> {
     line("software", format!("{} {}", or_dash(row.os.as_ref()), or_dash(row.software.as_ref())))?;
     line("accounts", format!("{} / {}", or_dash(row.smart_account.as_ref()), or_dash(row.virtual_account.as_ref())))?;
     line("transport", or_dash(row.transport.as_ref()))?;
+    let state = sheet.instance.as_ref().and_then(|instance| instance.state.as_ref());
+    if let Some(privacy) = state.and_then(|state| state.privacy) {
+        let told = |sends| match sends {
+            Some(true) => "sent",
+            Some(false) => "kept back",
+            None => "not told",
+        };
+        let (hostname, version) = (told(privacy.sends_hostname), told(privacy.sends_version));
+        line("privacy", format!("host name {hostname}, software version {version}"))?;
+    }
     line("policy", or_dash(row.policy.as_ref()))?;
     line("state", format!("{} ({})", row.state, row.reason))?;
     line("due", minute(row.due))?;

@@ -12,7 +12,7 @@ use crate::control::{Answered, Request, UpstreamLine};
 use crate::domain::advisory::Concern;
 use crate::domain::cross_check::{About, Difference};
 use crate::domain::problem::printable;
-use crate::flow::check::{Checked, Concerned};
+use crate::flow::check::{Checked, Concerned, Counted};
 use crate::flow::submit::{Line, Passed};
 
 #[derive(Debug, clap::Subcommand)]
@@ -133,15 +133,16 @@ fn sentences(checked: &Checked) -> Vec<String> {
         let told = [&alert.severity, &alert.kind, &alert.source].map(|word| or_dash(word.as_ref()));
         lines.push(format!("alert in {}: {}", alert.account, told.join(", ")));
     }
-    for license in &checked.licenses {
+    for Counted { there: license, in_use_here } in &checked.licenses {
         let count = |count: Option<i64>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
         lines.push(format!(
-            "licence in {}: {}, {} of {} in use, {}",
+            "licence in {}: {}, {} of {} in use, {}; by the devices' own word {}",
             license.account,
             license.name,
             count(license.in_use),
             count(license.quantity),
-            or_dash(license.status.as_ref())
+            or_dash(license.status.as_ref()),
+            in_use_here.map_or_else(|| "-".to_owned(), |count| count.to_string())
         ));
     }
     lines.extend(checked.problems.iter().map(|problem| format!("not read: {problem}")));

@@ -25,16 +25,20 @@ fn decoded(name: &str, base64: &str) -> Result<Vec<u8>, Error> {
 
 pub(super) async fn import(house: &Arc<House>, files: Files, deliver: bool, tell: &Tell) -> Result<Answered, Error> {
     let mut accepted = Vec::new();
-    for (name, base64) in files {
-        let bytes = decoded(&name, &base64)?;
-        for mut taken in aside(house, move |house| homeward::import(house, &name, &bytes)).await? {
+    let decode = |(name, base64): (String, String)| decoded(&name, &base64).map(|bytes| (name, bytes));
+    let files: Vec<_> = files.into_iter().map(decode).collect::<Result<_, _>>()?;
+    let mut all = aside(house, move |house| homeward::import(house, files)).await?;
+    {
+        let (fleet, look) = (house.ledger.fleet(), Look::of(house));
+        for taken in &mut all {
             if let (TakenAs::Accepted | TakenAs::Known, Some(key)) = (&taken.result, taken.key()) {
-                taken.waits_for = of_keys(house, std::slice::from_ref(&key)).pop().and_then(|line| line.waits_for);
+                let answer = fleet.answers.get(&key);
+                taken.waits_for = answer.and_then(|answer| look.at(&fleet, &key, answer).waits_for);
                 accepted.push(key);
             }
-            drop(tell.send(Reply::Taken(taken)));
         }
     }
+    all.into_iter().for_each(|taken| drop(tell.send(Reply::Taken(taken))));
     if deliver {
         deliver_waiting(house, &accepted, tell).await?;
     }
@@ -75,6 +79,7 @@ async fn deliver_waiting(house: &Arc<House>, keys: &[AnswerKey], tell: &Tell) ->
         plan::plan(&house.ledger.fleet(), &house.watched, &house.settings, &house.pacing(), None, None, now).deliver;
     let mut due = due.into_iter().filter(|key| keys.contains(key));
     let mut running = JoinSet::new();
+    let mut failed = None;
     loop {
         while running.len() < house.config.poll.concurrency
             && let Some(key) = due.next()
@@ -83,9 +88,13 @@ async fn deliver_waiting(house: &Arc<House>, keys: &[AnswerKey], tell: &Tell) ->
             running.spawn(async move { deliver::deliver(&house, &key).await });
         }
         match running.join_next().await {
-            None => return Ok(()),
-            Some(Ok(delivered)) => drop(tell.send(Reply::Delivered(delivered?))),
-            Some(Err(panic)) => return Err(Error::Internal(format!("a delivery ended abnormally: {panic}"))),
+            // The others were not cut off for it: they may be in the middle of an import.
+            None => return failed.map_or(Ok(()), Err),
+            Some(Ok(Ok(delivered))) => drop(tell.send(Reply::Delivered(delivered))),
+            Some(Ok(Err(error))) => failed = failed.or(Some(error)),
+            Some(Err(panic)) => {
+                failed = failed.or(Some(Error::Internal(format!("a delivery ended abnormally: {panic}"))));
+            }
         }
     }
 }

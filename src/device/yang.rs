@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::domain::instance::Udi;
-use crate::domain::state::Stamp;
+use crate::domain::state::{Privacy, Stamp};
 use crate::domain::xml::Element;
 
 /// The XML of a data tree, as the JSON of the same tree would be read: elements that come more than
@@ -84,6 +84,12 @@ fn stamp(value: Option<&Value>) -> Option<Stamp> {
         return None;
     }
     Some(Stamp { text, utc })
+}
+
+/// `privacy`, whose leaves the two systems name differently.
+fn privacy(value: &Value, hostname: &str) -> Privacy {
+    let sends = |name| flag(node(value, name)).map(|kept_back| !kept_back);
+    Privacy { sends_hostname: sends(hostname), sends_version: sends("version") }
 }
 
 fn read_udi(value: &Value) -> Option<Udi> {

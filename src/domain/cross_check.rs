@@ -13,6 +13,8 @@
 //! `ISR4331`): an account has phones and firewalls too, and this collector has no word on them. What an upstream does
 //! not tell makes no difference.
 
+mod in_use;
+
 use std::collections::{BTreeMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -24,6 +26,8 @@ use super::instance::{Account, Udi};
 use super::plan::{Watched, watched_as};
 use super::settings::{Reporter, words};
 use super::submission::Route;
+
+pub use self::in_use::InUse;
 
 /// So many differences of one read are kept on record; their number is kept whole, and all are in the read's object.
 pub const KEPT: usize = 1_000;

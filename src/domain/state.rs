@@ -45,6 +45,18 @@ pub struct Transport {
     pub url: Option<String>,
 }
 
+/// Which names the device puts into what it reports: the block "Data Privacy" of `show license status`, or YANG
+/// `privacy`. **stored**
+///
+/// That a leaf of the models set to true keeps the name back is inferred from its name; no answer with it set was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Privacy {
+    /// `Sending Hostname: yes`.
+    pub sends_hostname: Option<bool>,
+    /// `Version privacy: DISABLED`.
+    pub sends_version: Option<bool>,
+}
+
 /// The block "Usage Reporting" of `show license status`, or YANG `rum-ack`. **stored**
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageReporting {
@@ -268,6 +280,9 @@ pub struct DeviceState {
     pub authorizations: Option<Authorizations>,
     #[serde(default)]
     pub compliance: Compliance,
+    /// `None` where the device told nothing of it.
+    #[serde(default)]
+    pub privacy: Option<Privacy>,
 }
 
 impl DeviceState {

@@ -97,6 +97,8 @@ pub struct Due<'a> {
     pub ask: Vec<&'a Submission>,
     /// Reports that are owed and that it does not have, by account.
     pub offer: BTreeMap<Account, Vec<&'a OwedReport>>,
+    /// Reports that are owed and go by no upstream, for nobody knows their Smart Account.
+    pub homeless: usize,
     /// Look again then.
     pub wake: Option<Timestamp>,
 }
@@ -170,12 +172,17 @@ pub fn due<'a>(
         return due;
     }
     for contribution in bundle::owed(fleet, watched, settings, &Selection::default(), now) {
-        if !gate.routes.iter().any(|route| route.takes(&contribution.account)) {
+        let homeless = contribution.account.smart_account.is_none();
+        if !homeless && !gate.routes.iter().any(|route| route.takes(&contribution.account)) {
             continue;
         }
         for owed in contribution.reports {
             let key = (&owed.udi, owed.report_id);
             if there.contains(&key) || settled(fleet, owed, insist) {
+                continue;
+            }
+            if homeless {
+                due.homeless += 1;
                 continue;
             }
             let after = |(times, last): &(u32, Timestamp)| last.checked_add(wait(retry_after, *times)).ok();
@@ -339,6 +346,23 @@ mod tests {
         // Answered, and not for it.
         let left_out = with(vec![submitted("s", &[1]), moved("s", accepted()), moved("s", Progress::Answered)]);
         assert_eq!((at(&left_out, 0), at(&left_out, 1).0), ((vec![2], 0, Some(later(1))), vec![1, 2]));
+    }
+
+    #[test]
+    fn a_report_of_no_account_is_counted_and_offered_to_nobody() {
+        let mut fleet = fold(vec![collected(1), collected(2)]);
+        let told = |fleet: &Fleet| {
+            let due = due(fleet, &[], &gate(), &Lately::default(), &settings(), true, start());
+            (due.offer.len(), due.homeless, due.is_empty())
+        };
+        assert_eq!(told(&fleet), (1, 0, false));
+        fleet.instances.values_mut().for_each(|instance| instance.state = None);
+        assert_eq!(told(&fleet), (0, 2, true));
+        let elsewhere = Some("example.net".to_owned());
+        for instance in fleet.instances.values_mut() {
+            instance.state = Some(DeviceState { smart_account: elsewhere.clone(), ..DeviceState::default() });
+        }
+        assert_eq!(told(&fleet), (0, 0, true), "another upstream's");
     }
 
     #[test]

@@ -12,9 +12,11 @@
 //!   the same licences, so that one counts: the one whose report ended later. Nothing is ever added up; what a pair or
 //!   stack uses is in the report of whoever was active.
 //! * **A clock that was moved** within a measurement (`clock_change_delta`) is told as a [`Change`], and moves nothing:
-//!   devices state such a measurement to begin where the one before it ended, by the old clock. Only where it would end
-//!   before it begins is it taken to begin at the start as the new clock would have shown it. (Of the recorded
-//!   C9800-CL the number of samples fits the time between these two, and not the one that is stated.)
+//!   devices state such a measurement to begin where the one before it ended, by the old clock, and what was signed
+//!   keeps the times that were signed. Only time that nobody lived is not taken for measured: a measurement in which
+//!   the clock was moved forward, or which would end before it begins, is taken to begin at the start as the new clock
+//!   would have shown it. (Of the recorded C9800-CL, set back, the number of samples fits the time between these two,
+//!   and not the one that is stated.) By how much all of this may be wrong is told beside it: [`uncertainty`].
 //! * **A reload** ends a measurement and is told; what comes until the next one begins is a gap.
 //! * **A gap stays a gap.** No report, no quantity; in particular not 0.
 //! * **Between reports** the count that polls saw fills in, marked observed ([`History::of`]). It never replaces what
@@ -22,6 +24,7 @@
 //!
 //! What comes out depends on the reports alone, not on the order in which they came.
 
+mod clock;
 mod consumption;
 mod history;
 mod observed;
@@ -32,6 +35,7 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 
+pub use clock::{Skew, uncertainty};
 pub use consumption::{Chassis, Consumption};
 pub use history::{History, Origin, Peak, Run, Share};
 pub use observed::{Licence, Observed, observed};
@@ -240,8 +244,13 @@ pub fn measured(timelines: &[&Timeline]) -> Vec<Run> {
 /// When a measurement held, if it lasted at all.
 fn time(measured: &Measurement) -> Option<Range<Seconds>> {
     let (start, end) = (measured.start?.as_second(), measured.end?.as_second());
-    let by_new_clock = || measured.clock_change_seconds.and_then(|moved| start.checked_add(moved));
-    let start = if end > start { start } else { by_new_clock()? };
+    let moved = measured.clock_change_seconds.unwrap_or(0);
+    let by_new_clock = start.checked_add(moved);
+    let start = match by_new_clock {
+        Some(later) if moved > 0 && later <= end => later,
+        Some(earlier) if moved < 0 && end <= start => earlier,
+        Some(_) | None => start,
+    };
     (end > start).then_some(start..end)
 }
 

@@ -7,8 +7,8 @@
 //!     dev_<id>_<time>.txt     one product instance: a RUM text file
 //! ```
 //!
-//! The answer mirrors it with `ACK_` before every name. The form is known from Cisco's sample
-//! code for IOS XE alone (`xe-sip-api-code`), not from a specification.
+//! The outer gzip stores what is in it, which is compressed already. The answer mirrors the upload with `ACK_` before
+//! every name. The form is known from Cisco's sample code for IOS XE alone (`xe-sip-api-code`), not from a specification.
 
 mod account;
 mod read;

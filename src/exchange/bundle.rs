@@ -66,6 +66,8 @@ pub struct Parcel {
     pub account: Account,
     pub udi: Udi,
     pub device: Option<DeviceName>,
+    /// Does the device put its host name into what it reports, by its own word?
+    pub sends_hostname: Option<bool>,
     pub reports: Vec<Wanted>,
 }
 
@@ -179,8 +181,8 @@ pub fn create(
         accounts: BTreeSet::new(),
         left_out: Vec::new(),
     };
-    for parcel in &parcels {
-        writing.add(parcel, fetch)?;
+    for parcel in parcels {
+        writing.add(&parcel, fetch)?;
     }
     writing.end_archive()?;
     writing.seal(input, name, signer)
@@ -230,7 +232,7 @@ impl Writing {
     fn add(&mut self, parcel: &Parcel, fetch: Fetch<'_>) -> Result<(), BundleError> {
         let mut raws = Vec::with_capacity(parcel.reports.len());
         for wanted in &parcel.reports {
-            match fetch(wanted).and_then(|raw| check(parcel, wanted, &raw).map(|facts| (raw, facts))) {
+            match fetch(wanted).and_then(|raw| check(parcel, wanted, raw)) {
                 Ok((raw, facts)) => {
                     self.contains.see(parcel, &raw, &facts);
                     self.state(parcel, facts);
@@ -251,6 +253,7 @@ impl Writing {
         let upload = |name: &str| BundleUpload { name: name.to_owned(), udi: Some(udi.clone()) };
         self.uploads.push(upload(&name));
         self.accounts.insert(parcel.account.clone());
+        self.contains.device(parcel);
         match (parcel.account.smart_account.as_deref(), parcel.account.virtual_account.as_deref()) {
             (Some(smart), Some(of)) => {
                 self.place.put(&format!("single/{name}"), text.len() as u64, &mut text.as_slice())?;
@@ -353,9 +356,9 @@ impl Writing {
 }
 
 /// Are the bytes what was kept, and signed?
-fn check(parcel: &Parcel, wanted: &Wanted, raw: &[u8]) -> Result<ReportFacts, String> {
-    let text = std::str::from_utf8(raw).map_err(|error| error.to_string())?;
-    let read = read::report(text).map_err(|error| error.to_string())?;
+fn check(parcel: &Parcel, wanted: &Wanted, raw: Vec<u8>) -> Result<(String, ReportFacts), String> {
+    let raw = String::from_utf8(raw).map_err(|error| error.to_string())?;
+    let read = read::report(&raw).map_err(|error| error.to_string())?;
     if read.form != ReportForm::Signed {
         return Err("it carries no signature".to_owned());
     }
@@ -366,7 +369,7 @@ fn check(parcel: &Parcel, wanted: &Wanted, raw: &[u8]) -> Result<ReportFacts, St
     if (&read.facts.udi, read.facts.report_id) != (&parcel.udi, wanted.report_id) {
         return Err(format!("it is report {} of {}", read.facts.report_id, read.facts.udi));
     }
-    Ok(read.facts)
+    Ok((raw, read.facts))
 }
 
 fn folder_name(input: &BundleInput) -> String {

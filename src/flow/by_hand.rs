@@ -67,7 +67,12 @@ pub fn export(house: &House, site: &Site, out: Option<PathBuf>) -> Result<Export
         };
         let udi = whose.udi;
         let name = whose.device.as_ref().map_or(&*udi.sn, |device| &*device.0);
-        let file = handout::file_name(name, &key.object);
+        // Names that begin alike are cut down to the same one, and the same bytes may be for several devices.
+        let plain = handout::file_name(name, &key.object);
+        let numbered = |number: usize| plain.replace(".txt", &format!("-{number}.txt"));
+        let free = |file: &String| files.iter().all(|other: &ExportedFile| other.file != *file);
+        let mut names = std::iter::once(plain.clone()).chain((2..).map(numbered));
+        let file = names.find(free).unwrap_or_default();
         let commands = commands(house, whose.device.as_ref(), whose.os, &file);
         files.push(ExportedFile {
             file: file.clone(),

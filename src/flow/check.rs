@@ -14,7 +14,7 @@ use super::{Error, House, signed};
 use crate::config::Upstream;
 use crate::config::upstreams::{Api, Cssm};
 use crate::domain::advisory::{self, Concern, Release};
-use crate::domain::cross_check::{self, Counts, Difference, Scope};
+use crate::domain::cross_check::{self, Counts, Difference, InUse, Scope};
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Fact, UpstreamRead};
 use crate::domain::instance::Account;
@@ -52,7 +52,7 @@ pub struct Checked {
     pub certificate_ends_soon: bool,
     /// When it last synchronised with Cisco, where it told.
     pub synchronised: Option<Timestamp>,
-    pub licenses: Vec<License>,
+    pub licenses: Vec<Counted>,
     pub alerts: Vec<Alert>,
     /// What could not be read.
     pub problems: Vec<String>,
@@ -66,6 +66,16 @@ pub struct Version {
     pub release: String,
     /// Else it is the configuration's word.
     pub told_by_server: bool,
+}
+
+/// A licence as it is counted there, and what devices themselves count.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Counted {
+    #[serde(flatten)]
+    pub there: License,
+    /// In use by the last word of the devices of that account, where one tells a licence of this tag or name. That it is
+    /// another number is information only: upstreams lag behind, and know devices that nobody polls here.
+    pub in_use_here: Option<u64>,
 }
 
 /// An advisory and what it means for this server.
@@ -198,7 +208,8 @@ async fn licences(
             let count = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok());
             said.licenses.extend(view.items.into_iter().map(|licence| License {
                 account: account.clone(),
-                name: licence.name.unwrap_or(licence.tag),
+                name: licence.name.unwrap_or_else(|| licence.tag.clone()),
+                tag: Some(licence.tag),
                 status: licence.compliance,
                 in_use: count(licence.in_use),
                 available: None,
@@ -256,6 +267,7 @@ fn keep(house: &House, mut checked: Checked, said: Said, scope: &Scope, now: Tim
             Err(error) => problems.fault(format!("its last synchronisation is not taken: {error}")),
         }
     }
+    let in_use = InUse::of(&fleet, &house.watched);
     drop(fleet);
 
     let upstream = house.config.upstreams.get(&name);
@@ -270,7 +282,12 @@ fn keep(house: &House, mut checked: Checked, said: Said, scope: &Scope, now: Tim
     checked.certificate_ends_soon = until.is_some_and(|until| certificate::ends_soon(until, now));
     checked.certificates = said.certificates;
     checked.synchronised = said.synced;
-    (checked.licenses, checked.alerts) = (said.licenses, said.alerts);
+    let counted = |there: License| {
+        let names: Vec<&str> = there.tag.as_deref().into_iter().chain([there.name.as_str()]).collect();
+        Counted { in_use_here: in_use.count(scope, &there.account, &names), there }
+    };
+    checked.licenses = said.licenses.into_iter().map(counted).collect();
+    checked.alerts = said.alerts;
     checked.problems = problems.sentences();
     Ok((checked, facts, objects))
 }

@@ -3,17 +3,25 @@
 //! Portal answers carry signatures that only the device can verify. Here structure, size and the
 //! UDI or the name must match; the device verifies; what it says afterwards decides.
 
+mod sent;
+
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
+use self::sent::Sent;
+use super::keep::{BYTES_AT_ONCE, REPORTS_AT_ONCE};
 use super::{Error, House};
 use crate::domain::ack::{self, AnswerFile, Part};
 use crate::domain::digest::Sha256;
 use crate::domain::event::{AnswerQuarantined, AnswerReceived, Fact};
 use crate::domain::fleet::{AnswerKey, Fleet, Instance};
 use crate::domain::instance::{DeviceName, Udi};
+use crate::domain::problem::with_causes;
 use crate::domain::report::ReportId;
 use crate::exchange::answer::{self, AnswerItem};
 use crate::exchange::archive::Limits;
+use crate::ledger;
 
 /// What became of one answer file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,43 +84,101 @@ pub enum TakenAs {
     Unreadable(String),
 }
 
-/// Takes one file that the portal gave: an archive, or a single answer. Blocks.
-pub fn import(house: &House, name: &str, bytes: &[u8]) -> Result<Vec<Taken>, Error> {
-    let items = match answer::open(name, bytes, &Limits::default()) {
-        Ok(items) => items,
-        Err(error) => return Ok(vec![Taken::not(name, error.to_string())]),
-    };
+/// Takes files that the portal gave, archives or single answers, each with its name. Blocks.
+pub fn import(house: &House, files: Vec<(String, Vec<u8>)>) -> Result<Vec<Taken>, Error> {
+    let (mut all, mut open) = (Vec::new(), Vec::new());
+    for (name, bytes) in files {
+        match answer::open(&name, &bytes, &Limits::default()) {
+            Ok(items) => open.extend(items),
+            Err(error) => {
+                all.extend(take(house, std::mem::take(&mut open))?);
+                all.push(Taken::not(&name, error.to_string()));
+            }
+        }
+    }
+    all.extend(take(house, open)?);
+    Ok(all)
+}
+
+/// Takes files out of what the portal gave, in their order, as many in one append as go into one. More than one line comes
+/// of a file where a person said that it is for several devices.
+pub(super) fn take(house: &House, items: Vec<AnswerItem>) -> Result<Vec<Taken>, Error> {
+    let mut items = items.into_iter().peekable();
     let mut all = Vec::new();
-    for item in items {
-        all.extend(take(house, item)?);
+    while items.peek().is_some() {
+        let (mut bite, mut taken) = (Bite::default(), Vec::new());
+        {
+            let fleet = house.ledger.fleet();
+            let mut sent = Sent::new(&fleet);
+            while let Some(item) = items.next_if(|item| bite.has_room(item)) {
+                taken.extend(bite.take(&fleet, &mut sent, item));
+            }
+        }
+        let one = bite.objects.len() == 1;
+        match house.ledger.append(house.clock.now(), bite.facts, bite.objects) {
+            Ok(()) => all.extend(taken),
+            // Alone it is too large as well: the others are not to suffer.
+            Err(error @ ledger::Error::TooLarge { .. }) if one => {
+                all.extend(taken.iter().map(|taken| Taken::not(&taken.name, with_causes(&error))));
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(all)
 }
 
-/// Takes one file out of what the portal gave. More than one line comes of it where a person said that it is for
-/// several devices.
-pub(super) fn take(house: &House, item: AnswerItem) -> Result<Vec<Taken>, Error> {
-    let AnswerItem { name, bytes, read, .. } = item;
-    let file = match read {
-        Ok(file) if file.problems.is_whole() => file,
-        Ok(file) => return Ok(vec![Taken::not(&name, file.problems.sentences().join("; "))]),
-        Err(reason) => return Ok(vec![Taken::not(&name, reason)]),
-    };
-    let object = Sha256::of(&bytes);
-    let (facts, taken) = {
-        let fleet = house.ledger.fleet();
-        match place(&fleet, &name, &file) {
-            Ok(placed) => placed_one(&fleet, &name, object, &file, placed),
-            Err(reason) => unplaced(&fleet, &name, object, reason),
-        }
-    };
-    if !facts.is_empty() {
-        house.ledger.append(house.clock.now(), facts, vec![bytes])?;
-    }
-    Ok(taken)
+/// What goes into the ledger together.
+#[derive(Default)]
+struct Bite {
+    facts: Vec<Fact>,
+    objects: Vec<Vec<u8>>,
+    weight: usize,
+    seen: HashSet<Sha256>,
 }
 
-fn placed_one(fleet: &Fleet, name: &str, object: Sha256, file: &AnswerFile, placed: Placed) -> (Vec<Fact>, Vec<Taken>) {
+impl Bite {
+    /// What comes again is judged when the fold knows of the first, and what is large stands alone.
+    fn has_room(&self, item: &AnswerItem) -> bool {
+        let room = self.facts.len() < REPORTS_AT_ONCE && self.weight + weight(item) <= BYTES_AT_ONCE;
+        self.seen.is_empty() || room && !self.seen.contains(&Sha256::of(&item.bytes))
+    }
+
+    fn take(&mut self, fleet: &Fleet, sent: &mut Sent<'_>, item: AnswerItem) -> Vec<Taken> {
+        self.weight += weight(&item);
+        let AnswerItem { name, bytes, read, .. } = item;
+        let file = match read {
+            Ok(file) if file.problems.is_whole() => file,
+            Ok(file) => return vec![Taken::not(&name, file.problems.sentences().join("; "))],
+            Err(reason) => return vec![Taken::not(&name, reason)],
+        };
+        let object = Sha256::of(&bytes);
+        self.seen.insert(object);
+        let (facts, taken) = match place(fleet, sent, &name, &file) {
+            Ok(placed) => placed_one(fleet, sent, &name, object, &file, placed),
+            Err(reason) => unplaced(fleet, &name, object, reason),
+        };
+        if !facts.is_empty() {
+            self.facts.extend(facts);
+            self.objects.push(bytes);
+        }
+        taken
+    }
+}
+
+/// Bytes that it takes in an append at most, about: itself, and what the facts say of it, escaped.
+fn weight(item: &AnswerItem) -> usize {
+    let reports = item.read.as_ref().map_or(0, |file| file.acknowledgements.len());
+    item.bytes.len() + 6 * item.name.len() + 24 * reports
+}
+
+fn placed_one(
+    fleet: &Fleet,
+    sent: &mut Sent<'_>,
+    name: &str,
+    object: Sha256,
+    file: &AnswerFile,
+    placed: Placed,
+) -> (Vec<Fact>, Vec<Taken>) {
     let instance = fleet.resolve(&placed.udi);
     let known = instance.and_then(|instance| fleet.answer_for(instance, object));
     let mut taken = Taken::of(fleet, name, object, Some(&placed.udi), TakenAs::Known);
@@ -124,7 +190,7 @@ fn placed_one(fleet: &Fleet, name: &str, object: Sha256, file: &AnswerFile, plac
     let udi = known.and_then(|(key, _)| key.udi.clone()).unwrap_or_else(|| placed.udi.clone());
     taken.udi = Some(udi.clone());
     taken.result = TakenAs::Accepted;
-    taken.left_out = left_out(fleet, &placed, file);
+    taken.left_out = left_out(fleet, sent, &placed, file);
     taken.never_here = never_here(instance, &placed, file);
     let fact = received(name, object, file, Placed { udi, ..placed }, None);
     (vec![Fact::AnswerReceived(fact)], vec![taken])
@@ -168,6 +234,7 @@ pub fn assign(house: &House, object: Sha256, devices: &[DeviceName], note: &str)
     let mut facts: Vec<AnswerReceived> = Vec::new();
     {
         let fleet = house.ledger.fleet();
+        let mut sent = Sent::new(&fleet);
         let Some((_, known)) = fleet.same_file(object).next() else {
             return Err(Error::Input(format!("no answer with the hash {object}; see `ack list`")));
         };
@@ -176,9 +243,9 @@ pub fn assign(house: &House, object: Sha256, devices: &[DeviceName], note: &str)
                 let hint = "poll it first, or bring its reports with `report import --device`";
                 return Err(Error::Input(format!("no product instance is known for device '{device}'; {hint}")));
             };
-            // The file's own word on whose it is cannot be overruled: the device would refuse it.
-            let other = |inside: &&Udi| fleet.resolve(inside).is_none_or(|inside| inside.udi != instance.udi);
-            if let Some(inside) = named_inside(&file).find(other) {
+            // The file's own word on whose it is cannot be overruled: the device would refuse it. Of several it is for each.
+            let own = |inside: &Udi| fleet.resolve(inside).is_some_and(|inside| inside.udi == instance.udi);
+            if let Some(inside) = named_inside(&file).next().filter(|_| !named_inside(&file).any(own)) {
                 return Err(Error::Input(format!("the answer names {inside}, but '{device}' is {}", instance.udi)));
             }
             let before = fleet.answer_for(instance, object);
@@ -189,7 +256,7 @@ pub fn assign(house: &House, object: Sha256, devices: &[DeviceName], note: &str)
             if facts.iter().any(|fact| fact.udi == udi) {
                 continue;
             }
-            let placed = Placed { reports: acknowledged(&fleet, &udi, None, &file), udi, bundle_id: None };
+            let placed = Placed { reports: acknowledged(&mut sent, &udi, None, &file), udi, bundle_id: None };
             facts.push(received(&known.name, object, &file, placed, Some(note.to_owned())));
         }
     }
@@ -223,21 +290,11 @@ fn named_inside(file: &AnswerFile) -> impl Iterator<Item = &Udi> {
 }
 
 /// Whose answer it is: by what is inside, by its name, and the two may not disagree.
-fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String> {
+fn place(fleet: &Fleet, sent: &mut Sent<'_>, name: &str, file: &AnswerFile) -> Result<Placed, String> {
     let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    let uploaded = base.strip_prefix("ACK_");
-    let by_name = uploaded.and_then(|uploaded| {
-        if let Some(submission) = uploaded.split_once('_').and_then(|(id, _)| fleet.submissions.get(id)) {
-            let own = |udi: &&Udi| submission.upload_name(udi) == uploaded;
-            let udi = submission.facts.reports.iter().map(|report| &report.udi).find(own);
-            return Some((submission.facts.submission.clone(), udi.cloned()));
-        }
-        let bundles = fleet.bundles.values().filter(|bundle| bundle.facts.uploads.iter().any(|u| u.name == uploaded));
-        let bundle = bundles.max_by_key(|bundle| bundle.made)?;
-        let upload = bundle.facts.uploads.iter().find(|upload| upload.name == uploaded)?;
-        Some((bundle.facts.bundle_id.clone(), upload.udi.clone()))
-    });
-    let named = by_name.as_ref().and_then(|(_, udi)| udi.clone());
+    let uploaded = base.strip_prefix("ACK_").map(without_count);
+    let by_name = uploaded.as_deref().and_then(|uploaded| sent.upload(uploaded));
+    let named = by_name.and_then(|(_, udi)| udi.cloned());
     let mut inside = named_inside(file);
     let first = inside.next().cloned();
     if let Some(first) = &first {
@@ -245,7 +302,7 @@ fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String>
             udi == first || fleet.resolve(udi).is_some_and(|a| fleet.resolve(first).is_some_and(|b| a.udi == b.udi))
         };
         if let Some(other) = inside.find(|udi| !same(udi)) {
-            return Err(format!("it names two instances, {first} and {other}"));
+            return Err(format!("it names two instances, {first} and {other}; `ack assign` places it with one or both"));
         }
         if let Some(named) = named.as_ref().filter(|named| !same(named)) {
             return Err(format!("its name belongs to {named}, but inside it names {first}"));
@@ -258,9 +315,22 @@ fn place(fleet: &Fleet, name: &str, file: &AnswerFile) -> Result<Placed, String>
         return Err(format!("it is for {udi}, which is no instance known here"));
     }
     let by_name = by_name.map(|(bundle_id, _)| bundle_id);
-    let reports = acknowledged(fleet, &udi, by_name.as_deref(), file);
-    let bundle_id = by_name.or_else(|| bundle_of(fleet, &udi, &reports));
+    let reports = acknowledged(sent, &udi, by_name, file);
+    let bundle_id = by_name.map(str::to_owned).or_else(|| bundle_of(fleet, &udi, &reports));
     Ok(Placed { udi, bundle_id, reports })
+}
+
+/// `x (1).txt` is `x.txt` of which a browser had one already: no name that leaves from here has a bracket.
+fn without_count(name: &str) -> String {
+    let counted = |rest: &str| {
+        let (count, ending) = rest.split_once(')')?;
+        let is_count = (1..=3).contains(&count.len()) && count.bytes().all(|byte| byte.is_ascii_digit());
+        (is_count && (ending.is_empty() || ending.starts_with('.'))).then(|| ending.to_owned())
+    };
+    match name.rsplit_once('(').and_then(|(head, rest)| Some((head, counted(rest)?))) {
+        Some((head, ending)) => format!("{}{ending}", head.trim_end()),
+        None => name.to_owned(),
+    }
 }
 
 /// The one instance that sent all reports which the file names. Ids are unique to an instance only, so that with two
@@ -288,11 +358,11 @@ fn never_here(instance: Option<&Instance>, placed: &Placed, file: &AnswerFile) -
 }
 
 /// Reports of the same bundle and instance that an answer with acknowledgements does not name, and that are still owed.
-fn left_out(fleet: &Fleet, placed: &Placed, file: &AnswerFile) -> Vec<ReportId> {
-    let sent = placed.bundle_id.as_ref().filter(|_| file.has(Part::RumAck)).map_or(&[][..], |id| fleet.sent(id));
+fn left_out(fleet: &Fleet, sent: &mut Sent<'_>, placed: &Placed, file: &AnswerFile) -> Vec<ReportId> {
+    let bundle_id = placed.bundle_id.as_ref().filter(|_| file.has(Part::RumAck));
+    let sent = bundle_id.map_or(&[][..], |id| sent.reports(id, &placed.udi));
     let owed = |id| fleet.resolve(&placed.udi).is_some_and(|instance| instance.owed(&placed.udi, id).is_some());
-    let sent = sent.iter().filter(|sent| sent.udi == placed.udi);
-    sent.map(|sent| sent.report_id).filter(|id| !placed.reports.contains(id) && owed(*id)).collect()
+    sent.iter().copied().filter(|id| !placed.reports.contains(id) && owed(*id)).collect()
 }
 
 /// The newest bundle that holds one of these reports.
@@ -303,7 +373,7 @@ fn bundle_of(fleet: &Fleet, udi: &Udi, reports: &[ReportId]) -> Option<String> {
 
 /// Which reports an answer acknowledges: those it names; where it names none readably, those of
 /// this instance in the bundle that it answers.
-fn acknowledged(fleet: &Fleet, udi: &Udi, bundle_id: Option<&str>, file: &AnswerFile) -> Vec<ReportId> {
+fn acknowledged(sent: &mut Sent<'_>, udi: &Udi, bundle_id: Option<&str>, file: &AnswerFile) -> Vec<ReportId> {
     let mut reports: Vec<ReportId> = file
         .acknowledgements
         .iter()
@@ -311,8 +381,7 @@ fn acknowledged(fleet: &Fleet, udi: &Udi, bundle_id: Option<&str>, file: &Answer
         .map(|ack| ack.report_id)
         .collect();
     if reports.is_empty() && file.has(Part::RumAck) && !file.acknowledges_none {
-        let sent = bundle_id.map_or(&[][..], |id| fleet.sent(id));
-        reports.extend(sent.iter().filter(|report| report.udi == *udi).map(|report| report.report_id));
+        reports.extend(bundle_id.map_or(&[][..], |id| sent.reports(id, udi)));
     }
     reports.sort();
     reports.dedup();

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::homeward::{self, TakenAs};
 use super::{Error, House, brought, person};
 use crate::domain::problem::with_causes;
-use crate::domain::rum_file;
-use crate::exchange::answer;
+use crate::domain::rum_file::{self, RumFile};
+use crate::exchange::answer::{self, AnswerItem};
 use crate::exchange::archive::Limits;
 use crate::ledger;
 
@@ -161,23 +161,39 @@ impl Sight {
 
 /// Makes the folders that are missing. Who owns them may widen or narrow them: only what is made here is set.
 fn prepare(folder: &Path) -> io::Result<()> {
-    if !folder.exists() {
-        // The group may ask the daemon over its socket; it may as well put files here.
+    let missing = !folder.exists();
+    if missing {
         fs::create_dir_all(folder)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o770))?;
     }
-    // Only the daemon reads out of this one.
-    match fs::DirBuilder::new().mode(0o700).create(folder.join(TAKING)) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Ok(()) | Err(_) => {}
+    // Only the daemon reads out of the first.
+    for (name, mode) in [(TAKING, 0o700), (DONE, 0o750), (REFUSED, 0o750)] {
+        own_folder(&folder.join(name), mode)?;
     }
-    for shelf in [DONE, REFUSED].map(|shelf| folder.join(shelf)) {
-        if !shelf.exists() {
-            fs::create_dir(&shelf)?;
-            fs::set_permissions(&shelf, fs::Permissions::from_mode(0o750))?;
-        }
+    if missing {
+        // The group may ask the daemon over its socket; it may as well put files here. The sticky bit keeps each to
+        // its own: else one of them could put a link in the place of a folder of ours.
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o1770))?;
     }
     Ok(())
+}
+
+/// A folder of our own in one where others may write: through a link, or out of a folder that somebody else owns, the
+/// daemon would take files that nobody gave it.
+fn own_folder(path: &Path, mode: u32) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let there = fs::symlink_metadata(path)?;
+            // What is moved on was given; what is read must have been.
+            let read = path.ends_with(TAKING);
+            let ours = there.is_dir() && (!read || there.uid() == fs::metadata("/proc/self")?.uid());
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            ours.then_some(()).ok_or_else(|| {
+                io::Error::other(format!("'{name}' in it is not a folder of the service's own; take it away"))
+            })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The names in a folder, in order.
@@ -208,33 +224,20 @@ fn take(house: &House, path: &Path, name: &str) -> Result<Verdict, Error> {
     };
     drop(bytes);
     let mut verdict = Verdict::default();
+    let mut answers = Vec::new();
     for item in items {
-        match keep(&house, item, &mut verdict) {
+        let file = if item.read.is_err() { rum_file::read(&item.bytes).ok() } else { None };
+        let Some(file) = file else {
+            answers.push(item);
+            continue;
+        };
+        match reports(&house, &item, file, &mut verdict) {
             Ok(()) => {}
             Err(Error::Ledger(error @ ledger::Error::TooLarge { .. })) => verdict.told.push(with_causes(&error)),
             Err(error) => return Err(error),
         }
     }
-    if verdict.kept == 0 && verdict.told.is_empty() {
-        verdict.told.push("there is nothing in it".to_owned());
-    }
-    Ok(verdict)
-}
-
-/// Keeps one file: an answer for a device, or reports of one.
-fn keep(house: &House, item: answer::AnswerItem, verdict: &mut Verdict) -> Result<(), Error> {
-    if item.read.is_err()
-        && let Ok(file) = rum_file::read(&item.bytes)
-    {
-        for brought in brought::take(house, &item, file, None)? {
-            verdict.kept += usize::from(brought.kept + brought.known + brought.conflicts.len() > 0);
-            verdict.told.extend(brought.problems.iter().map(|problem| format!("{}: {problem}", brought.name)));
-            let again = |id| format!("{}: report {id} came again with other bytes; both are kept", brought.name);
-            verdict.told.extend(brought.conflicts.iter().map(again));
-        }
-        return Ok(());
-    }
-    for taken in homeward::take(house, item)? {
+    for taken in homeward::take(&house, answers)? {
         match &taken.result {
             TakenAs::Accepted | TakenAs::Known => verdict.kept += 1,
             TakenAs::Quarantined(reason) => {
@@ -243,6 +246,20 @@ fn keep(house: &House, item: answer::AnswerItem, verdict: &mut Verdict) -> Resul
             }
             TakenAs::Unreadable(reason) => verdict.told.push(format!("{}: not taken: {reason}", taken.name)),
         }
+    }
+    if verdict.kept == 0 && verdict.told.is_empty() {
+        verdict.told.push("there is nothing in it".to_owned());
+    }
+    Ok(verdict)
+}
+
+/// Keeps the reports of one file.
+fn reports(house: &House, item: &AnswerItem, file: RumFile, verdict: &mut Verdict) -> Result<(), Error> {
+    for brought in brought::take(house, item, file, None)? {
+        verdict.kept += usize::from(brought.kept + brought.known + brought.conflicts.len() > 0);
+        verdict.told.extend(brought.problems.iter().map(|problem| format!("{}: {problem}", brought.name)));
+        let again = |id| format!("{}: report {id} came again with other bytes; both are kept", brought.name);
+        verdict.told.extend(brought.conflicts.iter().map(again));
     }
     Ok(())
 }
@@ -273,6 +290,7 @@ fn read(path: &Path) -> io::Result<(Vec<u8>, u32)> {
 /// Moves a file to its shelf, under a name that nothing has there; beside it what a person should know.
 fn move_on(path: &Path, shelf: &Path, name: &OsStr, told: &[String]) -> io::Result<()> {
     fs::create_dir_all(shelf)?;
+    let name = &shortened(name);
     let numbered = |number: usize| {
         let mut numbered = name.to_owned();
         if number > 1 {
@@ -288,6 +306,17 @@ fn move_on(path: &Path, shelf: &Path, name: &OsStr, told: &[String]) -> io::Resu
     }
     // The reason stands there first: a file without one would be a riddle after a power cut.
     fs::rename(path, &place)
+}
+
+/// The name with room behind it: file systems take 255 bytes.
+fn shortened(name: &OsStr) -> OsString {
+    const LONGEST: usize = 200;
+    if name.len() <= LONGEST {
+        return name.to_owned();
+    }
+    let mut short = name.to_string_lossy().into_owned();
+    short.truncate((0..=LONGEST).rev().find(|at| short.is_char_boundary(*at)).unwrap_or_default());
+    short.into()
 }
 
 fn lost(folder: &Path, error: &io::Error) -> Error {

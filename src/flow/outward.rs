@@ -60,8 +60,9 @@ pub fn create(
     std::fs::create_dir_all(&folder).map_err(|error| Error::Exchange(format!("{}: {error}", folder.display())))?;
     sweep(&folder).map_err(refused)?;
     let form = if tar { Form::Tar } else { Form::Folder };
+    let mut objects = house.ledger.objects();
     let mut fetch = |wanted: &Wanted| {
-        let object = house.ledger.object(&wanted.object).map_err(|error| with_causes(&error))?;
+        let object = objects.read(&wanted.object).map_err(|error| with_causes(&error))?;
         object.ok_or_else(|| "its bytes are gone from the ledger".to_owned())
     };
     let bundle = bundle::create(input, &mut fetch, &signer, form, &folder).map_err(refused)?;
@@ -109,10 +110,13 @@ fn owed(house: &House, selection: &Selection, at: Timestamp) -> (Vec<Parcel>, Op
             let wanted = Wanted { report_id: *report_id, payload_sha256: *payload_sha256, object: *object };
             chassis.entry(udi).or_default().push(wanted);
         }
+        let state = fleet.resolve(contribution.udi).and_then(|instance| instance.state.as_ref());
+        let sends_hostname = state.and_then(|state| state.privacy?.sends_hostname);
         parcels.extend(chassis.into_iter().map(|(udi, reports)| Parcel {
             account: contribution.account.clone(),
             udi: udi.clone(),
             device: contribution.device.cloned(),
+            sends_hostname,
             reports,
         }));
     }

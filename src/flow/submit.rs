@@ -88,6 +88,7 @@ struct Piece {
 struct Due {
     ask: Vec<Submission>,
     offer: BTreeMap<Account, Vec<Piece>>,
+    homeless: usize,
 }
 
 impl Due {
@@ -105,7 +106,15 @@ impl Due {
         Due {
             ask: due.ask.into_iter().cloned().collect(),
             offer: offer.map(|(account, owed)| (account, owed.into_iter().map(piece).collect())).collect(),
+            homeless: due.homeless,
         }
+    }
+
+    /// What a person should know of reports that go nowhere. The daemon does not say it at every pass.
+    fn left_out(&self) -> Option<String> {
+        (self.homeless > 0).then(|| {
+            format!("{} reports of devices whose Smart Account nobody knows; the inventory can say it", self.homeless)
+        })
     }
 }
 
@@ -125,6 +134,7 @@ pub async fn pass(house: &Arc<House>, name: &str, insist: bool) -> Result<Passed
         return Ok(passed);
     }
     let due = Due::of(house, gate, insist);
+    passed.left_out.extend(due.left_out().filter(|_| insist));
     if due.ask.is_empty() && due.offer.is_empty() {
         return Ok(passed);
     }
@@ -138,6 +148,7 @@ pub fn rehearsed(house: &House, name: &str) -> Result<Passed, Error> {
     let (_, gate) = known(house, name)?;
     let gate = &Gate { submit: true, ..gate.clone() };
     let due = Due::of(house, gate, true);
+    let left_out = due.left_out().into_iter().collect();
     let asked = due.ask.iter().map(|submission| {
         let reports = submission.facts.reports.iter().map(|report| &report.udi);
         let account = submission.facts.account.clone();
@@ -149,7 +160,7 @@ pub fn rehearsed(house: &House, name: &str) -> Result<Passed, Error> {
         line(None, account.clone(), reports, "would be submitted".to_owned())
     });
     let submissions = asked.chain(offered).collect();
-    Ok(Passed { upstream: name.to_owned(), submissions, failure: held(house, gate), ..Passed::default() })
+    Ok(Passed { upstream: name.to_owned(), submissions, left_out, failure: held(house, gate) })
 }
 
 pub(super) fn known<'h>(house: &'h House, name: &str) -> Result<(&'h Upstream, &'h Gate), Error> {
@@ -201,8 +212,19 @@ async fn talk(
 ) -> Result<(), Stopped> {
     let mut session = Session::open(upstream, token).await?;
     let accounts = session.accounts().await?;
+    let mut unheard = None;
     for submission in due.ask {
-        ask(house, &mut session, &accounts, &submission, passed).await?;
+        let asked = ask(house, &mut session, &accounts, &submission, passed).await;
+        // One answer that cannot be had, its id being forgotten there say, keeps nothing else back.
+        match asked {
+            Err(Stopped::There(error @ (upstream::Error::Refused { .. } | upstream::Error::Misbehaved { .. }))) => {
+                let id = submission.facts.submission;
+                passed.left_out.push(format!("the answer to {id}: {error}"));
+                house.lately(|lately| lately.asked.insert(id, later(house.clock.now(), Duration::from_secs(3600))));
+                unheard.get_or_insert(error);
+            }
+            other => other?,
+        }
     }
     for (account, pieces) in due.offer {
         match cssm::ids(&accounts, &account) {
@@ -217,7 +239,7 @@ async fn talk(
             }
         }
     }
-    Ok(())
+    unheard.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn put_off(house: &House, pieces: &[Piece]) {
@@ -407,16 +429,18 @@ async fn ask(
         // It took the reports, so that a second offer may be called a duplicate.
         Polled::Failed { said } => Progress::Failed { cause: said, again: true, unanswered: true },
         Polled::Complete(all) => {
+            let mut files = Vec::new();
             for (at, one) in all.into_iter().enumerate() {
                 let name = match &one.udi {
                     Some(udi) => format!("ACK_{}", submission.upload_name(udi)),
                     None => format!("ACK_{}_{at}.xml", facts.submission),
                 };
                 match one.file {
-                    Ok(bytes) => take(house, name, bytes, passed).await?,
+                    Ok(bytes) => files.push((name, bytes)),
                     Err(reason) => passed.left_out.push(format!("{name}: {reason}")),
                 }
             }
+            take(house, files, passed).await?;
             Progress::Answered
         }
     };
@@ -439,10 +463,10 @@ async fn ask(
     Ok(moved(house, id(), progress).await?)
 }
 
-/// One acknowledgement goes the way of every answer.
-async fn take(house: &Arc<House>, name: String, bytes: Vec<u8>, passed: &mut Passed) -> Result<(), Stopped> {
+/// Acknowledgements go the way of every answer.
+async fn take(house: &Arc<House>, files: Vec<(String, Vec<u8>)>, passed: &mut Passed) -> Result<(), Stopped> {
     let own = house.clone();
-    let taking = tokio::task::spawn_blocking(move || homeward::import(&own, &name, &bytes));
+    let taking = tokio::task::spawn_blocking(move || homeward::import(&own, files));
     for taken in taking.await.map_err(|panic| Error::Internal(panic.to_string()))?? {
         match taken.result {
             TakenAs::Accepted | TakenAs::Known => {}

@@ -84,6 +84,7 @@ fn license_json(reading: &Reading, check: &CrossCheck) -> Value {
         "smart_account": state.smart_account,
         "virtual_account": state.virtual_account,
         "transport": state.transport,
+        "privacy": state.privacy,
         "policy": state.policy,
         "usage_reporting": state.usage_reporting,
         "trust_codes": state.trust_codes,

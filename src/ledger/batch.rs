@@ -11,8 +11,8 @@ use crate::domain::event::Event;
 
 /// Bounds of what one batch may become; readers accept what writers can make, and no more.
 pub(super) mod limits {
-    /// One append's facts, serialised.
-    pub const FACTS: u64 = 16 << 20;
+    /// One append's facts, serialised: a bundle of 200,000 reports, whose record must fit into a checkpoint too.
+    pub const FACTS: u64 = 48 << 20;
     /// One object.
     pub const OBJECT: u64 = 64 << 20;
     /// A batch takes no further append beyond this many bytes of facts…
@@ -24,7 +24,7 @@ pub(super) mod limits {
     /// One line of `events.log`.
     pub const LINE: u64 = FACTS + BATCH_FACTS + 4096;
     /// One line of a checkpoint.
-    pub const RECORD: u64 = 64 << 20;
+    pub const RECORD: u64 = LINE;
 }
 
 /// Where a chain of batches ends: the next batch has the next number and carries this digest.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::batch::{Batch, Link};
 use super::error::{Error, Place};
 use super::register::Applied;
-use super::sealed::{Seal, Sealed};
+use super::sealed::{Seal, Sealed, Unpacked};
 use super::segment::{self, Open};
 use crate::domain::digest::Sha256;
 use crate::domain::event::Event;
@@ -23,12 +23,12 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn object(&self, hash: &Sha256) -> Result<Option<Vec<u8>>, Error> {
+    pub(super) fn object(&self, hash: &Sha256, last: &mut Option<Unpacked>) -> Result<Option<Vec<u8>>, Error> {
         if let Some(bytes) = self.open.object(hash)? {
             return Ok(Some(bytes));
         }
         for sealed in self.sealed.iter().rev() {
-            if let Some(bytes) = sealed.object(hash)? {
+            if let Some(bytes) = sealed.object(hash, last)? {
                 return Ok(Some(bytes));
             }
         }

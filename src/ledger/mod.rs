@@ -30,6 +30,7 @@ mod history;
 mod identity;
 mod index;
 mod lock;
+mod objects;
 mod owner;
 mod pack;
 mod rebuild;
@@ -59,6 +60,7 @@ pub use self::error::{Error, Place};
 pub use self::export::{Exported, import};
 pub use self::healing::Healing;
 pub use self::history::FoldFrom;
+pub use self::objects::Objects;
 pub use self::rebuild::{Rebuilt, Reread, rebuild};
 pub use self::verify::{Finding, Severity, Verification, verify};
 
@@ -278,11 +280,6 @@ impl Ledger {
             sent?;
             waiting.await.unwrap_or(Err(Error::Closed))
         }
-    }
-
-    /// The bytes of an object, checked against its name; `None` if it is not, or no longer, kept.
-    pub fn object(&self, hash: &Sha256) -> Result<Option<Vec<u8>>, Error> {
-        self.inner.shared.layout().object(hash)
     }
 
     /// Visits events in the order of the journal, from the first whose instant is not before `from`.

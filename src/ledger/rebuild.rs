@@ -93,9 +93,10 @@ impl Ledger {
         let mut done = Reread::default();
         let mut facts = Vec::new();
         let mut failure = None;
+        let mut objects = self.objects();
         self.events(None, &mut |event| {
             let Fact::ReportCollected(fact) = &event.fact else { return ControlFlow::Continue(()) };
-            let object = match self.object(&fact.object) {
+            let object = match objects.read(&fact.object) {
                 Ok(object) => object,
                 Err(cause) => {
                     failure = Some(cause);

@@ -168,16 +168,35 @@ impl Sealed {
         self.index.as_ref().is_some_and(|index| matches!(index.find(hash), Ok(Some(_))))
     }
 
-    pub(super) fn object(&self, hash: &Sha256) -> Result<Option<Vec<u8>>, Error> {
+    /// Leaves the frame that it needed in `last`, and takes it from there.
+    pub(super) fn object(&self, hash: &Sha256, last: &mut Option<Unpacked>) -> Result<Option<Vec<u8>>, Error> {
         let Some(index) = &self.index else { return Ok(None) };
         let Some(entry) = index.find(hash)? else { return Ok(None) };
         let path = self.dir.join(SEALED_PACK);
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
-        let (frame, start) = read_frame(index, &file, &path, entry.frame as usize)?;
-        let bytes = within(&frame, start, &entry)
-            .ok_or_else(|| Error::damaged(&path, Place::Offset(start), "the index points beyond the frame"))?;
+        let at = (self.number(), entry.frame);
+        let unpacked = match last.take().filter(|unpacked| unpacked.at == at) {
+            Some(unpacked) => unpacked,
+            None => {
+                let file = File::open(&path).map_err(Error::io("open", &path))?;
+                let (bytes, start) = read_frame(index, &file, &path, entry.frame as usize)?;
+                Unpacked { at, start, bytes }
+            }
+        };
+        let Unpacked { start, bytes, .. } = last.insert(unpacked);
+        let bytes = within(bytes, *start, &entry)
+            .ok_or_else(|| Error::damaged(&path, Place::Offset(*start), "the index points beyond the frame"))?;
         pack::checked(bytes.to_vec(), &path, hash, entry.extent).map(Some)
     }
+}
+
+/// One frame of a sealed pack, decompressed.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    /// The segment, and the frame's number in it.
+    at: (u64, u32),
+    /// Where it begins in the pack.
+    start: u64,
+    bytes: Vec<u8>,
 }
 
 /// Decompresses one frame; also gives where it begins in the pack.

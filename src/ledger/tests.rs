@@ -11,7 +11,9 @@ use super::register::{Applied, Register};
 use super::seal::Step;
 use super::sled_register::SledRegister;
 use super::*;
-use crate::domain::event::{Blame, ContactLost};
+use crate::domain::event::{Blame, BundleMade, BundledReport, ContactLost};
+use crate::domain::instance::Udi;
+use crate::domain::report::ReportId;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_790_000_000 + second).unwrap()
@@ -194,9 +196,12 @@ fn a_seal_killed_at_any_step_is_taken_back_or_finished() {
         }
         ledger.append(at(30), vec![lost("r30")], vec![vec![3; 100_000], b"new".to_vec()]).unwrap();
         ledger.seal().unwrap();
-        for n in 0..20u8 {
+        let mut objects = ledger.objects();
+        for n in (0..20u8).chain((0..20).rev()) {
             let object = vec![n; 100_000];
             assert_eq!(ledger.object(&Sha256::of(&object)).unwrap().unwrap(), object, "{step:?}");
+            assert_eq!(objects.read(&Sha256::of(&object)).unwrap().unwrap(), object, "{step:?}");
+            assert_eq!(objects.read(&Sha256::of(b"new")).unwrap().unwrap(), b"new", "{step:?}");
         }
         ledger.close().unwrap();
         assert_eq!(verify(&dir).unwrap().findings, [], "{step:?}");
@@ -236,6 +241,36 @@ fn a_seal_that_fails_leaves_a_ledger_that_goes_on() {
         assert_eq!(ledger.fleet().devices.len(), if failing == Step::Sealed { 1 } else { 2 });
         ledger.close().unwrap();
         assert_eq!(verify(dir.path()).unwrap().findings, []);
+    }
+}
+
+#[test]
+fn a_bundle_of_a_large_fleet_is_one_fact() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = |n: u64| BundledReport {
+        udi: Udi::new("C9300-48UXM", format!("FOC{n:08}")),
+        report_id: ReportId(1_790_000_000 + n),
+        payload_sha256: Sha256::of(&n.to_be_bytes()),
+    };
+    let made = BundleMade {
+        bundle_id: "b".to_owned(),
+        nonce: "n".to_owned(),
+        site: None,
+        manifest_sha256: Sha256::ZERO,
+        name: "exchange-all".to_owned(),
+        uploads: Vec::new(),
+        reports: (0..130_000).map(report).collect(),
+        previous_bundle_id: None,
+    };
+    let ledger = Ledger::open(dir.path(), options()).unwrap();
+    ledger.append(at(0), vec![Fact::BundleMade(made)], Vec::new()).unwrap();
+    let fleet = ledger.fleet().clone();
+    ledger.seal().unwrap();
+    ledger.close().unwrap();
+    for register in [RegisterKind::Sled, RegisterKind::Memory] {
+        let ledger = Ledger::open(dir.path(), Options { register, ..options() }).unwrap();
+        assert!(*ledger.fleet() == fleet, "from the register and from the checkpoint");
+        ledger.close().unwrap();
     }
 }
 

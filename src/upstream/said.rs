@@ -48,6 +48,9 @@ fn sentences<S: serde::Serializer>(problems: &Problems, serializer: S) -> Result
 pub struct License {
     pub account: Account,
     pub name: String,
+    /// The tag that reports carry, where it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     pub status: Option<String>,
     pub in_use: Option<i64>,
     pub available: Option<i64>,
@@ -157,6 +160,7 @@ pub(super) fn licenses(answer: &Value, account: &Account, problems: &mut Problem
         read.push(License {
             account,
             name,
+            tag: None,
             status: word(members, &["status"]),
             in_use: number(&["inuse"]),
             available: number(&["available"]),

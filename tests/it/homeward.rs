@@ -4,6 +4,7 @@
 mod by_hand;
 mod found;
 mod inbox;
+mod many;
 mod placing;
 
 use std::fs;

@@ -13,8 +13,12 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use slp_collector::domain::digest::Sha256;
-use slp_collector::domain::event::{Blame, ContactLost, ContactRestored, Event, Fact};
+use slp_collector::domain::event::{
+    Blame, BundleMade, BundleUpload, BundledReport, ContactLost, ContactRestored, Event, Fact,
+};
 use slp_collector::domain::fleet::{Fleet, RecordForm};
+use slp_collector::domain::instance::Udi;
+use slp_collector::domain::report::ReportId;
 use slp_collector::ledger::{Error, FoldFrom, Ledger, Options, RegisterKind, Severity, rebuild, verify};
 
 fn at(second: i64) -> Timestamp {
@@ -87,6 +91,7 @@ on_both_registers!(
     a_closed_ledger_says_so,
     objects_are_kept_once_and_found_in_sealed_segments,
     segments_are_sealed_by_size_and_by_month,
+    the_largest_bundle_is_one_append,
     the_past_is_the_fold_of_what_was_known_then,
     limits_are_the_callers_to_keep,
     rebuilding_gives_the_same_fold,
@@ -249,6 +254,35 @@ fn objects_are_kept_once_and_found_in_sealed_segments(kind: RegisterKind) {
     let heads = std::fs::read_to_string(dir.path().join("heads.log")).unwrap();
     let head: serde_json::Value = serde_json::from_str(heads.lines().next().unwrap()).unwrap();
     assert_eq!((&head["head"], &head["checkpoint"]), (&prev.to_string().into(), &checkpoint.to_string().into()));
+}
+
+fn the_largest_bundle_is_one_append(kind: RegisterKind) {
+    let dir = tempfile::tempdir().unwrap();
+    let udi = |n: u64| Udi::new("C9300-48UXM-EXTENDED", format!("FOC{:08}", n / 3));
+    let upload = |n: u64| BundleUpload {
+        name: format!("C9300-48UXM-EXTENDED_FOC{:08}_26Nov02_03_04_05_678.txt", n / 3),
+        udi: Some(udi(n)),
+    };
+    let made = BundleMade {
+        bundle_id: "b".to_owned(),
+        nonce: "n".to_owned(),
+        site: None,
+        manifest_sha256: Sha256::of(b"m"),
+        name: "exchange-all".to_owned(),
+        uploads: (0..100_000).map(upload).collect(),
+        reports: (0..100_000)
+            .map(|n| BundledReport {
+                udi: udi(n),
+                report_id: ReportId(1_790_000_000 + n),
+                payload_sha256: Sha256::of(&n.to_be_bytes()),
+            })
+            .collect(),
+        previous_bundle_id: None,
+    };
+    let ledger = open(dir.path(), kind);
+    ledger.append(at(0), vec![Fact::BundleMade(made)], Vec::new()).unwrap();
+    ledger.close().unwrap();
+    assert_eq!(open(dir.path(), kind).fleet().bundles["b"].facts.reports.len(), 100_000);
 }
 
 fn segments_are_sealed_by_size_and_by_month(kind: RegisterKind) {

@@ -2,6 +2,7 @@
 
 mod forms;
 mod plot;
+mod truth;
 
 use std::fs;
 use std::path::{Path, PathBuf};

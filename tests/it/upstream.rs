@@ -1,4 +1,5 @@
 //! Servers that reports go to by their API, each played by the lab.
 
-mod cssm;
+pub mod cssm;
+mod kill;
 mod on_prem;

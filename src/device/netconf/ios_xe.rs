@@ -15,8 +15,17 @@ use crate::domain::state::DeviceState;
 const FILES_SINCE: &str = "2020-11-01";
 
 /// What the state is made of, one level below `state-info`.
-const NODES: [&str; 8] =
-    ["registration", "udi", "transport", "policy", "rum-ack", "trust-code", "rum-reports-closed-keys", "usage"];
+const NODES: [&str; 9] = [
+    "registration",
+    "udi",
+    "transport",
+    "privacy",
+    "policy",
+    "rum-ack",
+    "trust-code",
+    "rum-reports-closed-keys",
+    "usage",
+];
 
 /// A session with an IOS XE device.
 #[derive(Debug)]

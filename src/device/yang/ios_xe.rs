@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{deep, flag, list, node, number, read_udi, stamp, text, word};
+use super::{deep, flag, list, node, number, privacy, read_udi, stamp, text, word};
 use crate::domain::instance::Udi;
 use crate::domain::policy::{ClassPolicy, Policy};
 use crate::domain::report::{EntitlementTag, ReportId};
@@ -32,6 +32,7 @@ pub fn state(answer: &Value) -> Option<DeviceState> {
         smart_account: text(deep(info, &["registration", "registration-complete", "smart-account"])),
         virtual_account: text(deep(info, &["registration", "registration-complete", "virtual-account"])),
         transport: node(info, "transport").map(transport),
+        privacy: node(info, "privacy").map(|value| privacy(value, "hostname")),
         policy: node(info, "policy").map(policy),
         usage_reporting: UsageReporting {
             last_ack: stamp(deep(info, &["rum-ack", "last-received-time"])),
@@ -159,6 +160,7 @@ fn listed(value: &Value) -> Option<ListedReport> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::state::Privacy;
     use serde_json::json;
 
     fn full() -> Value {
@@ -166,6 +168,7 @@ mod tests {
             "registration": {"registration-state": "reg-state-not-registered"},
             "transport": {"transport-type": "transport-type-cslu",
                 "url-settings": {"url-registration": "http://192.0.2.7:8182/cslu/v1/pi"}},
+            "privacy": {"hostname": true, "version": "false"},
             "udi": {"pid": "C9300-24UX", "sn": "FOC0000A001"},
             "usage": [{"entitlement-tag": "regid.2017-05.com.cisco.x,1.0_a", "license-name": "dna-advantage",
                 "count": 2, "enforcement-mode": "enforcement-invalid-tag"}],
@@ -191,6 +194,7 @@ mod tests {
         assert_eq!(state.model, Model::Slp);
         assert_eq!(state.udi, Some(Udi::new("C9300-24UX", "FOC0000A001")));
         assert_eq!(state.transport.unwrap().kind.as_deref(), Some("cslu"));
+        assert_eq!(state.privacy, Some(Privacy { sends_hostname: Some(false), sends_version: Some(true) }));
         let policy = state.policy.unwrap();
         assert_eq!(policy.subscription, Some(ClassPolicy::of(90, 60, 30)));
         assert_eq!((policy.source.as_deref(), policy.perpetual), (Some("custom"), None));

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{deep, flag, list, node, number, read_udi, text, word};
+use super::{deep, flag, list, node, number, privacy, read_udi, text, word};
 use crate::domain::report::EntitlementTag;
 use crate::domain::state::{Compliance, DeviceState, License, Model, Transport};
 
@@ -28,6 +28,7 @@ pub fn state(data: &Value) -> Option<DeviceState> {
         smart_account: account("smart-account"),
         virtual_account: account("virtual-account"),
         transport: node(info, "transport").map(transport),
+        privacy: node(info, "privacy").map(|value| privacy(value, "host-name")),
         udi: udi.and_then(read_udi),
         uuid: text(udi.and_then(|udi| node(udi, "uuid"))),
         licenses,
@@ -98,7 +99,7 @@ fn platform_license(value: &Value) -> Option<License> {
 mod tests {
     use super::*;
     use crate::domain::instance::Udi;
-    use crate::domain::state::UsageReporting;
+    use crate::domain::state::{Privacy, UsageReporting};
     use serde_json::json;
 
     #[test]
@@ -107,6 +108,7 @@ mod tests {
             "smart-agent": {"licensing": {"state": {"smart-enabled": "true", "version": "5.6.8", "state-info": {
                 "registration": {"registration-state": "not-supported"},
                 "transport": {"transport-type": "clsu", "url-settings": {"url-registration": "http://cslu-local:8182"}},
+                "privacy": {"host-name": "false"},
                 "udi": {"pid": "8201-SYS", "sn": "FOC0000X001", "uuid": "u"},
                 "usage": {"entitlement-tag": "regid.x", "license-name": "ADV", "count": "4", "enforce-mode": "in-use"},
             }}}},
@@ -118,6 +120,7 @@ mod tests {
         let state = state(&data).unwrap();
         assert_eq!(state.model, Model::Slp);
         assert_eq!(state.udi, Some(Udi::new("8201-SYS", "FOC0000X001")));
+        assert_eq!(state.privacy, Some(Privacy { sends_hostname: Some(true), sends_version: None }));
         let transport = state.transport.unwrap();
         assert_eq!(
             (transport.kind.as_deref(), transport.url.as_deref()),

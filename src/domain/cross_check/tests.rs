@@ -16,11 +16,11 @@ fn now() -> Timestamp {
     at("2026-06-30")
 }
 
-fn udi(number: usize) -> Udi {
+pub(super) fn udi(number: usize) -> Udi {
     Udi::new("C9300-24T", format!("FOC{number:08}"))
 }
 
-fn account(smart: &str, virtual_account: &str) -> Account {
+pub(super) fn account(smart: &str, virtual_account: &str) -> Account {
     Account { smart_account: Some(smart.to_owned()), virtual_account: Some(virtual_account.to_owned()) }
 }
 
@@ -28,12 +28,12 @@ fn seen(udi: Udi, account: Account, contact: Option<&str>) -> Seen {
     Seen { udi, account, last_contact: contact.map(at), host: None }
 }
 
-fn scope() -> Scope {
+pub(super) fn scope() -> Scope {
     Scope { reporter: None, routes: Vec::new(), smart_accounts: Vec::new(), tolerance: TOLERANCE }
 }
 
 /// One that was acknowledged on that day, in `example / Branch` by its own word.
-fn add(fleet: &mut Fleet, number: usize, acked: Option<&str>) {
+pub(super) fn add(fleet: &mut Fleet, number: usize, acked: Option<&str>) {
     let mut instance = Instance::new(udi(number), at("2026-01-01"));
     instance.device = Some(format!("edge-{number}").as_str().into());
     let mut state = DeviceState {
@@ -46,7 +46,7 @@ fn add(fleet: &mut Fleet, number: usize, acked: Option<&str>) {
     fleet.instances.insert(udi(number), Box::new(instance));
 }
 
-fn one(acked: Option<&str>) -> Fleet {
+pub(super) fn one(acked: Option<&str>) -> Fleet {
     let mut fleet = Fleet::default();
     add(&mut fleet, 0, acked);
     fleet

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::record::CompactBundle;
 use super::{AnswerKey, Fleet, Instance};
 use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::violation::{Subject, ViolationId};
@@ -101,7 +102,7 @@ pub enum RecordForm {
     /// JSON, for what is kept for years. **stored**
     Json,
     /// Fields in their order and without names ([postcard](https://postcard.jamesmunns.com)) for the records that a
-    /// fleet has many of, JSON for the others. Less than half as long and read several times as fast, but any change
+    /// fleet has many of and for bundles, which are long, JSON for the others. Less than half as long and read several times as fast, but any change
     /// of a field makes another form: for what can be made anew. **stored**
     Compact,
 }
@@ -109,7 +110,7 @@ pub enum RecordForm {
 impl RecordForm {
     /// Raised by every change of a compact record's fields, one added or moved included: it has no names that would
     /// tell. A test holds the bytes of a sample against it.
-    pub const COMPACT_VERSION: u32 = 10;
+    pub const COMPACT_VERSION: u32 = 12;
 
     fn write<T: Serialize>(self, record: Option<&T>) -> Option<Vec<u8>> {
         record.map(|record| match self {
@@ -146,7 +147,13 @@ impl Fleet {
             RecordKey::Instance(udi) => form.write(self.instances.get(udi)),
             RecordKey::Alias(udi) => form.write(self.aliases.get(udi)),
             RecordKey::Device(name) => form.write(self.devices.get(name)),
-            RecordKey::Bundle(id) => RecordForm::Json.write(self.bundles.get(id)),
+            RecordKey::Bundle(id) => {
+                let bundle = self.bundles.get(id);
+                match form {
+                    RecordForm::Json => form.write(bundle),
+                    RecordForm::Compact => form.write(bundle.map(CompactBundle::of).as_ref()),
+                }
+            }
             RecordKey::Answer(key) => RecordForm::Json.write(self.answers.get(key)),
             RecordKey::Credential(name) => RecordForm::Json.write(self.credentials.get(name)),
             RecordKey::Schedule(name) => RecordForm::Json.write(self.schedules.get(name)),
@@ -170,7 +177,13 @@ impl Fleet {
             }
             RecordKey::Alias(udi) => drop(self.aliases.insert(udi, form.read(bytes)?)),
             RecordKey::Device(name) => drop(self.devices.insert(name, form.read(bytes)?)),
-            RecordKey::Bundle(id) => drop(self.bundles.insert(id, RecordForm::Json.read(bytes)?)),
+            RecordKey::Bundle(id) => {
+                let bundle = match form {
+                    RecordForm::Json => form.read(bytes)?,
+                    RecordForm::Compact => form.read::<CompactBundle>(bytes)?.into(),
+                };
+                self.bundles.insert(id, bundle);
+            }
             RecordKey::Answer(key) => drop(self.answers.insert(key, RecordForm::Json.read(bytes)?)),
             RecordKey::Credential(name) => drop(self.credentials.insert(name, RecordForm::Json.read(bytes)?)),
             RecordKey::Schedule(name) => drop(self.schedules.insert(name, RecordForm::Json.read(bytes)?)),

@@ -1,5 +1,6 @@
 //! The records of the fold: one for each instance, device, bundle, answer, credential and schedule.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -347,6 +348,41 @@ pub struct Bundle {
     /// Who told that it left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed_over_by: Option<String>,
+}
+
+/// A [`Bundle`] for a form without names, where nothing can be flattened or skipped. **stored**
+#[derive(Serialize, Deserialize)]
+pub(super) struct CompactBundle<'a> {
+    made: Timestamp,
+    facts: Cow<'a, BundleMade>,
+    handed_over: Option<Timestamp>,
+    handover_note: Option<String>,
+    answered: Option<Timestamp>,
+    made_by: Option<String>,
+    handed_over_by: Option<String>,
+}
+
+impl<'a> CompactBundle<'a> {
+    pub(super) fn of(bundle: &'a Bundle) -> Self {
+        let Bundle { made, facts, handed_over, handover_note, answered, made_by, handed_over_by } = bundle;
+        CompactBundle {
+            made: *made,
+            facts: Cow::Borrowed(facts),
+            handed_over: *handed_over,
+            handover_note: handover_note.clone(),
+            answered: *answered,
+            made_by: made_by.clone(),
+            handed_over_by: handed_over_by.clone(),
+        }
+    }
+}
+
+impl From<CompactBundle<'_>> for Bundle {
+    fn from(compact: CompactBundle<'_>) -> Self {
+        let CompactBundle { made, facts, handed_over, handover_note, answered, made_by, handed_over_by } = compact;
+        let facts = facts.into_owned();
+        Bundle { made, facts, handed_over, handover_note, answered, made_by, handed_over_by }
+    }
 }
 
 /// Where an answer stands. **stored**

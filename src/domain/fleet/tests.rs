@@ -300,6 +300,26 @@ fn made_handed_over_answered_and_confirmed_are_facts_of_their_own() {
 }
 
 #[test]
+fn an_answer_after_the_first_of_a_bundle_touches_only_its_own_record() {
+    const DEVICES: u64 = 50;
+    let names: Vec<String> = (0..DEVICES).map(|index| format!("FOC{index:04}")).collect();
+    let reports: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(10..).collect();
+    let collected = reports.iter().map(|(sn, id)| collected(sn, *id));
+    let mut fleet = fold(collected.chain([bundle("b1", &reports)]));
+    let mut touched = |seconds, sn: &str, id| {
+        let fact = answer(sn.as_bytes(), sn, Some("b1"), &[id]);
+        fleet.apply(&Event { at: at(seconds), by: None, fact })
+    };
+    // The first proves for all of them that the bundle arrived.
+    let first: BTreeSet<RecordKey> = touched(1000, reports[0].0, reports[0].1).into_iter().collect();
+    assert_eq!(first.len(), names.len() + 2);
+    for (sn, id) in &reports[1..] {
+        assert_eq!(touched(1001, sn, *id), [RecordKey::Answer(key(sn.as_bytes(), Some(sn)))], "{sn}");
+    }
+    assert!(fleet.instances.values().all(|instance| instance.last_handed_over == Some(at(1000))));
+}
+
+#[test]
 fn quarantine_ends_when_a_person_says_whose_it_is() {
     let quarantined = Fact::AnswerQuarantined(AnswerQuarantined {
         object: Sha256::of(b"ack"),

@@ -40,6 +40,7 @@ impl Codes {
             | Section::UsingPolicy
             | Section::Account
             | Section::Transport
+            | Section::Privacy
             | Section::Policy
             | Section::Reporting
             | Section::TrustCode
@@ -67,6 +68,7 @@ impl Codes {
             | Section::UsingPolicy
             | Section::Account
             | Section::Transport
+            | Section::Privacy
             | Section::Policy
             | Section::Reporting
             | Section::TrustCode

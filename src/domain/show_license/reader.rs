@@ -219,6 +219,7 @@ impl Reader<'_> {
         let Status {
             account,
             transport,
+            privacy,
             policy,
             reporting,
             trust_codes,
@@ -266,6 +267,7 @@ impl Reader<'_> {
             agent_version,
             authorizations: self.codes.finish(),
             compliance,
+            privacy,
         };
         let clock = self.clock.or(self.status.clock).or(session.clock);
         Reading {

@@ -7,7 +7,7 @@ use super::section::Section;
 use super::stamp::{is_nothing, stamp};
 use crate::domain::instance::{Account, Member, Role, Udi};
 use crate::domain::policy::{ClassPolicy, LicenceClass, Policy, PolicyGroup};
-use crate::domain::state::{ReportSummary, Reservation, Stamp, Transport, TrustCode, UsageReporting};
+use crate::domain::state::{Privacy, ReportSummary, Reservation, Stamp, Transport, TrustCode, UsageReporting};
 
 /// What the sections outside of licences and reports said.
 #[derive(Debug, Default)]
@@ -23,6 +23,7 @@ pub(super) struct Status {
     pub reservation_mode: bool,
     pub account: Account,
     pub transport: Option<Transport>,
+    pub privacy: Option<Privacy>,
     pub policy: Option<Policy>,
     pub reporting: UsageReporting,
     pub trust_codes: Vec<TrustCode>,
@@ -78,6 +79,7 @@ impl Status {
             | Section::UsingPolicy
             | Section::Account
             | Section::Transport
+            | Section::Privacy
             | Section::Reporting
             | Section::Licences
             | Section::Registration
@@ -116,6 +118,7 @@ impl Status {
             Section::Registration if of("status") => self.registration = text(value),
             Section::Authorization if of("status") => self.authorization = text(value),
             Section::Transport => return Ok(self.transport(label, value)),
+            Section::Privacy => return Ok(self.privacy(label, value)),
             Section::Policy => return self.policy(label, value, zone),
             Section::Reporting => return self.reporting(label, value, zone),
             Section::TrustCode => return self.trust(line, zone),
@@ -176,6 +179,21 @@ impl Status {
                 *transport = Transport { kind: text(word), url: None };
             }
             "url" | "cslu address" if transport.url.is_none() => transport.url = text(value),
+            _ => return false,
+        }
+        true
+    }
+
+    fn privacy(&mut self, label: &str, value: &str) -> bool {
+        // A word that is none of these tells nothing.
+        let one_of = |yes: &str, no: &str| {
+            let is = |word: &str| value.eq_ignore_ascii_case(word);
+            if is(yes) { Some(true) } else { is(no).then_some(false) }
+        };
+        let privacy = self.privacy.get_or_insert_default();
+        match label.to_ascii_lowercase().as_str() {
+            "sending hostname" => privacy.sends_hostname = one_of("yes", "no"),
+            "version privacy" => privacy.sends_version = one_of("disabled", "enabled"),
             _ => return false,
         }
         true

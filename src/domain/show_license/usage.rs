@@ -69,6 +69,7 @@ impl Usage {
             Section::UsingPolicy
             | Section::Account
             | Section::Transport
+            | Section::Privacy
             | Section::Policy
             | Section::Reporting
             | Section::TrustCode

@@ -18,7 +18,7 @@ use crate::domain::report::EntitlementTag;
 use crate::domain::state::{DeviceState, License, Model, Reservation};
 use crate::domain::status::{self, Open};
 use crate::domain::timeline::{
-    self, Chassis, Consumption, History, Licence, Observed, Origin, Run, Seconds, Timeline, What,
+    self, Chassis, Consumption, History, Licence, Observed, Origin, Run, Seconds, Skew, Timeline, What,
 };
 
 /// What a snapshot is made of, and as of when.
@@ -128,7 +128,8 @@ impl<'a> Survey<'a> {
             if let Some(roll_ups) = roll_ups.as_deref_mut() {
                 roll_ups.next_instance();
             }
-            let plain = self.plain(subject, &open);
+            let uncertain = self.clock_uncertainty(of);
+            let plain = Row { clock_uncertainty_seconds: uncertain, ..self.plain(subject, &open) };
             for one in &uses {
                 let entry = self.entry(subject, one, &plain, &names);
                 if let Some(roll_ups) = roll_ups.as_deref_mut() {
@@ -274,6 +275,19 @@ impl<'a> Survey<'a> {
             Ok(stale) if stale < self.as_of => last.as_second(),
             Ok(_) | Err(_) => self.to(),
         }
+    }
+
+    /// A clock is the instance's, whichever licence tells of it.
+    fn clock_uncertainty(&self, chassis: &[(&Udi, &Chassis)]) -> Option<u64> {
+        let mut skews: Vec<Skew> = chassis.iter().flat_map(|(_, chassis)| chassis.skews()).copied().collect();
+        skews.sort_unstable();
+        let longest = self.settings.stale_after.as_secs();
+        let tags: BTreeSet<_> = chassis.iter().flat_map(|(_, one)| one.timelines()).map(|(tag, _)| tag).collect();
+        let of = |tag| {
+            let timelines: Vec<&Timeline> = chassis.iter().filter_map(|(_, one)| one.timeline(tag)).collect();
+            timeline::uncertainty(&timelines, &skews, longest, self.from(), self.to())
+        };
+        tags.into_iter().map(of).max().filter(|uncertain| *uncertain > 0)
     }
 
     fn history(&self, timelines: &[(&Udi, &Timeline)], observed: &[Vec<Observed>]) -> History {
@@ -512,5 +526,6 @@ fn empty() -> Row {
         quantity_observed: None,
         coverage: 0.0,
         coverage_observed: 0.0,
+        clock_uncertainty_seconds: None,
     }
 }

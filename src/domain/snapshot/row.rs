@@ -82,6 +82,9 @@ pub struct Row {
     pub coverage: f64,
     /// The share of the window that only polls saw.
     pub coverage_observed: f64,
+    /// By so many seconds the device's clock was wrong, or may have been, while it measured what stands here: what is
+    /// said of an instant is true of one no farther from it. `null`: nothing tells of it.
+    pub clock_uncertainty_seconds: Option<u64>,
 }
 
 /// What a row rests on; in the whole form only. **signed**

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::observed::{Licence, Observed, Sight};
-use super::{Seconds, Timeline};
+use super::{Seconds, Skew, Timeline};
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, Fact};
 use crate::domain::instance::{DeviceName, Udi};
@@ -30,6 +30,7 @@ pub struct Consumption {
 pub struct Chassis {
     timelines: Vec<(EntitlementTag, Timeline)>,
     sight: Sight,
+    skews: Vec<Skew>,
 }
 
 impl Chassis {
@@ -39,6 +40,11 @@ impl Chassis {
 
     pub fn timeline(&self, tag: &EntitlementTag) -> Option<&Timeline> {
         self.timelines.iter().find(|(own, _)| own == tag).map(|(_, timeline)| timeline)
+    }
+
+    /// What its clock was from ours at polls, in the order of time: the first, and each that was another.
+    pub fn skews(&self) -> &[Skew] {
+        &self.skews
     }
 
     /// What polls saw up to `until`, where contact lasts.
@@ -76,7 +82,17 @@ impl Consumption {
                 }
             }
             Fact::ReportReread(fact) => drop(self.report(&fact.report, fact.object, true)),
-            Fact::DeviceIdentified(fact) if at <= self.until => {
+            Fact::DeviceIdentified(fact) => {
+                // Like a report, it tells of the past too: a clock that is wrong was so before.
+                if let Some(ahead) = fact.clock_skew_seconds {
+                    let skews = &mut self.chassis(&fact.udi).skews;
+                    if skews.last().is_none_or(|last| last.ahead != ahead) {
+                        skews.push(Skew { at, ahead });
+                    }
+                }
+                if at > self.until {
+                    return;
+                }
                 let before = self.devices.insert(fact.device.clone(), fact.udi.clone());
                 // Another chassis answers: what the one before said is no longer seen.
                 if let Some(before) = before.filter(|before| *before != fact.udi) {

@@ -60,7 +60,7 @@ impl AccountArchive {
     pub fn write<W: Write>(mut self, to: W) -> io::Result<W> {
         self.end()?;
         let manifest = self.manifest();
-        let mut writer = TarGzWriter::gz(to);
+        let mut writer = TarGzWriter::gz_stored(to);
         writer.add("manifest.mf", manifest.len() as u64, &mut manifest.as_bytes())?;
         for one in &self.done {
             self.aside.seek(SeekFrom::Start(one.start))?;

@@ -51,6 +51,11 @@ impl<W: Write> TarGzWriter<W> {
         TarWriter::new(GzEncoder::new(to, Compression::default()))
     }
 
+    /// The form alone, for what is compressed already: packing it again costs as much as the first time and gains nothing.
+    pub fn gz_stored(to: W) -> Self {
+        TarWriter::new(GzEncoder::new(to, Compression::none()))
+    }
+
     /// Writes the mark at the end, and what ends a gzip stream.
     pub fn finish_gz(self) -> io::Result<W> {
         self.finish()?.finish()

@@ -53,18 +53,26 @@ impl Kind {
     }
 }
 
-/// The kinds seen so far.
+/// The kinds seen so far, and what the devices say of their own settings.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Contains(BTreeSet<Kind>);
+pub(super) struct Contains {
+    kinds: BTreeSet<Kind>,
+    pub(super) hostnames: Hostnames,
+}
+
+/// Of how many instances the device says that it sends its host name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hostnames {
+    pub(super) sent: usize,
+    pub(super) kept_back: usize,
+    pub(super) not_told: usize,
+}
 
 impl Contains {
     /// Looks at one report that leaves.
-    pub(super) fn see(&mut self, parcel: &Parcel, raw: &[u8], facts: &ReportFacts) {
+    pub(super) fn see(&mut self, parcel: &Parcel, raw: &str, facts: &ReportFacts) {
         let joined = |one: &Measurement| !one.added.is_empty() || !one.removed.is_empty();
-        let names_hosts = |kinds: &BTreeSet<Kind>| {
-            const WORD: &[u8] = b"hostname";
-            !kinds.contains(&Kind::HostNames) && raw.windows(WORD.len()).any(|window| window == WORD)
-        };
+        let names_hosts = |kinds: &BTreeSet<Kind>| !kinds.contains(&Kind::HostNames) && raw.contains("hostname");
         let kinds = [
             (Kind::ProductIds, true),
             (Kind::Licences, facts.entitlement_tag.is_some()),
@@ -73,14 +81,24 @@ impl Contains {
             (Kind::Members, facts.members.len() > 1 || facts.measurements.iter().any(joined)),
             (Kind::InstanceIds, facts.product_instance_identifier.is_some()),
             (Kind::Telemetry, facts.report_type == ReportType::Telemetry),
-            (Kind::HostNames, names_hosts(&self.0)),
+            (Kind::HostNames, names_hosts(&self.kinds)),
             (Kind::AccountNames, parcel.account.smart_account.is_some()),
             (Kind::DeviceNames, parcel.device.is_some()),
         ];
-        self.0.extend(kinds.into_iter().filter(|(_, there)| *there).map(|(kind, _)| kind));
+        self.kinds.extend(kinds.into_iter().filter(|(_, there)| *there).map(|(kind, _)| kind));
+    }
+
+    /// Counts one instance of which something leaves.
+    pub(super) fn device(&mut self, parcel: &Parcel) {
+        let counted = match parcel.sends_hostname {
+            Some(true) => &mut self.hostnames.sent,
+            Some(false) => &mut self.hostnames.kept_back,
+            None => &mut self.hostnames.not_told,
+        };
+        *counted += 1;
     }
 
     pub(super) fn kinds(&self) -> impl Iterator<Item = Kind> {
-        self.0.iter().copied()
+        self.kinds.iter().copied()
     }
 }

@@ -1,7 +1,11 @@
 //! `manifest.json`: what is in a bundle, as its signer states it.
 
+use std::io::{self, Write};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
 
 use crate::domain::digest::Sha256;
 use crate::domain::instance::{Account, DeviceName, Site, Udi};
@@ -50,10 +54,46 @@ pub struct ManifestReport {
 }
 
 impl Manifest {
+    /// JSON with each member and each report on one line. A signature wants all bytes at once, and with every field on a
+    /// line of its own they would be twice as many.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        // Nothing in it can fail to be written: no map with other keys than text, no number that is not one.
-        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        let mut bytes = Vec::new();
+        let written = self.serialize(&mut Serializer::with_formatter(&mut bytes, Lines { inside: 0 }));
+        debug_assert!(written.is_ok(), "there is no map with other keys than text, no number that is not one");
         bytes.push(b'\n');
         bytes
+    }
+}
+
+/// Begins a line at each field of the outermost object, and at each element of its lists.
+struct Lines {
+    /// So many objects deep.
+    inside: usize,
+}
+
+impl Lines {
+    fn separate<W: Write + ?Sized>(&self, to: &mut W, first: bool) -> io::Result<()> {
+        to.write_all(if first { b"" } else { b"," })?;
+        to.write_all(if self.inside == 1 { b"\n" } else { b"" })
+    }
+}
+
+impl Formatter for Lines {
+    fn begin_object<W: Write + ?Sized>(&mut self, to: &mut W) -> io::Result<()> {
+        self.inside += 1;
+        to.write_all(b"{")
+    }
+
+    fn end_object<W: Write + ?Sized>(&mut self, to: &mut W) -> io::Result<()> {
+        self.inside -= 1;
+        to.write_all(b"}")
+    }
+
+    fn begin_object_key<W: Write + ?Sized>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
+        self.separate(to, first)
+    }
+
+    fn begin_array_value<W: Write + ?Sized>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
+        self.separate(to, first)
     }
 }

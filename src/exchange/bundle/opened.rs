@@ -117,7 +117,8 @@ impl Opened {
             let part = Part { of: &file, at: start, left: (length - start).min(LONGEST_HEADER) };
             at("read", path, { part }.read_to_end(&mut head))?;
             let Some((name, size, written)) = as_written(&head) else {
-                let cause = "the next header is not one that the collector writes; was it packed by another program?";
+                let cause = "the next header is not one that the collector writes; if another program packed it, unpack \
+                             it and verify the folder";
                 return refuse(&last, &format!("behind this {cause}"));
             };
             let begin = start + written;

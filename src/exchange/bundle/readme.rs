@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::contains::Contains;
+use super::contains::{Contains, Hostnames};
 use super::{MANIFEST, Manifest, SIGNATURE, SIGNER};
 use crate::domain::instance::Account;
 use crate::exchange::seal::Certificate;
@@ -60,14 +60,16 @@ pub(super) fn text(manifest: &Manifest, told: &Told<'_>, signer: &Certificate) -
          \x20  Do not open, edit or rename the files: the portal refuses changed ones, and\n\
          \x20  the answer carries the name of the file it belongs to.\n\n\
          \x20  1. Sign in at https://software.cisco.com and open Smart Software Manager.\n\
-         \x20  2. Choose the Smart Account, at the top right.\n\
+         \x20  2. Choose the Smart Account.\n\
          \x20  3. Open Reports > Usage Data Files and choose Upload Usage Data.\n\
          \x20  4. Browse to a file of a) or b) below, and upload it.\n\
          \x20  5. Where a Virtual Account is asked for, choose the one named below.\n\
          \x20  6. The file appears in the list. Go on with the next.\n\n\
          \x20  The portal's menus change; these are the words of Cisco's guides. If you\n\
-         \x20  cannot finish, upload the rest later. A report that was uploaded before is\n\
-         \x20  refused as a duplicate, which does no harm: note it and go on.\n\n",
+         \x20  cannot finish, upload the rest later, but nothing twice: of a report that it\n\
+         \x20  has already, Cisco's interface for programs answers FAILED and a message.\n\
+         \x20  What the portal does then, and which answer counts, is not known here: note\n\
+         \x20  the message, bring back every answer, and go on with the next file.\n\n",
     );
     if !told.singles.is_empty() {
         text.push_str("   a) The way that Cisco documents: the files in single/, one for each device.\n\n");
@@ -104,11 +106,11 @@ pub(super) fn text(manifest: &Manifest, told: &Told<'_>, signer: &Certificate) -
 
     text.push_str(
         "3. WAIT, AND BRING BACK THE ANSWERS\n\n\
-         \x20  The portal takes minutes to hours. When a file's reporting status is no\n\
-         \x20  longer pending, download its acknowledgement from the same list. Bring back\n\
+         \x20  The portal takes some minutes, perhaps hours. When a file's reporting status is\n\
+         \x20  no longer pending, download its acknowledgement from the same list. Bring back\n\
          \x20  every file that the portal gives, under the name it has: ACK_ and the name of\n\
-         \x20  the uploaded file. Do not unpack, do not rename; if your browser appended\n\
-         \x20  something like (1), leave it. At the site it is read by:\n\n\
+         \x20  the uploaded file. Do not unpack, do not rename; a (1) that your browser\n\
+         \x20  put before the ending may stay. At the site it is read by:\n\n\
          \x20  slp-collector ack import FILE...\n\n\
          \x20  If the portal reports an error for a file, note the file and the message.\n\n",
     );
@@ -118,9 +120,16 @@ pub(super) fn text(manifest: &Manifest, told: &Told<'_>, signer: &Certificate) -
     }
     text.push_str(
         "\n   Of this folder only the files named in 2. go to Cisco. They are what the\n\
-         \x20  devices signed, and nothing is added to them; what a device puts there, its\n\
-         \x20  host name and software version for one, is its own setting (license smart\n\
-         \x20  privacy; shown under Data Privacy by show license all).\n",
+         \x20  devices signed, and nothing is added to them. Whether a device puts its host\n\
+         \x20  name and its software version there is its own setting: the block Data\n\
+         \x20  Privacy of show license status tells it; on IOS XE the command license smart\n\
+         \x20  privacy sets it, by Cisco's command reference.\n",
+    );
+    let Hostnames { sent, kept_back, not_told } = told.contains.hostnames;
+    let _ = writeln!(
+        text,
+        "\n   By their own word when they were last asked, {sent} of these product instances\n   \
+         put their host name there and {kept_back} keep it back; of {not_told} it is not known.",
     );
     text
 }

@@ -31,6 +31,7 @@ impl Kept {
                 virtual_account: account.map(|(_, of)| of.to_owned()),
             },
             udi: Udi::new("C9300-48T", sn),
+            sends_hostname: None,
             reports: vec![Wanted { report_id: ReportId(id), payload_sha256, object }],
         }
     }
@@ -137,6 +138,9 @@ fn a_bundle_holds_what_the_contract_says() {
 
     let manifest = &made.bundle.manifest;
     assert_eq!(manifest.reports.len(), 5, "the same report twice is one");
+    let text = String::from_utf8(made.read(MANIFEST)).unwrap();
+    let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!((lines("{\"udi\":"), lines("{\"path\":"), lines("\"nonce\":\"n-1\",")), (5, 8, 1), "{text}");
     let ids: Vec<u64> = manifest.reports.iter().map(|report| report.report_id.0).collect();
     assert_eq!(ids, [3, 1, 2, 7, 9], "in the order of accounts, instances and ids");
     assert_eq!(manifest.accounts.len(), 4);

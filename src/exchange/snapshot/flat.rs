@@ -114,4 +114,5 @@ pub const COLUMNS: &[Column] = &[
     ("quantity_observed", Of::Count(|line| line.row.quantity_observed)),
     ("coverage", Of::Number(|line| Some(line.row.coverage))),
     ("coverage_observed", Of::Number(|line| Some(line.row.coverage_observed))),
+    ("clock_uncertainty_seconds", Of::Count(|line| line.row.clock_uncertainty_seconds)),
 ];

@@ -132,6 +132,25 @@ fn one_changed_byte_of_a_tar_is_found_and_its_member_named() {
     assert!(ran.out.is_empty() && ran.err.contains(name.as_str()), "{ran:?}");
 }
 
+/// Nobody vouches for what another program writes around the files; the files themselves can be believed.
+#[test]
+fn a_bundle_packed_anew_is_believed_once_it_is_unpacked() {
+    let site = collected();
+    let place = site.bundle();
+    let (parent, name) = (place.parent().unwrap(), place.file_name().unwrap().to_str().unwrap());
+    let packed = parent.join("packed-anew.tar");
+    let tar = |args: &[&str]| {
+        let done = std::process::Command::new("tar").args(args).current_dir(parent).status().expect("tar");
+        assert!(done.success());
+    };
+    tar(&["-cf", "packed-anew.tar", name]);
+    let ran: Ran = site.run(["bundle", "verify", packed.to_str().unwrap()]).exits(3);
+    assert!(ran.err.contains("unpack it and verify the folder"), "{ran:?}");
+    fs::remove_dir_all(&place).unwrap();
+    tar(&["-xf", "packed-anew.tar"]);
+    site.run(["bundle", "verify", place.to_str().unwrap()]).exits(0);
+}
+
 /// The name of each member of a tar as the bundle calls it, where its bytes begin, and how many there are.
 fn members_of(place: &Path) -> Vec<(String, usize, usize)> {
     let bytes = fs::read(place).unwrap();

@@ -28,7 +28,7 @@ const DEVICES: usize = 500;
 
 /// How a device takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
+pub(super) enum Part {
     /// Asked over HTTPS; the operator says which account it is in.
     Rest,
     /// All three systems by all other ways; those of IOS XR and NX-OS tell their account themselves.
@@ -72,13 +72,13 @@ fn specs() -> Vec<(Part, Spec)> {
     spec.collect()
 }
 
-struct World {
-    site: Site,
+pub(super) struct World {
+    pub(super) site: Site,
     parts: BTreeMap<String, Part>,
 }
 
 impl World {
-    fn new() -> World {
+    pub(super) fn new() -> World {
         let specs = specs();
         let parts: BTreeMap<String, Part> = specs.iter().map(|(part, spec)| (spec.name.clone(), *part)).collect();
         let limits = format!("{LIMITS}concurrency = 32\n").replace("10s", "60s");
@@ -91,23 +91,23 @@ impl World {
         world
     }
 
-    fn part(&self, device: &Handle) -> Part {
+    pub(super) fn part(&self, device: &Handle) -> Part {
         self.parts[device.name()]
     }
 
     /// Is there a way to put a file onto it?
-    fn takes_files(&self, device: &Handle) -> bool {
+    pub(super) fn takes_files(&self, device: &Handle) -> bool {
         let faces = device.spec().faces;
         self.part(device) != Part::ByHand && (faces.smartlic || faces.scp || faces.sftp)
     }
 
-    fn devices(&self, holds: impl Fn(&Handle) -> bool) -> Vec<Handle> {
+    pub(super) fn devices(&self, holds: impl Fn(&Handle) -> bool) -> Vec<Handle> {
         self.site.fleet.devices().filter(|device| holds(device)).cloned().collect()
     }
 }
 
 /// What the device itself says of its finished reports with licence counts.
-fn finished(device: &Handle) -> Vec<Known> {
+pub(super) fn finished(device: &Handle) -> Vec<Known> {
     let counts = |report: &Known| report.end.is_some() && report.licence != "TELEMETRY";
     device.state().reports.into_iter().filter(counts).collect()
 }
@@ -163,7 +163,7 @@ fn of_five_hundred_devices_every_answer_comes_home_or_waits_for_its_person() {
     assert!(verified.is_sound() && verified.findings.is_empty(), "{:?}", verified.findings);
 }
 
-fn is_mixed(world: &World) {
+pub(super) fn is_mixed(world: &World) {
     let many = |least: usize, holds: &dyn Fn(&Handle) -> bool| {
         let count = world.devices(holds).len();
         assert!(count >= least, "only {count}");
@@ -186,7 +186,7 @@ fn is_mixed(world: &World) {
 }
 
 /// On devices that nobody reaches a person saves the usage to a file, and brings it.
-fn saved_by_hand(world: &World) {
+pub(super) fn saved_by_hand(world: &World) {
     let folder = world.site.path("saved");
     fs::create_dir(&folder).unwrap();
     let mut files = Vec::new();

@@ -200,14 +200,11 @@ impl World {
             return now;
         }
         let aim = self.rarest(&IMPORT);
-        let (start, count) = (self.journal(), self.dice.u64(..6));
-        let mut seen = (start, 0);
-        let killed = self.killed(&["ack", "import", "--no-deliver"], brought, aim == Step::NothingTaken, |world| {
-            let size = world.journal();
-            if size > seen.0 {
-                seen = (size, seen.1 + 1);
-            }
-            seen.1 > if aim == Step::AllTaken { 5 - before as u64 } else { count.min(4 - before.min(4) as u64) }
+        let start = self.journal();
+        // All that is brought together is kept together: some of it is there when it was brought in two goes.
+        let together = if aim == Step::SomeTaken { &brought[..1] } else { brought };
+        let killed = self.killed(&["ack", "import", "--no-deliver"], together, aim == Step::NothingTaken, |world| {
+            world.journal() > start
         });
         let now = self.now(objects);
         let taken = now.taken.len();

@@ -171,3 +171,20 @@ fn whose_reports_are_is_said_by_a_person_where_no_name_tells_and_never_against_w
     let ran = site.run(["report", "import", other.to_str().unwrap(), "--device", "dark-xe"]).exits(1);
     assert!(ran.out.contains("device replace"), "{ran:?}");
 }
+
+#[test]
+fn devices_whose_names_begin_alike_have_a_file_each() {
+    let name = |end: &str| format!("access-switch-of-the-third-building-floor-{end}");
+    let site = Site::with(vec![specs::switch(&name("1")), specs::switch(&name("2"))], LIMITS, |_| "collect");
+    site.advance(3600);
+    site.run(["poll", "--all"]).exits(0);
+    let policy = written(&site, "policy.xml", super::POLICY.as_bytes());
+    site.import(&[policy], &["--no-deliver"]).exits(3);
+    site.run(["ack", "assign", "policy.xml", &name("1"), &name("2"), "--note", "one for both"]).exits(0);
+    let at = answers(&site)[0]["site"].as_str().unwrap().to_owned();
+    let exported: Value = site.run(["ack", "export", "--site", &at, "--format", "json"]).exits(0).json();
+    let mut files: Vec<&str> =
+        exported["files"].as_array().unwrap().iter().map(|file| file["file"].as_str().unwrap()).collect();
+    files.dedup();
+    assert_eq!(files.len(), 2, "{exported}");
+}

@@ -125,7 +125,7 @@ fn what_a_kill_left_between_keeping_and_moving_is_moved_and_kept_once() {
         put(&site, &name, &bytes);
         Inbox::default().look(&house, Instant::now()).unwrap();
         fs::rename(inbox(&site).join(&name), inbox(&site).join(".taking").join(&name)).unwrap();
-        homeward::import(&house, &name, &bytes).unwrap();
+        homeward::import(&house, vec![(name, bytes)]).unwrap();
         // Another was aside, and not read yet.
         let other = name_of(&answered[1]);
         fs::copy(&answered[1], inbox(&site).join(".taking").join(other)).unwrap();
@@ -206,4 +206,41 @@ fn killed_at_any_moment_the_daemon_keeps_every_file_once() {
     assert_eq!(below(&site, ".taking"), [] as [String; 0]);
     let received = received(&house);
     assert_eq!((received.len(), received.iter().max()), (total, Some(&1)));
+}
+
+#[test]
+fn a_link_in_the_place_of_a_folder_of_ours_leads_nowhere() {
+    let site = Site::new(vec![specs::switch("edge-1")]);
+    let house = house(&site);
+    looked(&house);
+    let (aside, elsewhere) = (inbox(&site).join(".taking"), site.path("elsewhere"));
+    assert_eq!(fs::metadata(inbox(&site)).unwrap().mode() & 0o7777, 0o1770, "each may move its own files alone");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("signer.key"), b"secret").unwrap();
+    for name in [".taking", "refused", "done"] {
+        let place = inbox(&site).join(name);
+        fs::remove_dir_all(&place).unwrap();
+        symlink(&elsewhere, &place).unwrap();
+        let refused = Inbox::default().look(&house, Instant::now()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("'{name}' in it is not a folder of the service's own")), "{refused}");
+        fs::remove_file(&place).unwrap();
+    }
+    assert_eq!(fs::read(elsewhere.join("signer.key")).unwrap(), b"secret");
+    looked(&house);
+    assert!(fs::symlink_metadata(aside).unwrap().is_dir());
+}
+
+#[test]
+fn a_name_as_long_as_names_may_be_holds_nothing_up() {
+    let site = Site::new(vec![specs::switch("edge-1")]);
+    let house = house(&site);
+    for name in ["ä".repeat(127), "x".repeat(255), "x".repeat(255)] {
+        put(&site, &name, b"no answer");
+        assert_eq!(looked(&house), Looked { taken: 0, refused: 1, waiting: 0 });
+    }
+    let x = "x".repeat(200);
+    let mut expected = vec!["ä".repeat(100), x.clone(), format!("{x}-2")];
+    expected.extend(expected.clone().iter().map(|name| format!("{name}.why.txt")));
+    expected.sort();
+    assert_eq!(below(&site, "refused"), expected);
 }

@@ -115,3 +115,43 @@ fn an_answer_to_what_never_left_from_here_is_taken_for_its_device_and_told() {
     let all = answers(&site);
     assert_eq!((&all[0]["bundle_id"], &all[0]["brought_by"]), (&Value::Null, &Value::from(me())));
 }
+
+/// What a browser calls a file of which it has one already.
+#[test]
+fn a_count_behind_a_name_belongs_to_no_name() {
+    let (site, files) = site();
+    for (file, count) in files.iter().zip([" (1)", "(12)"]) {
+        let (head, ending) = file.to_str().unwrap().rsplit_once('.').unwrap();
+        let bytes = "<smartLicense><smartLicenseRumAck><data>opaque</data></smartLicenseRumAck></smartLicense>";
+        fs::write(format!("{head}{count}.{ending}"), bytes).unwrap();
+        let ran = site.import(&[format!("{head}{count}.{ending}").into()], &["--no-deliver"]).exits(0);
+        assert!(ran.out.contains("taken for edge-"), "{ran:?}");
+    }
+    assert_eq!(answers(&site).len(), 2);
+    let (head, _) = files[0].to_str().unwrap().rsplit_once('.').unwrap();
+    for other in ["(x)", "(1)y", "(1234)", "()"] {
+        let file: PathBuf = format!("{head}{other}.txt").into();
+        fs::write(&file, format!("{POLICY}<!--{other}-->")).unwrap();
+        site.import(&[file], &["--no-deliver"]).exits(3);
+    }
+}
+
+#[test]
+fn an_answer_that_names_two_devices_waits_and_goes_to_each_that_a_person_says() {
+    let (site, _) = site();
+    let named = |device: &str| {
+        let udi = site.device(device).spec().udi().clone();
+        format!(r#"{{"sudi":{{"udi_pid":"{}","udi_serial_number":"{}"}},"report_id":7}}"#, udi.pid, udi.sn)
+    };
+    let list = [named("edge-1"), named("edge-2")].join(",");
+    let list = list.replace(r#""report_id":7"#, r#""report_id":7,"status":"OK""#);
+    let ack = nameless_ack(&[7]).replace(r#"{"report_id":7,"status":"OK"}"#, &list);
+    let file = written(&site, "both.txt", ack.as_bytes());
+    let ran = site.import(&[file], &["--no-deliver"]).exits(3);
+    assert!(ran.out.contains("it names two instances") && ran.out.contains("`ack assign`"), "{ran:?}");
+    let assign = |device: &str| site.run(["ack", "assign", "both.txt", device, "--note", "one file for both"]);
+    for device in ["edge-1", "edge-2"] {
+        assert!(assign(device).out.contains(&format!("assigned to {device}")));
+    }
+    assert_eq!(of(&answers(&site), "both.txt").len(), 2);
+}

@@ -14,7 +14,7 @@ use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, Re
 use slp_collector::domain::settings::{Access, FileWay, Task};
 use slp_collector::domain::state::{
     Authorization, AuthorizationCode, Authorizations, Compliance, DeviceState, License, ListedReport, Model,
-    ReportState, ReportSummary, Reservation, Stamp, Transport, TrustCode, UsageReporting,
+    Privacy, ReportState, ReportSummary, Reservation, Stamp, Transport, TrustCode, UsageReporting,
 };
 use slp_collector::domain::violation::{Evidence, Finding, Kind, Severity, Subject};
 
@@ -158,6 +158,7 @@ fn state() -> DeviceState {
                 ..Authorization::default()
             }],
         }),
+        privacy: Some(Privacy { sends_hostname: Some(false), sends_version: None }),
         compliance: Compliance { upgrade_right: Some("In Compliance".to_owned()), ..Compliance::default() },
     }
 }

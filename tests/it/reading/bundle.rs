@@ -33,6 +33,7 @@ fn of_files(files: &[Vec<u8>], signer: &Signer, form: Form, parent: &Path) -> Bu
             account: account.clone(),
             udi: report.facts.udi,
             device: Some(DeviceName::from("wlc-1")),
+            sends_hostname: Some(true),
             reports: vec![Wanted { report_id, payload_sha256, object }],
         });
     }

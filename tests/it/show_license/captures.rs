@@ -81,6 +81,10 @@ fn every_label_has_the_value_that_stands_beside_it() {
         let urls = [values(output, "URL:"), values(output, "Cslu address:")].concat();
         let url = reading.state.transport.as_ref().and_then(|transport| transport.url.clone());
         assert_eq!(url, told(urls.first()), "{name}");
+        let sends = |label: &str, yes: &str| values(output, label).first().map(|word| word.eq_ignore_ascii_case(yes));
+        let privacy = reading.state.privacy;
+        assert_eq!(privacy.and_then(|told| told.sends_hostname), sends("Sending Hostname:", "yes"), "{name}");
+        assert_eq!(privacy.and_then(|told| told.sends_version), sends("Version privacy:", "disabled"), "{name}");
         let udi = values(output, "UDI:").into_iter().find(|udi| udi.starts_with("PID:"));
         let got = reading.state.udi.as_ref().map(ToString::to_string);
         assert!(udi.is_none() || udi == got.as_deref(), "{name}: {got:?}");

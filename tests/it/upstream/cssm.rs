@@ -20,16 +20,17 @@ use slp_collector::flow::submit::{self, Passed};
 use slp_collector::flow::{Clock, House, deliver};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 
 use crate::daemon::Daemon;
 use crate::support::site::{LIMITS, Site, files};
 
-const SECRET: &str = "hunter2-client+secret/&";
+pub const SECRET: &str = "hunter2-client+secret/&";
 
 struct World {
     site: Site,
     cssm: Cssm,
-    runtime: tokio::runtime::Runtime,
+    runtime: Runtime,
     /// How far the collector's clock is ahead.
     ahead: Arc<AtomicI64>,
 }
@@ -43,26 +44,12 @@ impl World {
     fn with(names: &[&str], more: &str) -> World {
         let specs = names.iter().map(|name| specs::switch(name)).collect();
         let site = Site::with(specs, &format!("{LIMITS}spread = \"0s\"\n"), |_| "deliver");
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let mut toml = fs::read_to_string(site.config_file()).unwrap();
+        toml += "\n[defaults]\nsmart_account = \"example.com\"\nvirtual_account = \"Branch\"\n";
+        fs::write(site.config_file(), toml).unwrap();
         let mut account = Account::new("Example Ltd", "example.com", "Branch");
         (account.smart_id, account.virtual_id) = ("11".to_owned(), "22".to_owned());
-        let client = ("slp-client", SECRET);
-        let cssm = runtime.block_on(Cssm::start(site.fleet.clock().clone(), client, vec![account])).unwrap();
-        let mut toml = fs::read_to_string(site.config_file()).unwrap();
-        toml += &format!(
-            "\n[defaults]\nsmart_account = \"example.com\"\nvirtual_account = \"Branch\"\n\
-             [credentials.client]\nusername = \"slp-client\"\npassword_file = \"client.secret\"\n\
-             [credentials.proxy]\nusername = \"slp-proxy\"\npassword_file = \"proxy.secret\"\n\
-             [upstreams.cisco]\ntype = \"cssm\"\nurl = \"{}\"\ntoken_url = \"{}\"\npin = \"{}\"\ncredential = \"client\"\n\
-             accounts = [\"example.com\"]\nsubmit = true\n{more}\n",
-            cssm.url(),
-            cssm.token_url(),
-            cssm.pin()
-        );
-        fs::write(site.config_file(), toml).unwrap();
-        for (name, secret) in [("client.secret", SECRET), ("proxy.secret", "hunter2-proxy")] {
-            fs::write(site.path(name), secret).unwrap();
-        }
+        let (cssm, runtime) = started(&site, vec![account], &["example.com"], more);
         site.advance(3600);
         site.run(["poll", "--all", "--close"]).exits(0);
         World { site, cssm, runtime, ahead: Arc::default() }
@@ -83,6 +70,29 @@ impl World {
     fn pass(&self, house: &Arc<House>) -> Passed {
         self.runtime.block_on(submit::pass(house, "cisco", false)).unwrap()
     }
+}
+
+/// The lab's CSSM with these accounts, and the configuration by which the site submits to it as `cisco`; `more` are lines of
+/// its own. It lives as long as the runtime.
+pub fn started(site: &Site, accounts: Vec<Account>, routes: &[&str], more: &str) -> (Cssm, Runtime) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let clock = site.fleet.clock().clone();
+    let cssm = runtime.block_on(Cssm::start(clock, ("slp-client", SECRET), accounts)).unwrap();
+    let mut toml = fs::read_to_string(site.config_file()).unwrap();
+    toml += &format!(
+        "\n[credentials.client]\nusername = \"slp-client\"\npassword_file = \"client.secret\"\n\
+         [credentials.proxy]\nusername = \"slp-proxy\"\npassword_file = \"proxy.secret\"\n\
+         [upstreams.cisco]\ntype = \"cssm\"\nurl = \"{}\"\ntoken_url = \"{}\"\npin = \"{}\"\ncredential = \"client\"\n\
+         accounts = {routes:?}\nsubmit = true\n{more}\n",
+        cssm.url(),
+        cssm.token_url(),
+        cssm.pin()
+    );
+    fs::write(site.config_file(), toml).unwrap();
+    for (name, secret) in [("client.secret", SECRET), ("proxy.secret", "hunter2-proxy")] {
+        fs::write(site.path(name), secret).unwrap();
+    }
+    (cssm, runtime)
 }
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -106,7 +116,7 @@ fn outcomes(passed: &Passed) -> Vec<&str> {
 
 /// Is this text in no file of the collector but the one that holds it?
 #[track_caller]
-fn nowhere(site: &Site, secrets: &[&str], log: &str) {
+pub fn nowhere(site: &Site, secrets: &[&str], log: &str) {
     for secret in secrets {
         assert!(!log.contains(secret), "{secret} in {log}");
         for file in files(&site.path("state")) {
@@ -120,12 +130,13 @@ fn nowhere(site: &Site, secrets: &[&str], log: &str) {
     }
 }
 
-#[derive(Deserialize)]
-struct Signed<'a> {
+/// What a device signed, as text.
+#[derive(Clone, Copy, Deserialize)]
+pub struct Signed<'a> {
     #[serde(borrow)]
-    payload: &'a RawValue,
+    pub payload: &'a RawValue,
     #[serde(borrow)]
-    signature: &'a RawValue,
+    pub signature: &'a RawValue,
 }
 
 #[test]
@@ -417,6 +428,26 @@ fn an_answer_with_an_error_or_for_some_only_is_told_and_pursued() {
     assert!(outcomes(&world.pass(&house))[0].contains("had these reports before"));
 }
 
+/// A submission whose answer the server has forgotten must not keep the others from going up and coming home.
+#[test]
+fn one_answer_that_cannot_be_had_keeps_nothing_else_back() {
+    let world = World::new(&["edge-1", "edge-2"]);
+    let house = world.house();
+    // In two submissions.
+    world.cssm.trouble(Step::Report, Trouble::Status(413), 1);
+    world.pass(&house);
+    world.cssm.trouble(Step::Poll, Trouble::Status(404), 1);
+    world.later(HOUR);
+    let answered = || progress(&house).into_iter().filter(|one| *one == Progress::Answered).count();
+    let passed = world.pass(&house);
+    assert!(passed.left_out.iter().any(|line| line.contains("the answer to sub-")), "{passed:?}");
+    assert!(passed.failure.as_ref().is_some_and(|failure| failure.contains("404")), "{passed:?}");
+    assert_eq!(answered(), 1, "{passed:?}");
+    world.later(HOUR * 2);
+    let passed = world.pass(&house);
+    assert_eq!((answered(), passed.failure.as_ref()), (2, None), "{passed:?}");
+}
+
 #[test]
 fn an_account_that_the_client_does_not_see_is_told_and_not_asked_for_daily() {
     let world = World::new(&["edge-1"]);
@@ -521,4 +552,37 @@ fn a_proxy_is_passed_with_its_own_login_which_is_held_when_it_is_refused() {
     world.site.run(["credential", "release", "proxy"]).exits(0);
     let submitted = world.site.run(["upstream", "submit", "cisco"]).exits(0);
     assert!(submitted.out.contains("accepted under"), "{submitted:?}");
+}
+
+#[test]
+fn what_cisco_counts_in_use_is_shown_beside_what_the_devices_count() {
+    let world = World::new(&["edge-1", "edge-2"]);
+    let house = world.house();
+    let own: Vec<_> = {
+        let fleet = house.ledger.fleet();
+        let states = fleet.instances.values().filter_map(|instance| instance.state.as_ref());
+        states.flat_map(|state| state.licenses.clone()).collect()
+    };
+    let tag = own[0].entitlement_tag.as_ref().unwrap();
+    let here: u64 = own.iter().filter(|one| one.entitlement_tag.as_ref() == Some(tag)).filter_map(|one| one.count).sum();
+    assert!(here >= 2);
+    world.cssm.count_licence(&tag.0, "called otherwise at Cisco", 100, here + 7);
+    let checked = world.runtime.block_on(check::check(&house, "cisco")).unwrap();
+    assert_eq!((checked.failure.as_deref(), &checked.problems[..]), (None, &[][..]));
+    assert_eq!(checked.counts.total(), 0, "another count is no difference");
+    let counted = |name: &str| checked.licenses.iter().find(|one| one.there.name == name).unwrap();
+    let known = counted("called otherwise at Cisco");
+    assert_eq!((known.there.quantity, known.there.in_use), (Some(100), Some(i64::try_from(here).unwrap() + 7)));
+    assert_eq!(known.in_use_here, Some(here));
+    assert_eq!(known.there.account.virtual_account.as_deref(), Some("Branch"));
+    assert_eq!(counted("dna-advantage").there.in_use, Some(3));
+    // What it said is kept as it said it, without our count.
+    let object = house.ledger.fleet().upstreams["cisco"].facts.object;
+    let said: Value = serde_json::from_slice(&house.ledger.object(&object).unwrap().unwrap()).unwrap();
+    let kept = said["licenses"].as_array().unwrap();
+    assert_eq!((kept.len(), &kept[1]["tag"], &kept[1]["in_use_here"]), (2, &Value::from(&*tag.0), &Value::Null));
+    drop(house);
+    let shown = world.site.run(["upstream", "check", "cisco"]).exits(0).out;
+    let line = format!("called otherwise at Cisco, {} of 100 in use, In Compliance; by the devices' own word {here}", here + 7);
+    assert!(shown.contains(&line), "{line} in {shown}");
 }

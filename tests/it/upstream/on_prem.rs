@@ -199,7 +199,7 @@ fn a_server_that_agrees_is_read_whole_and_nothing_is_written_there() {
     assert_eq!((own.subject.as_str(), own.issuer.as_str()), ("CN=ssm.lab.example", "CN=Lab Authority"));
     assert_eq!((own.until.to_string().as_str(), own.self_issued), ("2049-01-01T00:00:00Z", false));
     assert!(!checked.certificate_ends_soon);
-    assert_eq!(checked.licenses[0].quantity, Some(10));
+    assert_eq!((checked.licenses[0].there.quantity, checked.licenses[0].in_use_here), (Some(10), None));
     assert_eq!(checked.alerts[0].kind.as_deref(), Some("Synchronization Overdue"));
     let synced = Some("2026-11-15T06:00:00Z".parse().unwrap());
     assert_eq!(checked.synchronised, synced);

@@ -1,0 +1,291 @@
+//! A snapshot of a year of the reference workload: how long it takes, what it holds in memory, how large it gets.
+//!
+//! `cargo bench --bench snapshot`; `SLP_BENCH_INSTANCES` makes it smaller, `SLP_BENCH_KEEP=DIR` keeps the ledger there
+//! and takes it from there the next time. With `SLP_BENCH_PYTHON`, a Python that has DuckDB, the same table is written
+//! by DuckDB too. Figures of one run belong together: read the ratios. Each snapshot is made in a process of its own,
+//! so that its memory is its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use nix::sys::resource::{UsageWho, getrusage};
+use slp_collector::config::Config;
+use slp_collector::domain::digest::Sha256;
+use slp_collector::domain::event::{DeviceIdentified, Fact, ReportCollected, ReportStates, Source, StateRead};
+use slp_collector::domain::instance::{Member, Role, Site, Udi};
+use slp_collector::domain::policy::Policy;
+use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
+use slp_collector::domain::settings::Word;
+use slp_collector::domain::state::{
+    DeviceState, License, Model, ReportState, Stamp, Transport, UsageReporting,
+};
+use slp_collector::exchange::snapshot::Form;
+use slp_collector::flow::consumption::{Asked, create};
+use slp_collector::flow::{Clock, House, ledger_dir, open_ledger};
+use slp_collector::ledger::{Ledger, Options};
+
+const MONTHS: i64 = 12;
+const MONTH: i64 = 30 * 86_400;
+const LICENSES: u64 = 3;
+const SITES: usize = 200;
+/// Instances an append.
+const BITE: usize = 1_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, verb, folder, form, when, ..] = arguments.as_slice()
+        && verb == "child-create"
+    {
+        return child(Path::new(folder), Form::of_word(form).expect("a form"), when == "past");
+    }
+    let instances = setting("SLP_BENCH_INSTANCES", 100_000);
+    let kept = std::env::var_os("SLP_BENCH_KEEP").map(PathBuf::from);
+    let passing = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let folder = kept.as_deref().unwrap_or(passing.path());
+    say(&format!("{instances} instances, {LICENSES} licences each, {MONTHS} closed reports a licence"));
+    if !folder.join("slp-collector.toml").exists() {
+        std::fs::create_dir_all(folder).expect("a folder");
+        fill(folder, instances);
+    }
+    for (form, when) in [(Form::Json, "now"), (Form::Ndjson, "now"), (Form::Ndjson, "past")] {
+        let own = std::env::current_exe().expect("own name");
+        let mut child = Command::new(own);
+        child.arg("child-create").arg(folder).args([form.word(), when]);
+        assert!(child.status().expect("a child").success(), "{form} {when}");
+    }
+}
+
+fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[expect(clippy::print_stdout, reason = "a bench is read on the terminal")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + second).expect("a time")
+}
+
+/// When the last report is closed and the snapshot is made.
+fn end() -> Timestamp {
+    at(MONTHS * MONTH)
+}
+
+fn udi(instance: usize) -> Udi {
+    Udi::new("C9300-48UXM", format!("FOC{instance:08}"))
+}
+
+fn name(instance: usize) -> String {
+    format!("edge-{instance:06}")
+}
+
+fn tag(license: u64) -> EntitlementTag {
+    EntitlementTag(format!("regid.2017-03.com.cisco.license-{license},1.0_0001").into())
+}
+
+fn identified(instance: usize) -> [Fact; 2] {
+    let licenses = (0..LICENSES).map(|license| License {
+        name: Some(format!("license-{license}")),
+        entitlement_tag: Some(tag(license)),
+        description: Some("C9300 48P Network Advantage".to_owned()),
+        count: Some(1),
+        status: Some("IN USE".to_owned()),
+        license_type: Some("Subscription".to_owned()),
+        enforcement: Some("NOT ENFORCED".to_owned()),
+    });
+    let state = DeviceState {
+        model: Model::Slp,
+        smart_account: Some("Example Works".to_owned()),
+        virtual_account: Some(format!("Region {}", instance % 10)),
+        transport: Some(Transport { kind: Some("off".to_owned()), url: None }),
+        policy: Some(Policy::cisco_default()),
+        usage_reporting: UsageReporting {
+            last_ack: Some(Stamp::utc(at(-5_000_000))),
+            next_ack_deadline: Some(Stamp::utc(at(2_000_000))),
+            ..UsageReporting::default()
+        },
+        udi: Some(udi(instance)),
+        members: vec![Member { role: Role::Active, udi: udi(instance) }],
+        licenses: licenses.collect(),
+        ..DeviceState::default()
+    };
+    let device = DeviceIdentified {
+        device: name(instance).as_str().into(),
+        site: Site(format!("site-{}", instance % SITES)),
+        udi: udi(instance),
+        uuid: None,
+        members: Vec::new(),
+        os: "ios-xe".to_owned(),
+        software: Some("17.12.4".to_owned()),
+        hostname: Some(name(instance)),
+        clock_skew_seconds: None,
+    };
+    [Fact::DeviceIdentified(device), Fact::StateRead(StateRead { udi: udi(instance), state: Box::new(state) })]
+}
+
+fn report_id(month: i64, license: u64) -> ReportId {
+    ReportId(1_790_000_000 + month as u64 * LICENSES + license)
+}
+
+/// A licence in a month: its count changes now and then.
+fn collected(instance: usize, month: i64, license: u64) -> Fact {
+    let (from, to) = (month * MONTH, (month + 1) * MONTH);
+    let changed = from + (instance as i64 * 7_919 + license as i64 * 104_729) % MONTH;
+    let measurement = |start: i64, end: i64, value: u64, why: Option<&str>| Measurement {
+        metric: "ENTITLEMENT".to_owned(),
+        start: Some(at(start)),
+        end: Some(at(end)),
+        samples: Some(((end - start) / 900) as u64),
+        value: Some(value),
+        termination_reason: why.map(str::to_owned),
+        close_reason: None,
+        clock_change_seconds: None,
+        added: Vec::new(),
+        removed: Vec::new(),
+    };
+    let value = 1 + (instance as u64 + month as u64 / 6) % 4;
+    let measurements = if (instance as i64 + month) % 6 == 0 && changed > from {
+        vec![measurement(from, changed, value, None), measurement(changed, to, value + 1, Some("CurrentUsageRequested"))]
+    } else {
+        vec![measurement(from, to, value, Some("CurrentUsageRequested"))]
+    };
+    let object = Sha256::of(format!("{instance}/{month}/{license}").as_bytes());
+    Fact::ReportCollected(ReportCollected {
+        device: Some(name(instance).as_str().into()),
+        report: ReportFacts {
+            report_id: report_id(month, license),
+            payload_version: Some("2.0".to_owned()),
+            udi: udi(instance),
+            product_instance_identifier: None,
+            software_tag: Some("regid.2017-05.com.cisco.c9300_48uxm,v1_0000".to_owned()),
+            software_version: Some("17.12.4".to_owned()),
+            entitlement_tag: Some(tag(license)),
+            report_type: ReportType::Entitlement,
+            members: Vec::new(),
+            signing_type: Some("builtin".to_owned()),
+            payload_sha256: object,
+            measurements,
+        },
+        object,
+        source: Source::Rest,
+        parser: 1,
+        presumed_acknowledged: false,
+    })
+}
+
+/// The facts of a year, and the operator's files beside them. Objects are left out: a snapshot opens none.
+fn fill(folder: &Path, instances: usize) {
+    let row = |n: usize| format!("{},127.{}.{}.{},9,site-{}\n", name(n), n >> 16, n >> 8 & 255, n & 255, n % SITES);
+    let inventory: String = (0..instances).map(row).collect();
+    std::fs::write(folder.join("devices.csv"), format!("name,address,port,site\n{inventory}")).expect("inventory");
+    let sites: String = (0..SITES).map(|site| format!("[sites.site-{site}]\n")).collect();
+    let config = folder.join("slp-collector.toml");
+    let text = format!("[collector]\nstate_dir = \"state\"\nsocket = \"control.sock\"\n{sites}");
+    std::fs::write(folder.join("aside.toml"), &text).expect("configuration");
+    let loaded = Config::load(&folder.join("aside.toml")).expect("a configuration");
+    let (start, ledger) = (Instant::now(), Ledger::open(&ledger_dir(&loaded), Options::default()).expect("open"));
+    for month in 0..MONTHS {
+        for first in (0..instances).step_by(BITE) {
+            let mut facts = Vec::new();
+            for instance in first..instances.min(first + BITE) {
+                if month == 0 {
+                    facts.extend(identified(instance));
+                }
+                facts.extend((0..LICENSES).map(|license| collected(instance, month, license)));
+                let states = (0..LICENSES).map(|license| (report_id(month, license), ReportState::Acknowledged));
+                facts.push(Fact::ReportStates(ReportStates { udi: udi(instance), states: states.collect() }));
+            }
+            ledger.append(at((month + 1) * MONTH), facts, Vec::new()).expect("append");
+        }
+    }
+    ledger.close().expect("close");
+    std::fs::rename(folder.join("aside.toml"), &config).expect("configuration");
+    let megabytes = size(&ledger_dir(&loaded)) >> 20;
+    say(&format!("  the ledger: {:.0} s to write, {megabytes} MB", start.elapsed().as_secs_f64()));
+}
+
+fn size(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).expect("list").map(|entry| entry.expect("entry"));
+    entries
+        .map(|entry| match entry.metadata().expect("metadata") {
+            metadata if metadata.is_dir() => size(&entry.path()),
+            metadata => metadata.len(),
+        })
+        .sum()
+}
+
+fn cpu() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("rusage");
+    let time = |time: nix::sys::time::TimeVal| {
+        Duration::from_secs(time.tv_sec() as u64) + Duration::from_micros(time.tv_usec() as u64)
+    };
+    time(usage.user_time()) + time(usage.system_time())
+}
+
+/// Of this process, in MB: `VmHWM` is the most there ever was.
+fn memory(line: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("status");
+    let line = status.lines().find_map(|own| own.strip_prefix(line)).expect("a line");
+    line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
+fn child(folder: &Path, form: Form, past: bool) {
+    let config = Config::load(&folder.join("slp-collector.toml")).expect("a configuration");
+    let (start, ledger) = (Instant::now(), open_ledger(&config).expect("open"));
+    let house = House::new(config, ledger, Clock::of(end));
+    let opened = start.elapsed().as_secs_f64();
+    let (before, start, used) = (memory("VmHWM"), Instant::now(), cpu());
+    let out = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let asked = Asked {
+        as_of: past.then(|| at((MONTHS - 1) * MONTH + MONTH / 2)),
+        window: SignedDuration::from_secs(MONTHS * MONTH),
+        form,
+        out: Some(out.path().to_owned()),
+    };
+    let made = create(&house, &asked).expect("a snapshot");
+    let seconds = start.elapsed().as_secs_f64();
+    let bytes = std::fs::metadata(&made.path).expect("the snapshot").len();
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    say(&format!(
+        "  {form}, of {}: {seconds:.2} s (aim 10), {:.2} s CPU, peak RSS {} MB (aim 400; {before} MB before), {} rows, {} \
+         bytes a row, {:.3} complete; ledger opened in {opened:.2} s; load {}",
+        if past { "the past" } else { "now" },
+        (cpu() - used).as_secs_f64(),
+        memory("VmHWM"),
+        made.head.row_count,
+        bytes / made.head.row_count.max(1),
+        made.head.completeness.unwrap_or(0.0),
+        load.split_whitespace().next().unwrap_or_default(),
+    ));
+    if form == Form::Ndjson && !past {
+        beside(&made.path, seconds);
+    }
+}
+
+/// DuckDB reads the rows and writes them again as the same form, and as Parquet.
+fn beside(rows: &Path, seconds: f64) {
+    let Some(python) = std::env::var_os("SLP_BENCH_PYTHON") else { return };
+    let script = "import sys, time, os, duckdb\n\
+        rows = sys.argv[1]\n\
+        db = duckdb.connect()\n\
+        db.execute(f\"CREATE TABLE t AS SELECT * FROM read_json('{rows}', format='newline_delimited')\")\n\
+        for form, how in [('ndjson', 'FORMAT json'), ('parquet', 'FORMAT parquet, COMPRESSION zstd')]:\n\
+        \x20   begun = time.time()\n\
+        \x20   db.execute(f\"COPY t TO '{rows}.{form}' ({how})\")\n\
+        \x20   print(form, time.time() - begun, os.path.getsize(f'{rows}.{form}'))\n";
+    let told = Command::new(python).args(["-c", script]).arg(rows).output().expect("python");
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    for line in String::from_utf8_lossy(&told.stdout).lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [form, theirs, bytes] = words.as_slice() else { panic!("{line}") };
+        let theirs: f64 = theirs.parse().expect("seconds");
+        say(&format!(
+            "    DuckDB writes the same table as {form} in {theirs:.2} s, {bytes} bytes; ours, from the journal on, / theirs: {:.1}",
+            seconds / theirs
+        ));
+    }
+}
