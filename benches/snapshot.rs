@@ -18,9 +18,7 @@ use slp_collector::domain::instance::{Member, Role, Site, Udi};
 use slp_collector::domain::policy::Policy;
 use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
 use slp_collector::domain::settings::Word;
-use slp_collector::domain::state::{
-    DeviceState, License, Model, ReportState, Stamp, Transport, UsageReporting,
-};
+use slp_collector::domain::state::{DeviceState, License, Model, ReportState, Stamp, Transport, UsageReporting};
 use slp_collector::exchange::snapshot::Form;
 use slp_collector::flow::consumption::{Asked, create};
 use slp_collector::flow::{Clock, House, ledger_dir, open_ledger};
@@ -149,7 +147,10 @@ fn collected(instance: usize, month: i64, license: u64) -> Fact {
     };
     let value = 1 + (instance as u64 + month as u64 / 6) % 4;
     let measurements = if (instance as i64 + month) % 6 == 0 && changed > from {
-        vec![measurement(from, changed, value, None), measurement(changed, to, value + 1, Some("CurrentUsageRequested"))]
+        vec![
+            measurement(from, changed, value, None),
+            measurement(changed, to, value + 1, Some("CurrentUsageRequested")),
+        ]
     } else {
         vec![measurement(from, to, value, Some("CurrentUsageRequested"))]
     };

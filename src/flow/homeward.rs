@@ -302,7 +302,9 @@ fn place(fleet: &Fleet, sent: &mut Sent<'_>, name: &str, file: &AnswerFile) -> R
             udi == first || fleet.resolve(udi).is_some_and(|a| fleet.resolve(first).is_some_and(|b| a.udi == b.udi))
         };
         if let Some(other) = inside.find(|udi| !same(udi)) {
-            return Err(format!("it names two instances, {first} and {other}; `ack assign` places it with one or both"));
+            return Err(format!(
+                "it names two instances, {first} and {other}; `ack assign` places it with one or both"
+            ));
         }
         if let Some(named) = named.as_ref().filter(|named| !same(named)) {
             return Err(format!("its name belongs to {named}, but inside it names {first}"));

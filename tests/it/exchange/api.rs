@@ -181,7 +181,8 @@ fn went_up_as_signed(world: &World, cssm: &Cssm, reports: &Reports) {
     let offers = offers(cssm);
     let (turned_away, taken) = offers.split_at(2);
     assert!(taken.len() >= 7, "seven accounts are routed");
-    let mut expected: BTreeSet<(&Udi, &(String, String))> = reports.iter().map(|((udi, _), words)| (udi, words)).collect();
+    let mut expected: BTreeSet<(&Udi, &(String, String))> =
+        reports.iter().map(|((udi, _), words)| (udi, words)).collect();
     assert_eq!(expected.len(), reports.len());
     for offer in taken {
         for (udi, words) in &offer.reports {
@@ -199,7 +200,8 @@ fn delivered(world: &World) -> String {
     let due = {
         let ledger = world.site.ledger();
         let fleet = ledger.fleet();
-        let device = |answer: &slp_collector::domain::fleet::Answer| fleet.resolve(answer.udi.as_ref()?)?.device.clone();
+        let device =
+            |answer: &slp_collector::domain::fleet::Answer| fleet.resolve(answer.udi.as_ref()?)?.device.clone();
         fleet.answers.values().filter(|answer| !by_hand(&device(answer).unwrap())).count()
     };
     let mut daemon = Daemon::start(&world.site, None);

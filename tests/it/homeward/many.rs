@@ -107,7 +107,8 @@ fn large_answers_share_a_write_only_as_far_as_one_may_hold() {
     let site = Site::new(Vec::new());
     let house = house(&site);
     let large = |index: u64| {
-        let padded = nameless_ack(&[1000 + index]).replace("<smartLicense>", &format!("<smartLicense>{}", " ".repeat(3 << 20)));
+        let padded =
+            nameless_ack(&[1000 + index]).replace("<smartLicense>", &format!("<smartLicense>{}", " ".repeat(3 << 20)));
         (format!("ACK_{}", uploaded(index)), padded.into_bytes())
     };
     let before = house.ledger.standing().seq;

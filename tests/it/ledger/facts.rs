@@ -13,8 +13,8 @@ use slp_collector::domain::policy::{ClassPolicy, LicenceClass, Policy, PolicyGro
 use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
 use slp_collector::domain::settings::{Access, FileWay, Task};
 use slp_collector::domain::state::{
-    Authorization, AuthorizationCode, Authorizations, Compliance, DeviceState, License, ListedReport, Model,
-    Privacy, ReportState, ReportSummary, Reservation, Stamp, Transport, TrustCode, UsageReporting,
+    Authorization, AuthorizationCode, Authorizations, Compliance, DeviceState, License, ListedReport, Model, Privacy,
+    ReportState, ReportSummary, Reservation, Stamp, Transport, TrustCode, UsageReporting,
 };
 use slp_collector::domain::violation::{Evidence, Finding, Kind, Severity, Subject};
 

@@ -564,7 +564,8 @@ fn what_cisco_counts_in_use_is_shown_beside_what_the_devices_count() {
         states.flat_map(|state| state.licenses.clone()).collect()
     };
     let tag = own[0].entitlement_tag.as_ref().unwrap();
-    let here: u64 = own.iter().filter(|one| one.entitlement_tag.as_ref() == Some(tag)).filter_map(|one| one.count).sum();
+    let here: u64 =
+        own.iter().filter(|one| one.entitlement_tag.as_ref() == Some(tag)).filter_map(|one| one.count).sum();
     assert!(here >= 2);
     world.cssm.count_licence(&tag.0, "called otherwise at Cisco", 100, here + 7);
     let checked = world.runtime.block_on(check::check(&house, "cisco")).unwrap();
@@ -583,6 +584,9 @@ fn what_cisco_counts_in_use_is_shown_beside_what_the_devices_count() {
     assert_eq!((kept.len(), &kept[1]["tag"], &kept[1]["in_use_here"]), (2, &Value::from(&*tag.0), &Value::Null));
     drop(house);
     let shown = world.site.run(["upstream", "check", "cisco"]).exits(0).out;
-    let line = format!("called otherwise at Cisco, {} of 100 in use, In Compliance; by the devices' own word {here}", here + 7);
+    let line = format!(
+        "called otherwise at Cisco, {} of 100 in use, In Compliance; by the devices' own word {here}",
+        here + 7
+    );
     assert!(shown.contains(&line), "{line} in {shown}");
 }

@@ -439,8 +439,11 @@ impl Life {
         let of = |(tag, used): (&String, &lab::truth::Used)| {
             let counts = used.counts();
             let ends = counts.iter().skip(1).map(|(since, _)| *since).chain([i64::MAX]);
-            let counts: Vec<Stretch> =
-                counts.iter().zip(ends).map(|((since, count), end)| Stretch::new(*since, end, (*count).into())).collect();
+            let counts: Vec<Stretch> = counts
+                .iter()
+                .zip(ends)
+                .map(|((since, count), end)| Stretch::new(*since, end, (*count).into()))
+                .collect();
             let kept = used.reports().iter().filter(|(id, _)| self.collected.contains(id));
             let cut = |span: &std::ops::Range<i64>| super::history::within(&counts, span.start, span.end);
             let own = joined(kept.flat_map(|(_, span)| cut(span)).collect());
