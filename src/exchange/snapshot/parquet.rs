@@ -207,7 +207,7 @@ impl<W: Write + Send> Parquet<W> {
         Ok(())
     }
 
-    pub fn end(mut self: Box<Self>) -> io::Result<W> {
+    pub fn end(mut self) -> io::Result<W> {
         self.let_go()?;
         self.file.into_inner().map_err(io::Error::other)
     }
