@@ -5,6 +5,8 @@
 //! by DuckDB too. Figures of one run belong together: read the ratios. Each snapshot is made in a process of its own,
 //! so that its memory is its own.
 
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -185,7 +187,13 @@ fn fill(folder: &Path, instances: usize) {
     std::fs::write(folder.join("devices.csv"), format!("name,address,port,site\n{inventory}")).expect("inventory");
     let sites: String = (0..SITES).map(|site| format!("[sites.site-{site}]\n")).collect();
     let config = folder.join("slp-collector.toml");
-    let text = format!("[collector]\nstate_dir = \"state\"\nsocket = \"control.sock\"\n{sites}");
+    let secret = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join("password"));
+    secret.expect("password").write_all(b"none").expect("password");
+    let text = format!(
+        "[collector]\nstate_dir = \"state\"\nsocket = \"control.sock\"\n[exchange]\nsigner = \"signer\"\n\
+         [credentials.routers]\nusername = \"slpcol\"\npassword_file = \"password\"\n\
+         [defaults]\ncredential = \"routers\"\n{sites}"
+    );
     std::fs::write(folder.join("aside.toml"), &text).expect("configuration");
     let loaded = Config::load(&folder.join("aside.toml")).expect("a configuration");
     let (start, ledger) = (Instant::now(), Ledger::open(&ledger_dir(&loaded), Options::default()).expect("open"));

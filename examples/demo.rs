@@ -25,9 +25,12 @@ use slp_collector::control::{self, Answered, Reply, Request, StatusQuery};
 use slp_collector::domain::bundle::Selection;
 use slp_collector::domain::deadline::ObligationState;
 use slp_collector::domain::event::Outcome;
+use slp_collector::domain::snapshot::{By, Entry, Form, RollUp, Whole};
 use slp_collector::domain::status::Row;
 use slp_collector::exchange::archive::Limits;
 use slp_collector::exchange::bundle;
+use slp_collector::exchange::snapshot::read;
+use slp_collector::flow::consumption::Asked;
 use slp_collector::flow::homeward::TakenAs;
 use slp_collector::flow::outward::Made;
 use slp_collector::flow::poll::{Ask, Polled};
@@ -126,6 +129,7 @@ async fn tell(story: &mut Story) -> Result<()> {
     story.check(failed.len() == 1 && failed[0].device.0 == DOWN, &format!("only {DOWN} failed"));
 
     story.step("A bundle for the courier");
+    let true_up = house.clock.now().checked_sub(SignedDuration::from_hours(1))?;
     let (made, not_polled) = create(&house).await?;
     story.say(
         "Now the running reports are closed, so that usage up to this minute counts, then fetched, kept byte for byte as \
@@ -205,6 +209,37 @@ async fn tell(story: &mut Story) -> Result<()> {
     story.say(&format!("The daemon serves it, with metrics for Prometheus, on loopback; here {url} has among others:"));
     story.quote(&line);
     story.check(line.contains(DOWN) && line.contains("stale"), &format!("the page shows that {DOWN} is silent"));
+
+    story.step("A snapshot for the true-up");
+    let whole = snapshot(&house, true_up).await?;
+    story.say(&format!(
+        "Who used how much on {}, an hour before the reports were closed (`slp-collector snapshot create --as-of …`):",
+        day(Some(true_up))
+    ));
+    let of_accounts = whole.roll_ups.iter().filter(|sum| sum.by == By::VirtualAccount);
+    let (licences, accounts): (Vec<RollUp>, Vec<RollUp>) =
+        of_accounts.cloned().partition(|sum| sum.entitlement_tag.is_some());
+    story.table(&accounts, ACCOUNTS);
+    let Some(sum) = licences.iter().filter(|sum| sum.name.is_some()).max_by_key(|sum| sum.measured) else {
+        return Err("no licence of any account was measured".into());
+    };
+    let tag = sum.entitlement_tag.as_ref().map(|tag| &*tag.0);
+    let behind: Vec<Entry> = whole.of(tag, sum.name.as_deref()).cloned().collect();
+    story.say(&format!(
+        "The {} of {} in {} go back to signed reports (`slp-collector snapshot explain --tag … --account …`):",
+        output::or_dash(sum.quantity.as_ref()),
+        output::or_dash(behind.first().and_then(|entry| entry.row.license_name.as_ref())),
+        output::or_dash(sum.name.as_ref())
+    ));
+    story.table(&behind, BEHIND);
+    let added: u64 = behind.iter().filter_map(|entry| entry.row.quantity).sum();
+    story.check(Some(added) == sum.quantity, "the reports add up to the number");
+    let unmeasured = |entry: &&Entry| entry.row.quantity.is_none();
+    let down = |entry: &Entry| entry.row.device.as_ref().is_some_and(|device| device.0 == DOWN);
+    story.check(
+        whole.rows.iter().filter(unmeasured).any(down) && whole.head.completeness.is_some_and(|share| share < 1.0),
+        &format!("{DOWN}, whose report is still owed, is not counted as 0 but as not measured"),
+    );
 
     story.step("What was real here, and what was not");
     story.say(
@@ -333,6 +368,15 @@ async fn create(house: &Arc<House>) -> Result<(Made, usize)> {
     match answered {
         Answered::Made(made) => Ok((made, not_polled)),
         other => Err(format!("expected a bundle, got {other:?}").into()),
+    }
+}
+
+async fn snapshot(house: &Arc<House>, as_of: Timestamp) -> Result<Whole> {
+    let window = SignedDuration::from_hours(24 * 90);
+    let asked = Asked { as_of: Some(as_of), window, form: Form::Json, out: None };
+    match ask(house, Request::CreateSnapshot(asked)).await?.1 {
+        Answered::Snapshot(snapped) => Ok(read(&snapped.path)?),
+        other => Err(format!("expected a snapshot, got {other:?}").into()),
     }
 }
 
@@ -507,6 +551,23 @@ const REGISTER: &[Column<Row>] = &[
     ("last ACK", |row| day(row.last_ack)),
     ("waiting", |row| row.reports_waiting.to_string()),
     ("policy", |row| output::or_dash(row.policy.as_ref())),
+];
+
+const ACCOUNTS: &[Column<RollUp>] = &[
+    ("Virtual Account", |sum| output::or_dash(sum.name.as_ref())),
+    ("quantity", |sum| output::or_dash(sum.quantity.as_ref())),
+    ("peak", |sum| output::or_dash(sum.quantity_peak.as_ref())),
+    ("measured", |sum| format!("{} of {}", sum.measured, sum.rows)),
+];
+
+const BEHIND: &[Column<Entry>] = &[
+    ("device", |entry| output::or_dash(entry.row.device.as_ref())),
+    ("quantity", |entry| output::or_dash(entry.row.quantity.as_ref())),
+    ("how", |entry| entry.row.measured_state.to_string()),
+    ("report", |entry| output::or_dash(entry.row.last_report_id.as_ref())),
+    ("SHA-256", |entry| {
+        entry.row.source_sha256.map_or_else(|| "-".to_owned(), |digest| digest.to_string()[..16].to_owned())
+    }),
 ];
 
 const FILES: &[Column<(String, usize)>] =

@@ -128,8 +128,12 @@ pub async fn execute_asking(
         }
         Request::HandOver { id, at, note } => {
             let now = house.clock.now();
+            require_note(&note, "who took it, and where to")?;
             let bundle_id = find_bundle(&house.ledger.fleet(), &id)?.facts.bundle_id.clone();
             let handed_over = at.unwrap_or(now);
+            if handed_over > now {
+                return Err(Error::Input(format!("{handed_over} is still to come: record it when it has left")));
+            }
             let fact = BundleHandedOver { bundle_id: bundle_id.clone(), handed_over, note };
             house.ledger.append_async(now, vec![Fact::BundleHandedOver(fact)], Vec::new()).await?;
             let bundle = find_bundle(&house.ledger.fleet(), &bundle_id)?.clone();
@@ -149,6 +153,7 @@ pub async fn execute_asking(
         Request::ImportReports { files, device } => answers::import_reports(house, files, device, tell).await,
         Request::Answers => Ok(Answered::Answers(answers::list(house))),
         Request::AssignAnswer { object, devices, note } => {
+            require_note(&note, "how it is known whose it is")?;
             answers::assign(house, object, devices, note, tell).await.map(Answered::Answers)
         }
         Request::ExportAnswers { site, out } => {
@@ -200,6 +205,10 @@ pub async fn execute_asking(
         Request::CreateSnapshot(asked) => {
             let snapped = aside(house, move |house| consumption::create(house, &asked)).await?;
             Ok(Answered::Snapshot(Box::new(snapped)))
+        }
+        Request::PublishSnapshot { as_of } => {
+            let publish = move |house: &House| consumption::publish(house, as_of.unwrap_or_else(|| house.clock.now()));
+            aside(house, publish).await.map(Answered::Published)
         }
         Request::Snapshots { folder } => {
             aside(house, move |house| consumption::list(house, folder)).await.map(Answered::Snapshots)
@@ -375,6 +384,14 @@ fn credentials(house: &House) -> BTreeMap<String, CredentialLine> {
         (name.clone(), CredentialLine { username: credential.username.clone(), held, known })
     };
     house.config.credentials.iter().map(line).collect()
+}
+
+/// What a person says is on record for years; nobody can ask then.
+fn require_note(note: &str, says: &str) -> Result<(), Error> {
+    if note.trim().is_empty() {
+        return Err(Error::Input(format!("a note is needed: {says}")));
+    }
+    Ok(())
 }
 
 /// Is the site configured, or was something ever there? Else its name is a slip.

@@ -1,5 +1,8 @@
 //! The service: build, loop, stop. The loop is dull: plan, do, sleep until the plan's `wake`.
 
+mod published;
+mod said;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +18,6 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::control;
-use crate::domain::advisory::Concern;
 use crate::domain::event::{Fact, ScheduleRan};
 use crate::domain::fleet::AnswerKey;
 use crate::domain::instance::DeviceName;
@@ -29,6 +31,8 @@ use crate::flow::{self, Clock, Error, House, deliver};
 use crate::http;
 use crate::ledger::Ledger;
 use crate::schedule::Schedule;
+use published::Publishing;
+use said::{tell_check, tell_pass};
 
 /// The wall clock is looked at this often even when nothing is due: it may have been set.
 const LOOK: Duration = Duration::from_secs(60);
@@ -137,6 +141,7 @@ pub async fn obey(config: Config, clock: Clock, mut orders: mpsc::Receiver<Order
             Some(checked) = work.checks.join_next() => work.checked(checked)?,
             _ = inbox.tick(), if work.inbox.is_some() => work.look_into_inbox(),
             Some(looked) = work.looking.join_next() => work.looked(looked)?,
+            Some(made) = work.publishing.made() => work.published(made).await?,
             _ = watchdog.tick() => notify(&[sd_notify::NotifyState::Watchdog]),
             () = house.stirred() => (work.look, work.judged) = (true, None),
             // An instant and not a pause: whatever else happens meanwhile must not put it off.
@@ -277,6 +282,7 @@ struct Work {
     looking: JoinSet<(Inbox, Result<Looked, Error>)>,
     /// Why the import folder could not be looked into; said once.
     no_inbox: Option<String>,
+    publishing: Publishing,
     wake: Option<Timestamp>,
     /// Something may have changed since the last plan.
     look: bool,
@@ -320,6 +326,7 @@ impl Work {
             inbox: Some(Inbox::default()),
             looking: JoinSet::new(),
             no_inbox: None,
+            publishing: Publishing::default(),
             wake: None,
             look: true,
             look_at: Instant::now(),
@@ -489,7 +496,8 @@ impl Work {
             let pacing = self.house.pacing();
             plan::plan(&fleet, &self.house.watched, &self.house.settings, &pacing, self.run.as_ref(), next, now)
         };
-        self.wake = plan.wake;
+        let snapshot = self.publishing.look(&self.house, now).await?;
+        self.wake = [plan.wake, snapshot].into_iter().flatten().min();
         self.look_at = Instant::now() + self.pause();
         self.deliveries.extend(plan.deliver.into_iter().filter(|key| self.delivering.insert(key.clone())));
         for name in plan.upstreams {
@@ -601,6 +609,12 @@ impl Work {
         Ok(())
     }
 
+    /// A run of the schedule of snapshots ended.
+    async fn published(&mut self, made: published::Made) -> Result<(), Error> {
+        self.look = true;
+        self.publishing.ended(&self.house, made).await
+    }
+
     /// Until the plan wants to be asked again, at most [`LOOK`].
     fn pause(&self) -> Duration {
         self.wake.map_or(LOOK, |wake| self.until(wake))
@@ -646,41 +660,6 @@ async fn poll(house: &House, task: PollTask) -> Result<Done, Error> {
         None => tracing::debug!(%device, collected = polled.collected, missing = polled.missing, "polled"),
     }
     Ok(Done::Poll { failed: polled.failure.is_some() })
-}
-
-fn tell_pass(passed: &Passed) {
-    let upstream = &passed.upstream;
-    for line in &passed.submissions {
-        let (submission, outcome) = (line.submission.as_deref().unwrap_or_default(), &line.outcome);
-        tracing::info!(upstream, submission, reports = line.reports, outcome, "submission");
-    }
-    for left_out in &passed.left_out {
-        tracing::warn!(upstream, left_out, "not submitted, or not taken home");
-    }
-    if let Some(failure) = &passed.failure {
-        tracing::warn!(upstream, failure, "the upstream could not be talked to; the plan says when it is tried again");
-    }
-}
-
-fn tell_check(checked: &Checked) {
-    let upstream = &checked.upstream;
-    if let Some(failure) = &checked.failure {
-        tracing::warn!(upstream, failure, "the upstream was not asked what it knows; tried again");
-        return;
-    }
-    let (devices, differences) = (checked.devices, checked.counts.total());
-    tracing::info!(upstream, devices, differences, "compared with what the upstream knows");
-    for problem in &checked.problems {
-        tracing::warn!(upstream, problem, "not read; the rest of what it said counts");
-    }
-    if checked.certificate_ends_soon {
-        let until = checked.certificates.iter().map(|certificate| certificate.until).min();
-        tracing::warn!(upstream, until = ?until.map(|until| until.to_string()), "its certificate ends soon, or has ended");
-    }
-    for advisory in checked.advisories.iter().filter(|one| one.concern == Concern::Affected) {
-        let (cve, fixed) = (&advisory.cve, &advisory.fixed);
-        tracing::warn!(upstream, %cve, ?fixed, "its release is one that this advisory names");
-    }
 }
 
 fn watchdog_interval() -> Duration {

@@ -15,6 +15,7 @@ mod ledger;
 mod monitor;
 mod on_prem;
 pub mod output;
+pub mod plot;
 mod poll;
 mod probe;
 mod rehearse;

@@ -8,14 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::ask::{ask, part};
 use super::output::{self, Column, minute, or_dash, printable};
+use super::plot::{self, Picture};
 use super::status::{instant, span};
 use super::{Exit, Listing, Stop};
 use crate::control::{Answered, Request};
 use crate::domain::digest::Sha256;
 use crate::domain::problem::with_causes;
-use crate::domain::snapshot::{Changed, EntitlementLine, Entry, Whole, difference};
+use crate::domain::snapshot::{Changed, EntitlementLine, Entry, Head, NO_PARQUET, Whole, curve, difference};
 use crate::exchange::snapshot::{Form, read, verify};
-use crate::flow::consumption::{Asked, SnapshotLine};
+use crate::flow::consumption::{Asked, Snapped, SnapshotLine};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
@@ -27,13 +28,20 @@ pub(super) enum Verb {
         /// How far peak and average look back.
         #[arg(long, value_name = "TIME", value_parser = span, default_value = "90d")]
         window: SignedDuration,
-        /// One JSON document with roll-ups and sources, or a row a line as CSV or NDJSON.
+        /// One JSON document with roll-ups and sources; or a row for each licence of each instance, as CSV, NDJSON or
+        /// Parquet (where it is built in), or as resource, attribute and value for importers of service management.
         #[arg(long, value_parser = form, value_name = "FORM", default_value = "json")]
         format: Form,
         /// Where to keep it; the folder `snapshots` beside the ledger if not given. A running daemon writes it, with
         /// the daemon's rights: under the shipped unit only below /var/lib/slp-collector.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+    },
+    /// Make one where [snapshot] of the configuration wants them, in its formats: what the daemon does by schedule.
+    Publish {
+        /// The instant (RFC 3339, a date, or "-30d"); now if not given.
+        #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+        as_of: Option<Timestamp>,
     },
     /// The snapshots that are kept, the oldest instant first.
     List {
@@ -63,6 +71,26 @@ pub(super) enum Verb {
         #[command(flatten)]
         listing: Listing,
     },
+    /// Draw an entitlement over the window of a snapshot as SVG: peak, the instant it is of, and what is not known.
+    Plot {
+        /// The snapshot in JSON; the newest that is kept if not given. More of them only add the marks of their instants.
+        files: Vec<PathBuf>,
+        /// The licence, by its tag or its name.
+        #[arg(long)]
+        tag: String,
+        /// Only this Smart or Virtual Account.
+        #[arg(long)]
+        account: Option<String>,
+        /// From here on; the window's start if not given.
+        #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+        from: Option<Timestamp>,
+        /// Up to here; the snapshot's instant if not given.
+        #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+        to: Option<Timestamp>,
+        /// The file to write; it must not be there yet.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Check the seal of a snapshot and that it is what was sealed, offline.
     Verify {
         /// The snapshot; its .seal, .sig and .pem lie beside it.
@@ -87,20 +115,8 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
                 std::io::copy(&mut File::open(&snapped.path).map_err(failed)?, out)?;
                 return Ok(Exit::Done);
             }
-            let head = &snapped.head;
             writeln!(out, "{path}")?;
-            let measured = head.completeness.map_or_else(
-                || "nothing in it should be measured".to_owned(),
-                |share| format!("{:.1} % of what should be is measured", share * 100.0),
-            );
-            writeln!(
-                out,
-                "snapshot {} as of {}: {} rows of {} instances, {measured}",
-                head.snapshot_id, head.as_of, head.row_count, head.instances
-            )?;
-            if let Some(old) = &head.corrects {
-                writeln!(out, "it stands in place of snapshot {old}")?;
-            }
+            writeln!(out, "{}", told(&snapped.head))?;
             if snapped.was_there {
                 writeln!(out, "nothing changed since: it was there already")?;
             }
@@ -119,6 +135,18 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
                     let count = entitlements.unlisted.len();
                     writeln!(out, "licences of an account in use that no running line covers: {count}")?;
                 }
+            }
+            Ok(Exit::Done)
+        }
+        Verb::Publish { as_of } => {
+            let request = Request::PublishSnapshot { as_of };
+            let made = part!(ask(load()?, request, &mut |_| {})?, Answered::Published(made) => made);
+            for snapped in &made {
+                let there = if snapped.was_there { ": was there already" } else { "" };
+                writeln!(out, "{}{there}", printable(&snapped.path.display().to_string()))?;
+            }
+            if let Some(Snapped { head, .. }) = made.first() {
+                writeln!(out, "{}", told(head))?;
             }
             Ok(Exit::Done)
         }
@@ -154,8 +182,46 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
             }
             Ok(Exit::Done)
         }
+        Verb::Plot { files, tag, account, from, to, out: file } => {
+            let newest = if files.is_empty() { Some(newest(load()?)?) } else { None };
+            let wholes: Vec<Whole> = newest.iter().chain(&files).map(|file| whole(file)).collect::<Result<_, _>>()?;
+            let picture = picture(&wholes, &tag, account.as_deref(), from, to)?;
+            let failed = |error| Stop::failed(format!("{}: {error}", printable(&file.display().to_string())));
+            let mut new = File::create_new(&file).map_err(failed)?;
+            new.write_all(plot::svg(&picture).as_bytes()).map_err(failed)?;
+            writeln!(out, "{}", printable(&file.display().to_string()))?;
+            Ok(Exit::Done)
+        }
         Verb::Verify { file, signer } => check(&file, signer, out),
     }
+}
+
+/// The first of these, drawn; the others tell more instants.
+fn picture(
+    wholes: &[Whole],
+    tag: &str,
+    account: Option<&str>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+) -> Result<Picture, Stop> {
+    let Some(whole) = wholes.first() else { return Err(Stop::usage("no snapshot to draw")) };
+    let head = &whole.head;
+    let (from, to) = (from.unwrap_or(head.window_start), to.unwrap_or(head.window_end));
+    if from < head.window_start || to > head.window_end || from >= to {
+        let window = format!("{} to {}", head.window_start, head.window_end);
+        return Err(Stop::usage(format!("the snapshot tells of {window}; write --from and --to within it")));
+    }
+    let mut rows = whole.of(Some(tag), account).peekable();
+    let Some(first) = rows.peek() else {
+        return Err(Stop::usage(format!("no row of the snapshot is of {}", printable(tag))));
+    };
+    let name = first.row.license_name.as_deref().unwrap_or(tag);
+    let place = account.map(|account| format!(" in {account}")).unwrap_or_default();
+    let title = format!("{name}{place}");
+    let subtitle =
+        format!("{}; snapshot {}", first.row.entitlement_tag.as_ref().map_or(tag, |tag| &tag.0), head.snapshot_id);
+    let marks = wholes.iter().map(|whole| whole.head.as_of).collect();
+    Ok(Picture { title, subtitle, from, to, marks, steps: curve(rows, from, to) })
 }
 
 const COLUMNS: &[Column<SnapshotLine>] = &[
@@ -222,6 +288,20 @@ const EXPLAINED: &[Column<Entry>] = &[
     ("sha256", |entry| or_dash(entry.row.source_sha256.as_ref())),
 ];
 
+/// A snapshot in a sentence, and in whose place it stands.
+fn told(head: &Head) -> String {
+    let measured = head.completeness.map_or_else(
+        || "nothing in it should be measured".to_owned(),
+        |share| format!("{:.1} % of what should be is measured", share * 100.0),
+    );
+    let Head { snapshot_id, as_of, row_count, instances, .. } = head;
+    let told = format!("snapshot {snapshot_id} as of {as_of}: {row_count} rows of {instances} instances, {measured}");
+    match &head.corrects {
+        Some(old) => format!("{told}\nit stands in place of snapshot {old}"),
+        None => told,
+    }
+}
+
 fn whole(path: &Path) -> Result<Whole, Stop> {
     read(path).map_err(|error| Stop::failed(with_causes(&error)))
 }
@@ -239,7 +319,8 @@ fn newest(config: crate::config::Config) -> Result<PathBuf, Stop> {
 }
 
 fn form(text: &str) -> Result<Form, String> {
-    text.parse().map_err(|error: crate::domain::settings::UnknownWord| error.to_string())
+    let form: Form = text.parse().map_err(|error: crate::domain::settings::UnknownWord| error.to_string())?;
+    if form.is_built() { Ok(form) } else { Err(NO_PARQUET.to_owned()) }
 }
 
 fn check(file: &Path, signer: Option<Sha256>, out: &mut dyn Write) -> Result<Exit, Stop> {

@@ -57,7 +57,12 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
         Verb::Submit { name, dry_run, listing } => {
             let request = Request::Submit { upstream: name, dry_run };
             let passed: Passed = part!(ask(config, request, &mut |_| {})?, Answered::Passed(passed) => passed);
-            output::list(out, listing.format, &passed.submissions, SUBMISSIONS)?;
+            let Passed { submissions, left_out, failure, .. } = &passed;
+            if listing.format == Format::Table && submissions.is_empty() && left_out.is_empty() && failure.is_none() {
+                writeln!(out, "nothing is owed by the accounts of '{}', and no answer is waited for", passed.upstream)?;
+                return Ok(Exit::Done);
+            }
+            output::list(out, listing.format, submissions, SUBMISSIONS)?;
             for left_out in &passed.left_out {
                 writeln!(std::io::stderr(), "left out: {}", printable(left_out))?;
             }

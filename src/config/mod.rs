@@ -25,6 +25,7 @@ mod read;
 mod rows;
 mod settings;
 pub mod sinks;
+mod snapshot;
 mod terms;
 pub mod upstreams;
 mod url;
@@ -39,7 +40,7 @@ pub use mistake::{Mistake, Mistakes};
 pub use place::Place;
 pub use settings::{
     CONFIGURED_DEFAULT, Collector, Deadline, DefaultPolicies, Delivery, Exchange, Http, Log, LogFormat, LogLevel,
-    PerDevice, Poll,
+    PerDevice, Poll, Snapshot,
 };
 pub use sinks::Sink;
 pub use terms::Terms;
@@ -61,6 +62,7 @@ pub struct Config {
     pub delivery: Delivery,
     /// What of `[snapshot]` is about licences.
     pub terms: Terms,
+    pub snapshot: Snapshot,
     /// Which kinds are looked for, and how severe they are.
     pub violations: violation::Rules,
     pub alerts: Alerts,

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::place::Place;
 use super::raw::{self, Document, Section, duration_in, path_in, size, whole, word};
 use super::settings::{Collector, Deadline, Delivery, Exchange, Http, Log, Poll};
-use super::{Config, alerts, commands, credential, duration, sinks, terms, upstreams, violations};
+use super::{Config, alerts, commands, credential, duration, sinks, snapshot, terms, upstreams, violations};
 use crate::domain::event::ImportForm;
 use crate::domain::instance::Site;
 use crate::domain::policy::{ClassPolicy, Policy};
@@ -28,7 +28,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
     let delivery = delivery(root.section("delivery"));
     let mut section = root.section("snapshot");
     let terms = terms::read(&mut section, folder);
-    section.finish(&[]);
+    let snapshot = snapshot::read(section, folder, &collector.state_dir);
     let mut violations = violation::Rules::default();
     violations::read(root.section("violations"), &mut violations.everywhere);
     let alerts = alerts::read(root.section("alerts"));
@@ -74,6 +74,7 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         exchange,
         delivery,
         terms,
+        snapshot,
         violations,
         alerts,
         http,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::domain::event::ImportForm;
 use crate::domain::policy::{ClassPolicy, Policy};
 use crate::domain::settings::{ByteSize, Os, words};
+use crate::domain::snapshot::Form;
 use crate::schedule::Schedule;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -199,6 +200,35 @@ impl Default for Delivery {
     fn default() -> Self {
         let import_forms = vec![ImportForm::Raw, ImportForm::Base64, ImportForm::Json("import".to_owned())];
         Delivery { retry_after: HOUR, attempts: 5, import_forms }
+    }
+}
+
+/// `[snapshot]`: consumption that is written by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// In UTC; `None`: only when a person asks.
+    pub schedule: Option<Schedule>,
+    /// Where engines read them.
+    pub folder: PathBuf,
+    pub formats: Vec<Form>,
+    pub window: Duration,
+    /// So long before a run is the instant of its snapshot, so that what measures it had time to come.
+    pub lag: Duration,
+    /// So many earlier ones are made again with each run: what changed them meanwhile makes a correction.
+    pub revise: u32,
+}
+
+impl Snapshot {
+    /// The defaults under a state folder.
+    pub fn within(state_dir: &Path) -> Self {
+        Snapshot {
+            schedule: None,
+            folder: state_dir.join("published"),
+            formats: vec![Form::Json, Form::Ndjson],
+            window: 90 * DAY,
+            lag: Duration::ZERO,
+            revise: 3,
+        }
     }
 }
 

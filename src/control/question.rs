@@ -192,6 +192,10 @@ pub enum Request {
         file: PathBuf,
     },
     CreateSnapshot(Asked),
+    /// A snapshot where `[snapshot]` wants them, as of now if no instant is given.
+    PublishSnapshot {
+        as_of: Option<Timestamp>,
+    },
     /// The snapshots of a folder; of the state folder where none is given.
     Snapshots {
         folder: Option<PathBuf>,
@@ -243,6 +247,7 @@ impl Request {
             | Request::Evidence { .. }
             | Request::Backup { .. }
             | Request::CreateSnapshot(_)
+            | Request::PublishSnapshot { .. }
             | Request::Snapshots { .. } => false,
         }
     }
@@ -313,6 +318,7 @@ pub enum Answered {
     Evidence(Box<Evidence>),
     Backup(Backup),
     Snapshot(Box<Snapped>),
+    Published(Vec<Snapped>),
     Snapshots(Vec<SnapshotLine>),
 }
 

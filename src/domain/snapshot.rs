@@ -14,11 +14,13 @@
 //! The same ledger, inventory and arguments give the same snapshot, byte by byte; its number is derived from what it
 //! says. Nothing in it tells when it was made but the collection of its newest report.
 
+mod curve;
 mod diff;
 mod entitlement;
 mod entry;
 mod estate;
 mod family;
+mod form;
 mod headroom;
 mod lists;
 mod names;
@@ -33,10 +35,12 @@ mod uses;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use curve::{Step, curve};
 pub use diff::{Changed, Difference, Turned, difference};
 pub use entitlement::{Entitlement, Milestones, TermState, earliest_start};
 pub use estate::Survey;
 pub use family::Family;
+pub use form::{Form, NO_PARQUET};
 pub use headroom::{EntitlementLine, Entitlements, Estimate, Growth, Headroom, Over, OverState, Unlisted};
 pub use lists::{
     AboveTier, AccountDiffers, Came, Duplicate, Gone, GoneBecause, Held, Lists, Orphaned, OtherLicensing, Reporting,

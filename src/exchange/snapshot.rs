@@ -17,6 +17,11 @@
 //! same name, and a snapshot of the same instant and window that says something else is a new one that names the old.
 
 mod flat;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod parts;
+mod resource_values;
+mod rows;
 mod store;
 mod whole;
 
@@ -27,31 +32,18 @@ use jiff::Timestamp;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
-pub use flat::{COLUMNS, csv, ndjson};
+pub use flat::COLUMNS;
+pub use parts::{publish, snapshots};
 pub use store::{Kept, keep, list, read, verify};
 pub use whole::json;
 
 use super::seal::SealError;
 use crate::domain::digest::Sha256;
-use crate::domain::settings::words;
+pub use crate::domain::snapshot::Form;
 use crate::domain::snapshot::{Entry, Head, Overall, SnapshotId};
 
 /// What the seal says that it is.
 pub const SCHEMA: &str = "slp-collector/snapshot-seal/1";
-
-/// The forms of a snapshot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// Everything, with roll-ups and what each row rests on.
-    #[default]
-    Json,
-    /// A row a line, for spreadsheets: what would be taken for a formula is led by `'`.
-    Csv,
-    /// A row a line, for programs.
-    Ndjson,
-}
-words!(Form { Json = "json", Csv = "csv", Ndjson = "ndjson" });
 
 /// What is signed. **signed**
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,15 +81,17 @@ pub enum SnapshotError {
     NotWhole { path: PathBuf, cause: String },
     #[error("expected the signer {expected}, got {got}")]
     Signer { expected: Sha256, got: Sha256 },
-    #[error("expected {expected}, got {got}: it was changed after it was sealed")]
-    Content { expected: String, got: String },
+    #[error("{path}: expected {expected}, got {got}: it was changed after it was sealed")]
+    Content { path: PathBuf, expected: String, got: String },
+    #[error("{}", crate::domain::snapshot::NO_PARQUET)]
+    NotBuilt,
 }
 
 impl SnapshotError {
     /// Is it there, and not what was signed?
     pub fn is_unverified(&self) -> bool {
         match self {
-            SnapshotError::Io { .. } | SnapshotError::NotWhole { .. } => false,
+            SnapshotError::Io { .. } | SnapshotError::NotWhole { .. } | SnapshotError::NotBuilt => false,
             SnapshotError::Seal(error) => !matches!(error, SealError::Io { .. }),
             SnapshotError::NotASeal { .. } | SnapshotError::Signer { .. } | SnapshotError::Content { .. } => true,
         }

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::{Error, House};
 use crate::config::Config;
 use crate::domain::problem::with_causes;
-use crate::domain::snapshot::{AllowedTiers, Entitlements, Head, SnapshotId, Survey, Terms, earliest_start};
+use crate::domain::snapshot::{AllowedTiers, Entitlements, Head, Overall, SnapshotId, Survey, Terms, earliest_start};
 use crate::domain::timeline::Consumption;
 use crate::exchange::seal::Signer;
-use crate::exchange::snapshot::{Form, Numbering, keep, list as kept};
+use crate::exchange::snapshot::{Form, Kept, Numbering, SnapshotError, keep, list as kept, publish as publish_as};
 
 /// Which snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,16 +57,44 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 366 * 20);
 /// Makes a snapshot. Writes nothing but its files: the journal holds what it is made of. Blocks for as long as the
 /// journal takes to read, and twice for the rows, which are never held all at once.
 pub fn create(house: &House, asked: &Asked) -> Result<Snapped, Error> {
+    let folder = asked.out.clone().unwrap_or_else(|| house.snapshot_dir());
+    let made = surveyed(house, asked.as_of, asked.window, &mut |head, overall, survey, collector, signer| {
+        Ok(vec![keep(&folder, asked.form, head, overall, survey, collector, signer)?])
+    })?;
+    made.into_iter().next().ok_or_else(|| Error::Internal("a snapshot without a file".to_owned()))
+}
+
+/// Makes a snapshot in all the forms that the operator wants, in the folder that engines read. What is there already
+/// stays as it is.
+pub fn publish(house: &House, as_of: Timestamp) -> Result<Vec<Snapped>, Error> {
+    let wanted = &house.config.snapshot;
+    let window = SignedDuration::try_from(wanted.window).unwrap_or(LONGEST);
+    surveyed(house, Some(as_of), window, &mut |head, overall, survey, collector, signer| {
+        let write = |form: &Form| publish_as(&wanted.folder, *form, head, overall, survey, collector, signer);
+        wanted.formats.iter().map(write).collect()
+    })
+}
+
+/// Writes the files of a snapshot.
+type Write<'w> =
+    &'w mut dyn FnMut(&mut Head, &Overall, &Survey<'_>, &str, &Signer) -> Result<Vec<Kept>, SnapshotError>;
+
+fn surveyed(
+    house: &House,
+    asked: Option<Timestamp>,
+    window: SignedDuration,
+    write: Write<'_>,
+) -> Result<Vec<Snapped>, Error> {
     let _one_at_a_time = house.between.surveying.lock().unwrap_or_else(PoisonError::into_inner);
     let present = house.clock.now();
-    let as_of = whole_second(asked.as_of.unwrap_or(present));
+    let as_of = whole_second(asked.unwrap_or(present));
     if as_of > present {
         return Err(Error::Input(format!("{as_of} is yet to come: nothing was used then")));
     }
-    if asked.window <= SignedDuration::ZERO || asked.window > LONGEST {
+    if window <= SignedDuration::ZERO || window > LONGEST {
         return Err(Error::Input("expected a window of a second at least and twenty years at most".to_owned()));
     }
-    let window_start = as_of.checked_sub(asked.window).unwrap_or(Timestamp::MIN);
+    let window_start = as_of.checked_sub(window).unwrap_or(Timestamp::MIN);
     let (from, to) = (window_start.as_second(), as_of.as_second());
 
     let terms = terms(&house.config);
@@ -80,7 +108,7 @@ pub fn create(house: &House, asked: &Asked) -> Result<Snapped, Error> {
     })?;
     // A copy: nobody is to wait with what he has to write until a snapshot is made.
     let now = house.ledger.fleet().clone();
-    let past = if asked.as_of.is_some() { Some(house.ledger.fleet_at(as_of)?) } else { None };
+    let past = if asked.is_some() { Some(house.ledger.fleet_at(as_of)?) } else { None };
     let survey = Survey {
         consumption: &consumption,
         then: past.as_ref().unwrap_or(&now),
@@ -90,7 +118,7 @@ pub fn create(house: &House, asked: &Asked) -> Result<Snapped, Error> {
         names: &house.config.licences.names,
         terms: &terms,
         as_of,
-        window: asked.window,
+        window,
         incomplete_before: house.ledger.kept_from(),
     };
     let mut numbering = Numbering::default();
@@ -101,12 +129,14 @@ pub fn create(house: &House, asked: &Asked) -> Result<Snapped, Error> {
     let refused = |error: &dyn std::error::Error| Error::Exchange(with_causes(error));
     let signer = Signer::open_or_create(&house.config.exchange.signer, collector, present);
     let signer = signer.map_err(|error| refused(&error))?;
-    let folder = asked.out.clone().unwrap_or_else(|| house.snapshot_dir());
-    let kept = keep(&folder, asked.form, &mut head, &overall, &survey, collector, &signer);
-    let kept = kept.map_err(|error| refused(&error))?;
-    head.corrects = kept.seal.corrects;
+    let kept = write(&mut head, &overall, &survey, collector, &signer).map_err(|error| refused(&error))?;
     let (listed, entitlements) = (overall.lists.sizes(), overall.entitlements);
-    Ok(Snapped { path: kept.path, was_there: kept.was_there, head, listed, entitlements })
+    let snapped = |kept: Kept| {
+        let head = Head { corrects: kept.seal.corrects, ..head.clone() };
+        let (listed, entitlements) = (listed.clone(), entitlements.clone());
+        Snapped { path: kept.path, was_there: kept.was_there, head, listed, entitlements }
+    };
+    Ok(kept.into_iter().map(snapped).collect())
 }
 
 /// What the operator says of how licences may be used.

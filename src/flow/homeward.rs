@@ -307,14 +307,18 @@ fn place(fleet: &Fleet, sent: &mut Sent<'_>, name: &str, file: &AnswerFile) -> R
             ));
         }
         if let Some(named) = named.as_ref().filter(|named| !same(named)) {
-            return Err(format!("its name belongs to {named}, but inside it names {first}"));
+            return Err(format!(
+                "its name belongs to {named}, but inside it names {first}; `ack assign` places it with the latter"
+            ));
         }
     }
     let udi = first.or(named).or_else(|| by_ids(fleet, file)).ok_or_else(|| {
         "neither its content nor its name tells which instance it is for; `ack assign` places it".to_owned()
     })?;
     if fleet.resolve(&udi).is_none() {
-        return Err(format!("it is for {udi}, which is no instance known here"));
+        return Err(format!(
+            "it is for {udi}, which is no instance known here; once that is polled, import it again or `ack assign` it"
+        ));
     }
     let by_name = by_name.map(|(bundle_id, _)| bundle_id);
     let reports = acknowledged(sent, &udi, by_name, file);

@@ -6,6 +6,7 @@
 //! * [`submit`] — the same by an upstream's API: reports up, acknowledgements down.
 //! * [`check`] — what an upstream knows is compared with what is known here.
 //! * [`consumption`] — what was measured becomes a snapshot, sealed and written.
+//! * [`published`] — snapshots that are made by themselves.
 //! * [`tell`] — everything is judged, and people are told.
 //!
 //! Each step calls one room: the device, the domain, the ledger, the exchange. These never see
@@ -25,6 +26,7 @@ mod pace;
 pub mod person;
 pub mod poll;
 pub mod probe;
+pub mod published;
 pub mod record;
 pub mod rehearse;
 pub mod submit;

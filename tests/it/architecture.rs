@@ -51,6 +51,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("russh", &["device"]),
     ("russh_sftp", &["device"]),
     ("lettre", &["notify"]),
+    ("parquet", &["exchange"]),
 ];
 
 const MOST_LINES: usize = 700;

@@ -51,7 +51,7 @@ impl Daemon {
 
     /// Waits for a word to systemd.
     #[track_caller]
-    fn told(&mut self, word: &str) {
+    pub fn told(&mut self, word: &str) {
         let mut buffer = [0; 4096];
         loop {
             let length =

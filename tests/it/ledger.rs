@@ -362,7 +362,7 @@ fn the_past_is_the_fold_of_what_was_known_then(kind: RegisterKind) {
 fn limits_are_the_callers_to_keep(kind: RegisterKind) {
     let dir = tempfile::tempdir().unwrap();
     let ledger = open(dir.path(), kind);
-    let long = lost(&"r".repeat(17 << 20));
+    let long = lost(&"r".repeat(49 << 20));
     assert!(matches!(
         ledger.append(at(0), vec![long], vec![]),
         Err(Error::TooLarge { what: "one append's facts", .. })

@@ -1,5 +1,7 @@
 //! Snapshots by the real program: forms that agree, bytes that stay, seals that others check.
 
+mod forms;
+mod plot;
 mod truth;
 
 use std::fs;
@@ -280,5 +282,9 @@ fn of_now_nothing_is_measured_yet_and_polls_tell_what_is_in_use() {
     let tomorrow = (Timestamp::now() + SignedDuration::from_hours(24)).to_string();
     site.run(["snapshot", "create", "--as-of", &tomorrow]).exits(64);
     site.run(["snapshot", "create", "--window", "0d"]).exits(64);
-    site.run(["snapshot", "create", "--format", "parquet"]).exits(64);
+    if !cfg!(feature = "parquet") {
+        let refused = site.run(["snapshot", "create", "--format", "parquet"]).exits(64);
+        assert!(refused.err.contains("--features parquet"), "{}", refused.err);
+    }
+    site.run(["snapshot", "create", "--format", "xlsx"]).exits(64);
 }

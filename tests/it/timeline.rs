@@ -206,7 +206,11 @@ fn at_every_instant_the_highest_report_of_a_chassis_counts() {
             let covering = reports.iter().filter_map(|(_, report)| {
                 let time = |one: &Measurement| {
                     let (start, end) = (one.start?.as_second(), one.end?.as_second());
-                    let start = if end > start { start } else { start.checked_add(one.clock_change_seconds?)? };
+                    let by_new_clock = one.clock_change_seconds.and_then(|moved| start.checked_add(moved));
+                    // What was jumped over nobody lived; what would end before it begins began earlier.
+                    let unlived =
+                        |by_new: &i64| (start < *by_new && *by_new <= end) || (*by_new < start && end <= start);
+                    let start = by_new_clock.filter(unlived).unwrap_or(start);
                     (start <= at && at < end).then_some(one.value).flatten()
                 };
                 Some((report.report_id, report.measurements.iter().rev().find_map(time)?))

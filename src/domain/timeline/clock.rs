@@ -54,14 +54,11 @@ fn by_reports(timelines: &[&Timeline], from: Seconds, to: Seconds) -> u64 {
 
 fn by_polls(skews: &[Skew], since_before: Seconds, from: Seconds, to: Seconds) -> u64 {
     let bears = |(at, skew): (usize, &Skew)| {
-        let off = skew.ahead.unsigned_abs();
-        let reach = i64::try_from(off).unwrap_or(i64::MAX);
-        let begun = match at {
-            0 => Seconds::MIN,
-            _ => skew.at.saturating_sub(since_before).saturating_sub(reach),
-        };
-        let ended = skews.get(at + 1).map_or(Seconds::MAX, |next| next.at.saturating_add(reach));
-        (begun <= to && ended >= from).then_some(off)
+        // Between these instants it was measured, and so much later or earlier is what it was taken for.
+        let begun = if at == 0 { Seconds::MIN } else { skew.at.saturating_sub(since_before) };
+        let ended = skews.get(at + 1).map_or(Seconds::MAX, |next| next.at);
+        let (begun, ended) = (begun.saturating_add(skew.ahead), ended.saturating_add(skew.ahead));
+        (begun <= to && ended >= from).then_some(skew.ahead.unsigned_abs())
     };
     skews.iter().enumerate().filter_map(bears).max().unwrap_or(0)
 }

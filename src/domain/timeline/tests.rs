@@ -103,6 +103,43 @@ fn a_clock_that_was_moved_is_told_and_moves_nothing_that_lasts() {
 }
 
 #[test]
+fn time_that_a_clock_jumped_over_is_not_measured() {
+    let mut ahead = measurement(HOUR, 50 * HOUR, 3);
+    ahead.clock_change_seconds = Some(40 * HOUR);
+    let mut timeline = Timeline::default();
+    timeline.take(&report(1, vec![measurement(0, HOUR, 2), ahead]), Sha256::ZERO, Seconds::MIN);
+    assert_eq!(told(&measured(&[&timeline])), [(0, HOUR, 2), (41 * HOUR, 50 * HOUR, 3)]);
+}
+
+#[test]
+fn how_far_times_may_be_off_is_told_where_it_bears_and_nowhere_else() {
+    let moved = |start, end, by| Measurement { clock_change_seconds: Some(by), ..measurement(start, end, 1) };
+    let mut timeline = Timeline::default();
+    // An hour ahead for a day, then right again; much later five minutes that nothing takes back.
+    let there_and_back = vec![moved(10 * HOUR, 20 * HOUR, HOUR), moved(40 * HOUR, 50 * HOUR, -HOUR)];
+    timeline.take(&report(1, there_and_back), Sha256::ZERO, Seconds::MIN);
+    let off = |timeline: &Timeline, skews: &[Skew], from, to| {
+        uncertainty(&[timeline], skews, 24 * HOUR, from * HOUR, to * HOUR)
+    };
+    let hour = HOUR as u64;
+    assert_eq!(
+        [(0, 9), (0, 11), (21, 30), (39, 60), (51, 60)].map(|(from, to)| off(&timeline, &[], from, to)),
+        [0, hour, hour, hour, 0]
+    );
+    timeline.take(&report(2, vec![moved(100 * HOUR, 110 * HOUR, -300)]), Sha256::ZERO, Seconds::MIN);
+    assert_eq!([(0, 9), (60, 70), (111, 120)].map(|(from, to)| off(&timeline, &[], from, to)), [300, 300, 0]);
+    timeline.take(&report(3, vec![moved(200 * HOUR, 210 * HOUR, 59)]), Sha256::ZERO, Seconds::MIN);
+    assert_eq!(off(&timeline, &[], 150, 160), 0, "less than a minute is nothing");
+
+    let none = Timeline::default();
+    let seen = [(0, 0), (100, 7200), (200, 0)].map(|(at, ahead)| Skew { at: at * HOUR, ahead });
+    assert_eq!(
+        [(0, 70), (70, 90), (150, 160), (201, 203), (203, 300)].map(|(from, to)| off(&none, &seen, from, to)),
+        [0, 7200, 7200, 7200, 0]
+    );
+}
+
+#[test]
 fn what_polls_saw_fills_the_gaps_and_nothing_else() {
     let measured = measured(&[&timeline(&[(1, &[(10, 20, 2)]), (2, &[(30, 40, 3)])])]);
     let seen = |start, end, value| Observed { start, end, value };

@@ -112,14 +112,18 @@ impl Opened {
             Err(BundleError::Archive(ArchiveError::Damaged { place, cause: cause.to_owned() }))
         };
         let (mut start, mut last) = (0, String::new());
-        while length.saturating_sub(start) > archive::END.len() as u64 {
+        while start == 0 || length.saturating_sub(start) > archive::END.len() as u64 {
             let mut head = Vec::new();
             let part = Part { of: &file, at: start, left: (length - start).min(LONGEST_HEADER) };
             at("read", path, { part }.read_to_end(&mut head))?;
             let Some((name, size, written)) = as_written(&head) else {
-                let cause = "the next header is not one that the collector writes; if another program packed it, unpack \
-                             it and verify the folder";
-                return refuse(&last, &format!("behind this {cause}"));
+                const ANOTHER: &str = "if another program packed it, unpack it and verify the folder";
+                return match last.as_str() {
+                    "" => refuse("", &format!("neither a folder nor a tar that the collector wrote; {ANOTHER}")),
+                    _ => {
+                        refuse(&last, &format!("the header behind it is not one that the collector writes; {ANOTHER}"))
+                    }
+                };
             };
             let begin = start + written;
             let padded = size.checked_next_multiple_of(BLOCK).and_then(|padded| begin.checked_add(padded));

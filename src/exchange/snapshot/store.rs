@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use ring::digest::{Context, SHA256};
 
-use super::{Form, SCHEMA, Seal, SnapshotError, csv, json, ndjson};
+use super::{Form, SCHEMA, Seal, SnapshotError, json, parts, rows};
 use crate::domain::digest::Sha256;
 use crate::domain::problem::excerpt;
 use crate::domain::snapshot::{Head, Overall, SnapshotId, Survey, Whole};
@@ -41,17 +41,38 @@ pub fn keep(
     collector: &str,
     signer: &Signer,
 ) -> Result<Kept, SnapshotError> {
+    let name = named(head, form.extension());
+    seal(folder, name, form, head, collector, signer, &mut |head, mut out| match form {
+        Form::Json => json(head, overall, survey, &mut out).map(|()| out),
+        Form::Csv | Form::Ndjson | Form::Parquet | Form::ResourceValues => rows::all(form, head, survey, out),
+    })
+}
+
+/// Writes one file of a snapshot by `write`, and what seals it, if the folder has not the same snapshot in that form.
+pub(super) fn seal(
+    folder: &Path,
+    name: String,
+    form: Form,
+    head: &mut Head,
+    collector: &str,
+    signer: &Signer,
+    write: &mut dyn FnMut(&Head, Out) -> io::Result<Out>,
+) -> Result<Kept, SnapshotError> {
+    if !form.is_built() {
+        return Err(SnapshotError::NotBuilt);
+    }
     at("create", folder, fs::create_dir_all(folder))?;
     let before = list(folder)?;
     let same = |kept: &&Kept| kept.seal.snapshot_id == head.snapshot_id && kept.seal.form == form;
     if let Some(kept) = before.iter().find(same) {
+        head.corrects = kept.seal.corrects.clone();
         return Ok(Kept { was_there: true, ..kept.clone() });
     }
-    head.corrects = corrected(&before, head);
-    let name = name(head, form);
+    head.corrects = corrected(&before, head, collector);
     let path = folder.join(&name);
     let aside = folder.join(format!(".{name}.partial"));
-    let (size, sha256) = at("write", &aside, write(&aside, form, head, overall, survey))?;
+    let written = begun(&aside).and_then(|out| write(head, out)).and_then(ended);
+    let (size, sha256) = at("write", &aside, written)?;
     let seal = Seal {
         schema: SCHEMA.to_owned(),
         snapshot_id: head.snapshot_id.clone(),
@@ -90,15 +111,23 @@ fn with(path: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
-fn name(head: &Head, form: Form) -> String {
+/// The name of a file of that snapshot.
+pub(super) fn named(head: &Head, extension: &str) -> String {
     let stamp = head.as_of.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ").to_string();
-    let id: String = head.snapshot_id.0.chars().take(12).collect();
-    format!("snapshot-{stamp}-{id}.{form}")
+    format!("snapshot-{stamp}-{}.{extension}", short(head))
 }
 
-/// The snapshot of the same instant and window that nobody corrected yet.
-fn corrected(before: &[Kept], head: &Head) -> Option<SnapshotId> {
-    let same = |kept: &&Kept| kept.seal.as_of == head.as_of && kept.seal.window_start == head.window_start;
+/// So much of its number as names of files have.
+pub(super) fn short(head: &Head) -> String {
+    head.snapshot_id.0.chars().take(12).collect()
+}
+
+/// This collector's snapshot of the same instant and window that nobody corrected yet.
+fn corrected(before: &[Kept], head: &Head, collector: &str) -> Option<SnapshotId> {
+    let same = |kept: &&Kept| {
+        let seal = &kept.seal;
+        (seal.as_of, seal.window_start, &*seal.collector) == (head.as_of, head.window_start, collector)
+    };
     let of = || before.iter().filter(same).map(|kept| &kept.seal);
     // The same one in another form says already whom it corrects.
     if let Some(own) = of().find(|seal| seal.snapshot_id == head.snapshot_id) {
@@ -108,11 +137,25 @@ fn corrected(before: &[Kept], head: &Head) -> Option<SnapshotId> {
     of().filter(open).map(|seal| seal.snapshot_id.clone()).max()
 }
 
+/// A file that is being written.
+pub(super) type Out = BufWriter<Counted<File>>;
+
 /// A writer that counts and digests what passes.
-struct Counted<W> {
-    inner: W,
+pub(super) struct Counted<W> {
+    pub inner: W,
     size: u64,
     digest: Context,
+}
+
+impl<W: Write> Counted<W> {
+    pub fn new(inner: W) -> Self {
+        Counted { inner, size: 0, digest: Context::new(&SHA256) }
+    }
+
+    /// What passed.
+    pub fn end(self) -> (u64, Sha256) {
+        (self.size, digest(self.digest))
+    }
 }
 
 impl<W: Write> Write for Counted<W> {
@@ -134,19 +177,16 @@ fn digest(context: Context) -> Sha256 {
     Sha256(own)
 }
 
-fn write(path: &Path, form: Form, head: &Head, overall: &Overall, survey: &Survey<'_>) -> io::Result<(u64, Sha256)> {
+fn begun(path: &Path) -> io::Result<Out> {
     // Left over from a run that died here, if it is there.
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    let counted = Counted { inner: file, size: 0, digest: Context::new(&SHA256) };
-    let mut out = BufWriter::with_capacity(BUFFER, counted);
-    match form {
-        Form::Json => json(head, overall, survey, &mut out)?,
-        Form::Csv => csv(head, survey, &mut out)?,
-        Form::Ndjson => ndjson(head, survey, &mut out)?,
-    }
+    Ok(BufWriter::with_capacity(BUFFER, Counted::new(file)))
+}
+
+fn ended(out: Out) -> io::Result<(u64, Sha256)> {
     let counted = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     counted.inner.sync_all()?;
-    Ok((counted.size, digest(counted.digest)))
+    Ok(counted.end())
 }
 
 fn small(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -200,32 +240,40 @@ pub fn verify(path: &Path, expected: Option<Sha256>) -> Result<(Seal, Certificat
     }
     signer.verify(&statement, &signature)?;
     let seal = read_seal(&seal_path, &statement)?;
+    content(path, seal.size, seal.sha256)?;
+    if parts::is_index(path) {
+        parts::verify(path, &seal)?;
+    }
+    Ok((seal, signer))
+}
+
+/// Is it still so many bytes with that digest?
+pub(super) fn content(path: &Path, size: u64, sha256: Sha256) -> Result<(), SnapshotError> {
+    let (expected_size, expected_sha256) = (size, sha256);
     let mut file = at("read", path, File::open(path))?;
     let (mut context, mut size) = (Context::new(&SHA256), 0u64);
     let mut buffer = vec![0; BUFFER];
+    let said = |size: u64, sha256: &dyn std::fmt::Display| format!("{size} bytes with SHA-256 {sha256}");
+    let expected = || said(expected_size, &expected_sha256);
+    let path = || path.to_owned();
     loop {
-        match at("read", path, file.read(&mut buffer))? {
+        match at("read", &path(), file.read(&mut buffer))? {
             0 => break,
             read => {
                 size += read as u64;
                 context.update(buffer.get(..read).unwrap_or_default());
-                if size > seal.size {
-                    break;
+                if size > expected_size {
+                    let got = format!("more than {expected_size} bytes");
+                    return Err(SnapshotError::Content { path: path(), expected: expected(), got });
                 }
             }
         }
     }
-    let content = |size: u64, sha256: &dyn std::fmt::Display| format!("{size} bytes with SHA-256 {sha256}");
     let sha256 = digest(context);
-    if size > seal.size {
-        let got = format!("more than {} bytes", seal.size);
-        return Err(SnapshotError::Content { expected: content(seal.size, &seal.sha256), got });
+    if (size, sha256) != (expected_size, expected_sha256) {
+        return Err(SnapshotError::Content { path: path(), expected: expected(), got: said(size, &sha256) });
     }
-    if (size, sha256) != (seal.size, seal.sha256) {
-        let (expected, got) = (content(seal.size, &seal.sha256), content(size, &sha256));
-        return Err(SnapshotError::Content { expected, got });
-    }
-    Ok((seal, signer))
+    Ok(())
 }
 
 fn read_seal(path: &Path, bytes: &[u8]) -> Result<Seal, SnapshotError> {
@@ -237,13 +285,13 @@ fn read_seal(path: &Path, bytes: &[u8]) -> Result<Seal, SnapshotError> {
     Ok(seal)
 }
 
-fn bounded(path: &Path) -> Result<Vec<u8>, SnapshotError> {
+pub(super) fn bounded(path: &Path) -> Result<Vec<u8>, SnapshotError> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
     at("read", path, read)?;
     Ok(bytes)
 }
 
-fn at<T>(doing: &'static str, path: &Path, result: io::Result<T>) -> Result<T, SnapshotError> {
+pub(super) fn at<T>(doing: &'static str, path: &Path, result: io::Result<T>) -> Result<T, SnapshotError> {
     result.map_err(|source| SnapshotError::Io { doing, path: path.to_owned(), source })
 }

@@ -145,7 +145,10 @@ fn a_bundle_packed_anew_is_believed_once_it_is_unpacked() {
     };
     tar(&["-cf", "packed-anew.tar", name]);
     let ran: Ran = site.run(["bundle", "verify", packed.to_str().unwrap()]).exits(3);
+    assert!(ran.err.contains("neither"), "{ran:?}");
     assert!(ran.err.contains("unpack it and verify the folder"), "{ran:?}");
+    let none: Ran = site.run(["bundle", "verify", site.config_file().to_str().unwrap()]).exits(3);
+    assert!(none.err.contains("neither a folder nor a tar that the collector wrote"), "{none:?}");
     fs::remove_dir_all(&place).unwrap();
     tar(&["-xf", "packed-anew.tar"]);
     site.run(["bundle", "verify", place.to_str().unwrap()]).exits(0);

@@ -46,6 +46,8 @@ fn a_dark_sites_month_by_hand_ends_in_a_persons_word() {
     let made: Vec<Value> = site.run(["bundle", "list", "--format", "json"]).exits(0).json();
     let id = made[0]["bundle_id"].as_str().unwrap().to_owned();
     assert_eq!(made[0]["made_by"], me());
+    site.run(["bundle", "handover", &id, "--note", " "]).exits(64);
+    site.run(["bundle", "handover", &id, "--note", "next year", "--at", "9999-01-01T00:00:00Z"]).exits(64);
     site.run(["bundle", "handover", &id, "--note", "courier"]).exits(0);
     let shown: Vec<Value> = site.run(["bundle", "show", &id, "--format", "json"]).exits(0).json();
     assert_eq!(shown[0]["handed_over_by"], me());

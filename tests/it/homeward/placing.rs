@@ -34,6 +34,7 @@ fn a_policy_goes_to_as_many_devices_as_a_person_says() {
     assert_eq!(of(&answers(&site), "policy.xml").len(), 1);
     let assign = |args: &[&str]| site.run([&["ack", "assign"], args].concat());
     assign(&[policy, "edge-1", "edge-9", "--note", "all or none"]).exits(64);
+    assign(&[policy, "edge-1", "--note", " "]).exits(64);
     assert_eq!(of(&answers(&site), "policy.xml")[0]["device"], Value::Null);
     // The lab's devices refuse a policy that nobody signed; each is asked for itself.
     let ran = assign(&[policy, "edge-1", "edge-2", "edge-1", "--note", "account team"]).exits(2);

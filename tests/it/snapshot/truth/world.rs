@@ -218,8 +218,8 @@ fn life(index: usize, name: &str, dice: &mut fastrand::Rng) -> (Told, Vec<(Strin
         // On the stroke of nothing: each at its own second, for some days around.
         told.retain(|(at, act)| !matches!(act, Act::Done(_)) || !(TRUE_UP - 9 * DAY..TRUE_UP + 9 * DAY).contains(at));
         for licence in 0..licences.len() {
-            told.push(does(TRUE_UP - 2 * DAY + dice.i64(..DAY), set(licence, 150 + dice.u32(..20))));
-            told.push(does(TRUE_UP + DAY + dice.i64(..DAY), set(licence, dice.u32(10..60))));
+            told.push(does(TRUE_UP - 2 * DAY + dice.i64(0..DAY), set(licence, 150 + dice.u32(..20))));
+            told.push(does(TRUE_UP + DAY + dice.i64(0..DAY), set(licence, dice.u32(10..60))));
         }
     }
     if kind == 4 {
@@ -455,7 +455,7 @@ impl Life {
 
 fn config(folder: &tempfile::TempDir, names: &[String]) -> Config {
     let at = |name: &str| folder.path().join(name);
-    let rows: String = names.iter().map(|name| format!("{name},127.0.0.1,9\n")).collect();
+    let rows: String = names.iter().zip(1000..).map(|(name, port)| format!("{name},127.0.0.1,{port}\n")).collect();
     fs::write(at("devices.csv"), format!("name,address,port\n{rows}")).unwrap();
     let secret = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(at("password")).unwrap();
     std::io::Write::write_all(&mut { secret }, b"none").unwrap();

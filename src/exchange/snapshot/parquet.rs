@@ -1,0 +1,214 @@
+//! Rows as Parquet: typed columns, times in microseconds of UTC, digests as 32 bytes, zstd; in groups of rows, so that
+//! what is held in memory does not grow with the fleet. The one file that names the crate.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::data_type::{
+    ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArray, FixedLenByteArrayType, Int64Type,
+};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::ColumnPath;
+
+use super::flat::{COLUMNS, Line, Of};
+
+/// So many rows are a group, and at most so many are held: 1.2 KB each.
+const GROUP: usize = 32_768;
+
+/// A Parquet file that is being written.
+pub(super) struct Parquet<W: Write + Send> {
+    file: SerializedFileWriter<W>,
+    columns: Vec<Column>,
+    held: usize,
+}
+
+/// The cells of one column that wait for their group; `defined` is 1 for a row that has one.
+struct Cells<T> {
+    values: Vec<T>,
+    defined: Vec<i16>,
+}
+
+impl<T> Default for Cells<T> {
+    fn default() -> Self {
+        Cells { values: Vec::new(), defined: Vec::new() }
+    }
+}
+
+impl<T> Cells<T> {
+    fn add(&mut self, value: Option<T>) {
+        self.defined.push(i16::from(value.is_some()));
+        self.values.extend(value);
+    }
+
+    fn write<D: DataType<T = T>>(
+        &mut self,
+        column: &mut SerializedColumnWriter<'_>,
+        again: &[i16],
+    ) -> Result<(), ParquetError>
+    where
+        D::T: Clone,
+    {
+        let again = (!again.is_empty()).then_some(again);
+        column.typed::<D>().write_batch(&self.values, Some(&self.defined), again)?;
+        self.values.clear();
+        self.defined.clear();
+        Ok(())
+    }
+}
+
+enum Column {
+    Text(fn(&Line<'_>) -> Option<String>, Cells<ByteArray>),
+    /// `again` is 1 for a word that is of the same row as the one before.
+    Words {
+        of: for<'l> fn(&'l Line<'_>) -> &'l [String],
+        cells: Cells<ByteArray>,
+        again: Vec<i16>,
+    },
+    Whole(Whole, Cells<i64>),
+    Number(fn(&Line<'_>) -> Option<f64>, Cells<f64>),
+    Digest(fn(&Line<'_>) -> Option<crate::domain::digest::Sha256>, Cells<FixedLenByteArray>),
+}
+
+enum Whole {
+    Count(fn(&Line<'_>) -> Option<u64>),
+    Time(fn(&Line<'_>) -> Option<jiff::Timestamp>),
+}
+
+impl Column {
+    fn of(of: Of) -> Column {
+        match of {
+            Of::Text(of) => Column::Text(of, Cells::default()),
+            Of::Words(of) => Column::Words { of, cells: Cells::default(), again: Vec::new() },
+            Of::Count(of) => Column::Whole(Whole::Count(of), Cells::default()),
+            Of::Time(of) => Column::Whole(Whole::Time(of), Cells::default()),
+            Of::Number(of) => Column::Number(of, Cells::default()),
+            Of::Digest(of) => Column::Digest(of, Cells::default()),
+        }
+    }
+
+    fn add(&mut self, line: &Line<'_>) {
+        let bytes = |text: String| ByteArray::from(text.into_bytes());
+        match self {
+            Column::Text(of, cells) => cells.add(of(line).map(bytes)),
+            Column::Words { of, cells, again } => {
+                let words = of(line);
+                if words.is_empty() {
+                    cells.add(None);
+                    again.push(0);
+                }
+                for (at, word) in words.iter().enumerate() {
+                    cells.add(Some(bytes(word.clone())));
+                    again.push(i16::from(at > 0));
+                }
+            }
+            Column::Whole(Whole::Count(of), cells) => {
+                cells.add(of(line).map(|count| i64::try_from(count).unwrap_or(i64::MAX)));
+            }
+            Column::Whole(Whole::Time(of), cells) => cells.add(of(line).map(jiff::Timestamp::as_microsecond)),
+            Column::Number(of, cells) => cells.add(of(line)),
+            Column::Digest(of, cells) => {
+                cells.add(of(line).map(|digest| FixedLenByteArray::from(digest.0.to_vec())));
+            }
+        }
+    }
+
+    fn write(&mut self, out: &mut SerializedColumnWriter<'_>) -> Result<(), ParquetError> {
+        match self {
+            Column::Text(_, cells) => cells.write::<ByteArrayType>(out, &[]),
+            Column::Words { cells, again, .. } => {
+                cells.write::<ByteArrayType>(out, again)?;
+                again.clear();
+                Ok(())
+            }
+            Column::Whole(_, cells) => cells.write::<Int64Type>(out, &[]),
+            Column::Number(_, cells) => cells.write::<DoubleType>(out, &[]),
+            Column::Digest(_, cells) => cells.write::<FixedLenByteArrayType>(out, &[]),
+        }
+    }
+}
+
+/// The columns as Parquet's own language has them.
+fn schema() -> String {
+    let of = |(name, of): &(&str, Of)| match of {
+        Of::Text(_) => format!("optional binary {name} (STRING);"),
+        Of::Words(_) => {
+            format!("required group {name} (LIST) {{ repeated group list {{ required binary element (STRING); }} }}")
+        }
+        Of::Count(_) => format!("optional int64 {name};"),
+        Of::Number(_) => format!("optional double {name};"),
+        Of::Time(_) => format!("optional int64 {name} (TIMESTAMP(MICROS,true));"),
+        Of::Digest(_) => format!("optional fixed_len_byte_array(32) {name};"),
+    };
+    format!("message row {{ {} }}", COLUMNS.iter().map(of).collect::<Vec<_>>().join(" "))
+}
+
+fn properties() -> WriterProperties {
+    let mut properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
+    for (name, of) in COLUMNS {
+        let path = || ColumnPath::from(*name);
+        match of {
+            // As good as random: no dictionary and no bounds make anything of it.
+            Of::Digest(_) => {
+                properties = properties
+                    .set_column_dictionary_enabled(path(), false)
+                    .set_column_statistics_enabled(path(), EnabledStatistics::None);
+            }
+            // Its neighbours are near, and none of them is the same.
+            Of::Count(_) if *name == "last_report_id" => {
+                properties = properties
+                    .set_column_dictionary_enabled(path(), false)
+                    .set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED);
+            }
+            Of::Text(_) | Of::Words(_) | Of::Count(_) | Of::Number(_) | Of::Time(_) => {}
+        }
+    }
+    properties.build()
+}
+
+impl<W: Write + Send> Parquet<W> {
+    pub fn begin(out: W) -> io::Result<Self> {
+        let schema = Arc::new(parse_message_type(&schema()).map_err(io::Error::other)?);
+        let file = SerializedFileWriter::new(out, schema, Arc::new(properties())).map_err(io::Error::other)?;
+        Ok(Parquet { file, columns: COLUMNS.iter().map(|(_, of)| Column::of(*of)).collect(), held: 0 })
+    }
+
+    pub fn row(&mut self, line: &Line<'_>) -> io::Result<()> {
+        self.columns.iter_mut().for_each(|column| column.add(line));
+        self.held += 1;
+        if self.held < GROUP { Ok(()) } else { self.let_go() }
+    }
+
+    /// Rows that wait for their group.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Writes the rows that wait, as a group.
+    pub fn let_go(&mut self) -> io::Result<()> {
+        if self.held == 0 {
+            return Ok(());
+        }
+        self.held = 0;
+        self.group().map_err(io::Error::other)
+    }
+
+    fn group(&mut self) -> Result<(), ParquetError> {
+        let mut group = self.file.next_row_group()?;
+        for column in &mut self.columns {
+            let Some(mut out) = group.next_column()? else { break };
+            column.write(&mut out)?;
+            out.close()?;
+        }
+        group.close()?;
+        Ok(())
+    }
+
+    pub fn end(mut self) -> io::Result<W> {
+        self.let_go()?;
+        self.file.into_inner().map_err(io::Error::other)
+    }
+}
