@@ -240,7 +240,7 @@ fn run(folder: &Path, file: &Path) -> Child {
     socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
     let mut command = command(file);
     // As the unit starts it.
-    command.arg("run").env("NOTIFY_SOCKET", folder.join("notify.sock")).env("MALLOC_ARENA_MAX", "2");
+    command.arg("run").env("NOTIFY_SOCKET", folder.join("notify.sock")).env("MALLOC_ARENA_MAX", "4");
     let daemon = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the daemon");
     let mut word = [0; 4096];
     while !word.starts_with(b"READY=1") {

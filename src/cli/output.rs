@@ -1,6 +1,5 @@
 //! How lists are printed: one place for tables, JSON, NDJSON and CSV.
 
-use std::fmt::Write as _;
 use std::io::{BufWriter, Write};
 
 use serde::Serialize;
@@ -81,14 +80,16 @@ pub fn table<T: Sync>(out: &mut dyn Write, items: &[T], columns: &[Column<T>]) -
         })
         .collect();
     let line = |row: &mut dyn Iterator<Item = &str>| {
-        let mut line = String::new();
+        let mut line = String::with_capacity(widths.iter().map(|width| width + 2).sum());
         for (cell, width) in row.zip(&widths) {
-            let _ = write!(line, "{cell:width$}  ");
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', 2 + width.saturating_sub(cell.chars().count())));
         }
-        line.trim_end().to_owned()
+        line.truncate(line.trim_end().len());
+        line
     };
     writeln!(out, "{}", line(&mut columns.iter().map(|(heading, _)| *heading)))?;
-    cells.iter().try_for_each(|row| writeln!(out, "{}", line(&mut row.iter().map(String::as_str))))
+    written(&cells, |row| line(&mut row.iter().map(String::as_str))).try_for_each(|line| writeln!(out, "{line}"))
 }
 
 /// A value or a dash.

@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::ask::{ask_briefly, part};
-use super::output::{self, Column, Format, minute, word};
+use super::output::{self, Column, Format, minute};
 use super::{Exit, Stop};
 use crate::config::Config;
 use crate::control::{Answered, Request, StatusQuery};
@@ -89,7 +89,7 @@ pub(super) const COLUMNS: &[Column<Row>] = &[
     ("last ACK", |row| minute(row.last_ack)),
     ("waiting", |row| row.reports_waiting.to_string()),
     ("basis", |row| row.basis.to_string()),
-    ("mode", |row| row.mode.as_ref().map(word).unwrap_or_default()),
+    ("mode", |row| row.mode.map(|mode| mode.to_string()).unwrap_or_default()),
     ("trouble", |row| row.trouble.clone().unwrap_or_default()),
 ];
 

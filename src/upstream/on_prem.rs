@@ -4,7 +4,7 @@
 //! a user's password besides (one program has it under `/backend/oauth/token`); behind `/api/v1`, `POST
 //! upstream_satellites/accounts`, `GET accounts/NAME/virtual-accounts`, `GET …/virtual-accounts/NAME/devices`, and `POST
 //! accounts/NAME/licenses` and `…/alerts` with the body `{"limit": -1}` for all. That `offset` and `limit` turn pages where
-//! it says that there are more is inferred. What the answers hold is read in [`said`](super::said).
+//! it says that there are more is inferred. What the answers hold is read in [`super::said`].
 //!
 //! Nothing is ever written: On-Prem reports to Cisco for its devices by itself.
 

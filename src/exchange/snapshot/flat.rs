@@ -71,7 +71,7 @@ fn word(value: &impl Serialize) -> Option<String> {
     }
 }
 
-/// The columns of the flat form, in order. The names are those of [`Line`]; a test compares them.
+/// The columns of the flat form, in order. The names are those of `Line`; a test compares them.
 pub const COLUMNS: &[Column] = &[
     ("schema_version", Of::Count(|line| Some(line.schema_version.into()))),
     ("snapshot_id", Of::Text(|line| Some(line.snapshot_id.to_string()))),
