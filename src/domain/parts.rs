@@ -1,6 +1,8 @@
 //! The same done to each of many, by as many threads as the machine has.
 
 use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::sync::mpsc::sync_channel;
 use std::{panic, thread};
 
 /// Fewer than this for a thread, and starting it costs more than it saves.
@@ -26,9 +28,81 @@ pub fn each<'a, T: Sync, U: Send>(items: &'a [T], make: impl Fn(&'a T) -> U + Sy
     })
 }
 
+/// What `make` gives for each item is taken in their order. Few are made ahead of what was taken, so that memory does
+/// not grow with their number; `take` may end it early.
+pub fn in_order<T: Send, U: Send>(
+    items: impl Iterator<Item = T>,
+    make: impl Fn(T) -> U + Sync,
+    mut take: impl FnMut(U) -> ControlFlow<()>,
+) {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST);
+    let mut items = items.peekable();
+    let Some(first) = items.next() else { return };
+    if items.peek().is_none() || threads == 1 {
+        let _ = std::iter::once(first).chain(items).try_for_each(|item| take(make(item)));
+        return;
+    }
+    let make = &make;
+    thread::scope(|scope| {
+        // One item waits for each thread while it makes another.
+        let start = |()| {
+            let (give, given) = sync_channel::<T>(2);
+            let (done, made) = sync_channel::<U>(2);
+            let work = move || given.into_iter().try_for_each(|item| done.send(make(item)).ok());
+            (give, made, scope.spawn(work))
+        };
+        let workers: Vec<_> = std::iter::repeat_n((), threads).map(start).collect();
+        let mut taken = workers.iter().cycle();
+        let mut given = workers.iter().cycle();
+        let mut ahead = 0;
+        let mut items = std::iter::once(first).chain(items);
+        loop {
+            while ahead < 2 * threads
+                && let Some(item) = items.next()
+                && let Some((give, ..)) = given.next()
+            {
+                // A thread that is gone tells why when it is joined.
+                let _ = give.send(item);
+                ahead += 1;
+            }
+            let Some((_, made, _)) = taken.next().filter(|_| ahead > 0) else { break };
+            let Ok(next) = made.recv() else { break };
+            ahead -= 1;
+            if take(next).is_break() {
+                break;
+            }
+        }
+        for (give, made, worker) in workers {
+            drop((give, made));
+            if let Err(cause) = worker.join() {
+                panic::resume_unwind(cause);
+            }
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_made_is_taken_in_order_until_it_is_enough() {
+        for number in [0, 1, 2, 3, 1000] {
+            for enough in [1, 7, 2000] {
+                let mut taken = Vec::new();
+                in_order(
+                    0..number,
+                    |item| item * 2,
+                    |made| {
+                        taken.push(made);
+                        if taken.len() < enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                    },
+                );
+                let expected: Vec<usize> = (0..number).take(enough).map(|item| item * 2).collect();
+                assert_eq!(taken, expected, "{number} {enough}");
+            }
+        }
+    }
 
     #[test]
     fn the_order_is_kept_whatever_the_number() {

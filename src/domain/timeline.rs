@@ -27,6 +27,7 @@
 mod clock;
 mod consumption;
 mod history;
+mod note;
 mod observed;
 mod sweep;
 
@@ -34,15 +35,17 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 pub use clock::{Skew, uncertainty};
-pub use consumption::{Chassis, Consumption};
+pub use consumption::{Chassis, Chronicle, Consumption, Devices, Part, Reach, Sighted, Unreadable};
 pub use history::{History, Origin, Peak, Run, Share};
+pub use note::{Contact, Note, Reading, notes};
 pub use observed::{Licence, Observed, observed};
 
 use super::digest::Sha256;
 use super::instance::Udi;
-use super::report::{Measurement, ReportFacts, ReportId, ReportType};
+use super::report::{Measurement, ReportFacts, ReportId};
 use sweep::{Piece, Rank};
 
 /// Whole seconds of Unix time; devices tell no others.
@@ -88,7 +91,7 @@ pub struct Change {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum What {
     /// The clock was moved by so many seconds, at some time in the measurement that began then.
     ClockMoved(i64),
@@ -106,40 +109,27 @@ impl Timeline {
     /// Of what ended before `since` only the latest stretch is kept: it tells when was last measured, and no instant
     /// from `since` on depends on more.
     pub fn take(&mut self, facts: &ReportFacts, object: Sha256, since: Seconds) -> bool {
-        let id = facts.report_id;
+        self.add(Reading::of(facts, object), since)
+    }
+
+    /// The same of a report of which nothing else is left.
+    pub fn add(&mut self, reading: Reading, since: Seconds) -> bool {
+        let Reading { source, counts, span: _, stretches, changes } = reading;
+        let id = source.report;
         let Err(place) = self.sources.binary_search_by_key(&id, |source| source.report) else { return false };
-        if facts.report_type == ReportType::Telemetry {
+        if !counts {
             return false;
         }
-        let mut pieces = Vec::new();
-        let told = self.changes.len();
-        for (position, measured) in facts.measurements.iter().enumerate() {
-            if !measured.metric.is_empty() && !measured.metric.eq_ignore_ascii_case("ENTITLEMENT") {
-                continue;
-            }
-            self.changes.extend(changes(id, measured));
-            if let (Some(time), Some(value)) = (time(measured), measured.value) {
-                let rank = Rank { closed: 0, report: position as u64, chassis: 0 };
-                pieces.push(Piece { start: time.start, end: time.end, value, rank });
-            }
-        }
-        if self.changes.len() > told {
+        if !changes.is_empty() {
+            self.changes.extend(changes.into_iter().map(|(at, what)| Change { at, report: id, what }));
             // A report that was let go of may come again.
             self.changes.sort();
             self.changes.dedup();
         }
-        self.sources.insert(place, Source { report: id, object });
-        let settled = sweep::settle(&pieces).into_iter();
-        let stretch = |piece: Piece| Stretch { report: id, start: piece.start, end: piece.end, value: piece.value };
-        let mut own: Vec<Stretch> = Vec::new();
-        for next in settled.map(stretch) {
-            match own.last_mut() {
-                Some(last) if last.end == next.start && last.value == next.value => last.end = next.end,
-                Some(_) | None => own.push(next),
-            }
-        }
-        self.first = own.first().map(|first| first.start).into_iter().chain(self.first).min();
+        self.sources.insert(place, source);
+        self.first = stretches.first().map(|(start, ..)| *start).into_iter().chain(self.first).min();
         let at = self.stretches.partition_point(|stretch| stretch.report < id);
+        let own = stretches.into_iter().map(|(start, end, value)| Stretch { report: id, start, end, value });
         self.stretches.splice(at..at, own);
         self.forget_before(since);
         true
@@ -254,16 +244,16 @@ fn time(measured: &Measurement) -> Option<Range<Seconds>> {
     (end > start).then_some(start..end)
 }
 
-fn changes(report: ReportId, measured: &Measurement) -> impl Iterator<Item = Change> {
+/// What a measurement tells beside the count, and when.
+fn changes(measured: &Measurement) -> impl Iterator<Item = (Seconds, What)> {
     let (start, end) = (measured.start.map(Timestamp::as_second), measured.end.map(Timestamp::as_second));
-    let change = move |at: Option<Seconds>, what| at.map(|at| Change { at, report, what });
     let clock = measured.clock_change_seconds.filter(|moved| *moved != 0);
     let reasons = || [&measured.termination_reason, &measured.close_reason].into_iter().flatten();
     let reloaded = reasons().any(|reason| reason.eq_ignore_ascii_case("ProductReload"));
-    let clock = clock.and_then(|moved| change(start, What::ClockMoved(moved)));
-    let reload = reloaded.then(|| change(end, What::Reloaded)).flatten();
-    let joined = measured.added.iter().filter_map(move |udi| change(start, What::Joined(udi.clone())));
-    let left = measured.removed.iter().filter_map(move |udi| change(start, What::Left(udi.clone())));
+    let clock = start.zip(clock.map(What::ClockMoved));
+    let reload = end.filter(|_| reloaded).map(|end| (end, What::Reloaded));
+    let joined = measured.added.iter().filter_map(move |udi| Some((start?, What::Joined(udi.clone()))));
+    let left = measured.removed.iter().filter_map(move |udi| Some((start?, What::Left(udi.clone()))));
     clock.into_iter().chain(reload).chain(left).chain(joined)
 }
 

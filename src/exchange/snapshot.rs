@@ -108,8 +108,18 @@ impl Default for Numbering {
 }
 
 impl Numbering {
-    pub fn add(&mut self, entry: &Entry) {
-        self.update(entry);
+    /// What counts of some rows.
+    pub fn text(entries: &[Entry]) -> Vec<u8> {
+        let mut text = Vec::new();
+        for entry in entries {
+            line(&mut text, entry);
+        }
+        text
+    }
+
+    /// Takes the [`text`](Self::text) of the rows that come next.
+    pub fn add(&mut self, text: &[u8]) {
+        self.0.update(text);
     }
 
     /// The number of the snapshot with that head (whatever number stands in it) and what is said of all rows.
@@ -123,8 +133,14 @@ impl Numbering {
     }
 
     fn update(&mut self, what: &impl Serialize) {
-        // Nothing in them can fail to be written.
-        self.0.update(&serde_json::to_vec(what).unwrap_or_default());
-        self.0.update(b"\n");
+        let mut text = Vec::new();
+        line(&mut text, what);
+        self.0.update(&text);
     }
+}
+
+fn line(text: &mut Vec<u8>, what: &impl Serialize) {
+    // Nothing in them can fail to be written.
+    let _ = serde_json::to_writer(&mut *text, what);
+    text.push(b'\n');
 }

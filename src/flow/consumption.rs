@@ -1,6 +1,5 @@
 //! What was measured becomes a snapshot: the journal is folded into timelines, surveyed, sealed and written.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::PoisonError;
 
@@ -11,7 +10,7 @@ use super::{Error, House};
 use crate::config::Config;
 use crate::domain::problem::with_causes;
 use crate::domain::snapshot::{AllowedTiers, Entitlements, Head, Overall, SnapshotId, Survey, Terms, earliest_start};
-use crate::domain::timeline::Consumption;
+use crate::domain::timeline::{Reach, Unreadable};
 use crate::exchange::seal::Signer;
 use crate::exchange::snapshot::{Form, Kept, Numbering, SnapshotError, keep, list as kept, publish as publish_as};
 
@@ -98,19 +97,16 @@ fn surveyed(
     let (from, to) = (window_start.as_second(), as_of.as_second());
 
     let terms = terms(&house.config);
-    let mut consumption = Consumption::new(from, to);
+    let mut reach = Reach::window(from, to);
     if let Some(begun) = terms.entitlements.as_deref().and_then(|bought| earliest_start(bought, as_of)) {
-        consumption = consumption.reaching_back_to(begun);
+        reach = reach.back_to(begun);
     }
-    house.ledger.events(None, &mut |event| {
-        consumption.take(event);
-        ControlFlow::Continue(())
-    })?;
+    let runs = house.ledger.runs(reach)?;
     // A copy: nobody is to wait with what he has to write until a snapshot is made.
     let now = house.ledger.fleet().clone();
     let past = if asked.is_some() { Some(house.ledger.fleet_at(as_of)?) } else { None };
     let survey = Survey {
-        consumption: &consumption,
+        consumption: &runs,
         then: past.as_ref().unwrap_or(&now),
         now: &now,
         watched: &house.watched,
@@ -122,7 +118,8 @@ fn surveyed(
         incomplete_before: house.ledger.kept_from(),
     };
     let mut numbering = Numbering::default();
-    let (mut head, overall) = survey.overall(&mut |entry| numbering.add(entry));
+    let unreadable = |error: Unreadable| Error::Internal(error.to_string());
+    let (mut head, overall) = survey.overall(Numbering::text, |text| numbering.add(&text)).map_err(unreadable)?;
     head.snapshot_id = numbering.end(&head, &overall);
 
     let collector = &house.config.collector.name;

@@ -84,6 +84,16 @@ pub(super) enum BadLine {
     Content(String),
 }
 
+impl BadLine {
+    /// What is wrong with a line that was whole once.
+    pub(super) fn told(self) -> String {
+        match self {
+            BadLine::Digest => "the digest does not fit the line".to_owned(),
+            BadLine::Content(what) => format!("its digest is right, but: {what}"),
+        }
+    }
+}
+
 impl<'a> Batch<'a> {
     /// Reads a line, given without its line feed.
     pub(super) fn read(line: &'a [u8]) -> Result<Batch<'a>, BadLine> {
@@ -102,22 +112,23 @@ impl<'a> Batch<'a> {
 
     /// Does it follow `link`? Else what is wrong.
     pub(super) fn follows(&self, link: &Link) -> Result<(), String> {
-        if Some(self.seq) != link.seq.checked_add(1) {
-            return Err(format!("batch {} follows batch {}", self.seq, link.seq));
-        }
-        if self.prev != link.head {
-            return Err(format!(
-                "the chain is broken: it links to {}, expected {}",
-                self.prev.short(),
-                link.head.short()
-            ));
-        }
-        Ok(())
+        follows(self.seq, self.prev, link)
     }
 
     pub(super) fn link(&self) -> Link {
         Link { seq: self.seq, head: self.hash }
     }
+}
+
+/// Does a batch of that number, which links to `prev`, follow `link`? Else what is wrong.
+pub(super) fn follows(seq: u64, prev: Sha256, link: &Link) -> Result<(), String> {
+    if Some(seq) != link.seq.checked_add(1) {
+        return Err(format!("batch {seq} follows batch {}", link.seq));
+    }
+    if prev != link.head {
+        return Err(format!("the chain is broken: it links to {}, expected {}", prev.short(), link.head.short()));
+    }
+    Ok(())
 }
 
 /// The line, with its line feed, of the batch that follows `link`.

@@ -169,7 +169,7 @@ pub(super) fn walk_sealed(sealed: &Sealed, visit: &mut Visit) -> Result<ControlF
     Ok(walked)
 }
 
-fn bad_seal(path: &Path) -> Error {
+pub(super) fn bad_seal(path: &Path) -> Error {
     Error::damaged(path, Place::Whole, "it does not end where its seal says")
 }
 

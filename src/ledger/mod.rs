@@ -7,6 +7,7 @@
 //! segments/000002/        events.log objects.pack                                                (open)
 //! heads.log               a line for each sealed segment: proof of the chain
 //! register/               sled: the fold, one record a name
+//! runs/000001             what a sealed segment says of quantities, by chassis
 //! ```
 //!
 //! Facts come in by [`Ledger::append`]. One owner thread takes all that waits, writes one batch,
@@ -35,6 +36,7 @@ mod owner;
 mod pack;
 mod rebuild;
 mod register;
+mod runs;
 mod seal;
 mod sealed;
 mod segment;
@@ -62,6 +64,7 @@ pub use self::healing::Healing;
 pub use self::history::FoldFrom;
 pub use self::objects::Objects;
 pub use self::rebuild::{Rebuilt, Reread, rebuild};
+pub use self::runs::Runs;
 pub use self::verify::{Finding, Severity, Verification, verify};
 
 use self::batch::{Link, limits};
@@ -75,6 +78,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, Fact};
 use crate::domain::fleet::Fleet;
 use crate::domain::instance::DeviceName;
+use crate::domain::timeline::Reach;
 
 /// What the register is kept in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -296,6 +300,12 @@ impl Ledger {
     /// Contacts are not part of it: they are not events.
     pub fn fleet_at(&self, instant: Timestamp) -> Result<Fleet, Error> {
         self.inner.shared.layout().fleet_at(instant)
+    }
+
+    /// What chassis signed and said, by all events that are kept. Reads what is kept of sealed segments for that, and of
+    /// the journal only the rest.
+    pub fn runs(&self, reach: Reach) -> Result<Runs, Error> {
+        self.inner.shared.layout().runs(self.dir(), reach)
     }
 
     /// From when on every event is kept; `None`: from the first one.

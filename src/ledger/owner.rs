@@ -14,6 +14,7 @@ use super::history::Layout;
 use super::lock::Lock;
 use super::pack::Header;
 use super::register::{Applied, Change, Register, RegisterError};
+use super::runs;
 use super::seal::{self, Closing, Done, SealError};
 use super::writer::Writer;
 use super::{Hooks, Options, Shared};
@@ -249,6 +250,8 @@ impl Owner {
         if let Some(cause) = left_over {
             self.shared.set_trouble(format!("sealing left files that the next start removes: {}", with_causes(&cause)));
         }
+        // Whoever needs them makes them where that does not work.
+        let _ = runs::keep(&self.shared.root, &sealed);
         let link = next.start;
         self.writer = match Writer::new(&*self.hooks.handles, &next, link, (0, 0)) {
             Ok(writer) => writer,

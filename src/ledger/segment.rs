@@ -261,12 +261,30 @@ pub(super) fn each_batch(
             Line::Cut | Line::TooLong => return Err(damaged("the line has no end".to_owned())),
             Line::Whole => {}
         }
-        let batch = Batch::read(&line).map_err(|bad| match bad {
-            BadLine::Digest => damaged("the digest does not fit the line".to_owned()),
-            BadLine::Content(what) => damaged(format!("its digest is right, but: {what}")),
-        })?;
+        let batch = Batch::read(&line).map_err(|bad| damaged(bad.told()))?;
         if visit(&batch).map_err(damaged)?.is_break() {
             return Ok(std::ops::ControlFlow::Break(()));
         }
     }
+}
+
+/// The lines of a log that must not end in a torn one, up to the first that cannot be read.
+pub(super) fn lines<'r>(
+    reader: &'r mut impl std::io::BufRead,
+    path: &'r Path,
+) -> impl Iterator<Item = Result<Vec<u8>, Error>> + 'r {
+    let mut number = 0;
+    let next = move || {
+        number += 1;
+        let mut line = Vec::new();
+        let end = "the line has no end";
+        match batch::read_line(reader, limits::LINE, &mut line).map_err(Error::io("read", path)) {
+            Ok(Line::End) => None,
+            Ok(Line::Whole) => Some(Ok(line)),
+            Ok(Line::Cut | Line::TooLong) => Some(Err(Error::damaged(path, Place::Line(number), end))),
+            Err(error) => Some(Err(error)),
+        }
+    };
+    let mut failed = false;
+    std::iter::from_fn(next).take_while(move |line| !std::mem::replace(&mut failed, line.is_err()))
 }

@@ -62,7 +62,15 @@ impl Survey<'_> {
         }
     }
 
-    pub(super) fn entry(&self, subject: Subject<'_>, one: &Use<'_>, plain: &Row, names: &Names<'_>) -> Entry {
+    /// The row, and if wanted what it rests on.
+    pub(super) fn entry(
+        &self,
+        subject: Subject<'_>,
+        one: &Use<'_>,
+        plain: &Row,
+        names: &Names<'_>,
+        detailed: bool,
+    ) -> Entry {
         let (from, to) = (self.from(), self.to());
         let instant = |at: Seconds| Timestamp::from_second(at).ok();
         let history = &one.history;
@@ -99,7 +107,7 @@ impl Survey<'_> {
             family: naming.family,
             ..plain.clone()
         };
-        Entry { row, detail: self.detail(one) }
+        Entry { row, detail: if detailed { self.detail(one) } else { Detail::default() } }
     }
 
     fn measured_state(&self, subject: Subject<'_>, one: &Use<'_>, measured: bool, last: Option<&Run>) -> MeasuredState {

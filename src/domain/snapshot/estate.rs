@@ -1,7 +1,7 @@
 //! The survey itself: which instances and devices there are, and in which order their rows come.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,13 +14,17 @@ use super::uses::Use;
 use super::{Head, Overall, SCHEMA_VERSION, SnapshotId};
 use crate::domain::fleet::{Fleet, Instance};
 use crate::domain::instance::{DeviceName, Udi};
+use crate::domain::parts;
 use crate::domain::plan::{Settings, Watched, watched_as};
 use crate::domain::status::Open;
-use crate::domain::timeline::{Chassis, Consumption, Seconds};
+use crate::domain::timeline::{Chassis, Chronicle, History, Part, Seconds, Unreadable};
+
+/// Instances of a part: few enough that several parts are small, and enough that a part is worth its way.
+const PART: usize = 256;
 
 /// What a snapshot is made of, and as of when.
 pub struct Survey<'a> {
-    pub consumption: &'a Consumption,
+    pub consumption: &'a dyn Chronicle,
     /// The fold as of `as_of`.
     pub then: &'a Fleet,
     /// The fold of now: who signed reports that came later, and when devices last answered.
@@ -61,18 +65,29 @@ impl<'a> Survey<'a> {
         self.as_of.checked_sub(self.window).unwrap_or(Timestamp::MIN)
     }
 
-    /// What is said of all rows together; each passes by, in the order of [`each`](Self::each). The head has no number yet.
-    pub fn overall(&self, seen: &mut dyn FnMut(&Entry)) -> (Head, Overall) {
+    /// What is said of all rows together; each passes by, part by part in the order of [`each`](Self::each): `make` is
+    /// done by several threads, `seen` gets in order what it made. The head has no number yet.
+    pub fn overall<T: Send>(
+        &self,
+        make: impl Fn(&[Entry]) -> T + Sync,
+        mut seen: impl FnMut(T),
+    ) -> Result<(Head, Overall), Unreadable> {
         let mut states: BTreeMap<MeasuredState, u64> = BTreeMap::new();
-        let mut rows = 0;
+        let (mut rows, mut reports, mut newest) = (0, 0, None);
         let mut sums = Sums::of(self);
-        let _ = self.visit(Some(&mut sums), &mut |entry| {
-            rows += 1;
-            *states.entry(entry.row.measured_state).or_default() += 1;
-            seen(entry);
+        let looks_back = sums.looks_back();
+        let make = |laid: Laid| (make(&laid.entries), laid);
+        self.parts(How { detailed: true, looks_back }, make, |(made, laid)| {
+            seen(made);
+            rows += laid.entries.len() as u64;
+            reports += laid.reports.0;
+            newest = newest.max(laid.reports.1);
+            for entry in &laid.entries {
+                *states.entry(entry.row.measured_state).or_default() += 1;
+            }
+            self.add(&mut sums, laid);
             ControlFlow::Continue(())
-        });
-        let (reports, newest) = self.consumption.reports();
+        })?;
         let (instances, overall) = sums.end();
         let head = Head {
             schema_version: SCHEMA_VERSION,
@@ -89,70 +104,176 @@ impl<'a> Survey<'a> {
             newest_report_collected: newest.and_then(|at| Timestamp::from_second(at).ok()),
             incomplete_before: self.incomplete_before,
         };
-        (head, overall)
+        Ok((head, overall))
     }
 
-    /// Every row, instance by instance in the order of their UDIs, then the devices that were never reached by name.
-    /// The same rows each time.
-    pub fn each(&self, visit: &mut dyn FnMut(&Entry) -> ControlFlow<()>) {
-        let _ = self.visit(None, visit);
-    }
-
-    fn visit(
+    /// Every row with what it rests on, instance by instance in the order of their UDIs, then the devices that were never
+    /// reached by name: the same each time. `make` is done part by part by several threads, `take` gets in order what it
+    /// made.
+    pub fn each<T: Send>(
         &self,
-        mut sums: Option<&mut Sums<'a>>,
-        visit: &mut dyn FnMut(&Entry) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let names = Names::of([self.then, self.now], self.names);
-        let chassis = self.chassis();
+        make: impl Fn(Vec<Entry>) -> T + Sync,
+        take: impl FnMut(T) -> ControlFlow<()>,
+    ) -> Result<(), Unreadable> {
+        self.parts(How { detailed: true, looks_back: false }, |laid: Laid| make(laid.entries), take)
+    }
+
+    /// The same without what it rests on: [`Detail`] is empty.
+    pub fn rows<T: Send>(
+        &self,
+        make: impl Fn(Vec<Entry>) -> T + Sync,
+        take: impl FnMut(T) -> ControlFlow<()>,
+    ) -> Result<(), Unreadable> {
+        self.parts(How { detailed: false, looks_back: false }, |laid: Laid| make(laid.entries), take)
+    }
+
+    fn add(&self, sums: &mut Sums<'a>, laid: Laid) {
+        let mut rows = laid.entries.iter().zip(&laid.beside);
+        for passing in &laid.instances {
+            let Passing { udi, plain, gone, rows: count, past } = passing;
+            let Some(udi) = udi else {
+                rows.by_ref().take(*count).for_each(|(entry, _)| sums.unreached(&entry.row));
+                continue;
+            };
+            past.iter().for_each(|(row, history)| sums.past(row, history, *gone));
+            if *count > 0 {
+                sums.next_instance();
+                for (entry, (history, stated)) in rows.by_ref().take(*count) {
+                    sums.row(self, &entry.row, history, *stated, *gone);
+                }
+                sums.instance(self, self.subject(udi), plain);
+            }
+        }
+    }
+
+    fn parts<T: Send>(
+        &self,
+        how: How,
+        make: impl Fn(Laid) -> T + Sync,
+        mut take: impl FnMut(T) -> ControlFlow<()>,
+    ) -> Result<(), Unreadable> {
+        let names = Names::of(self.then, self.now, self.names);
+        let elsewhere = self.elsewhere()?;
+        let elsewhere = self.by_instance(&elsewhere);
+        let bounds = self.then.instances.keys().step_by(PART).skip(1);
+        let from = std::iter::once(Bound::Unbounded).chain(bounds.clone().map(Bound::Included));
+        let to = bounds.map(Bound::Excluded).chain(std::iter::once(Bound::Unbounded));
+        let mut ended = Ok(ControlFlow::Continue(()));
+        let lay = |(from, to)| self.lay(from, to, &elsewhere, &names, how).map(&make);
+        parts::in_order(from.zip(to), lay, |made| match made {
+            Ok(made) => {
+                let taken = take(made);
+                ended = Ok(taken);
+                taken
+            }
+            Err(cause) => {
+                ended = Err(cause);
+                ControlFlow::Break(())
+            }
+        });
+        if ended?.is_break() {
+            return Ok(());
+        }
+        let never = self.watched.iter().filter(|device| self.never_reached(&device.name));
+        let rows: Vec<Row> = never.map(|device| self.unreached(device)).collect();
+        for some in rows.chunks(PART) {
+            let mut laid = Laid::default();
+            for row in some {
+                let plain = row.clone();
+                laid.instances.push(Passing { udi: None, plain, gone: None, rows: 1, past: Vec::new() });
+                laid.entries.push(Entry { row: row.clone(), detail: Detail::default() });
+                laid.beside.push((History::default(), None));
+            }
+            if take(make(laid)).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The instances of a stretch of UDIs.
+    fn lay(
+        &self,
+        from: Bound<&Udi>,
+        to: Bound<&Udi>,
+        elsewhere: &BTreeMap<&Udi, Vec<(&Udi, &Chassis)>>,
+        names: &Names<'_>,
+        how: How,
+    ) -> Result<Laid, Unreadable> {
+        let own = self.consumption.stretch(from, to)?;
+        let at_home = own.0.iter().filter(|(udi, _)| self.instance_of(udi) == *udi);
+        let mut chassis: BTreeMap<&Udi, Vec<(&Udi, &Chassis)>> =
+            at_home.map(|(udi, chassis)| (udi, vec![(udi, chassis)])).collect();
+        for (instance, others) in elsewhere.range::<Udi, _>((from, to)) {
+            let of = chassis.entry(instance).or_default();
+            of.extend(others);
+            of.sort_unstable_by_key(|(udi, _)| *udi);
+        }
+        let known = self.then.instances.range::<Udi, _>((from, to)).map(|(udi, _)| udi);
+        let every: BTreeSet<&Udi> = known.chain(chassis.keys().copied()).collect();
         let open = Open::default();
-        let every: BTreeSet<&Udi> = self.then.instances.keys().chain(chassis.keys().copied()).collect();
+        let mut laid = Laid { reports: own.reports(), ..Laid::default() };
         for udi in every {
             let subject = self.subject(udi);
             let of = chassis.get(udi).map(Vec::as_slice).unwrap_or_default();
-            let uses = self.uses(subject, of, &names);
+            let mut uses = self.uses(subject, of, names);
             let gone = subject.then.and_then(|instance| instance.retired.as_ref()).map(|retired| retired.at);
             let there = self.is_there(gone, &uses);
-            if uses.is_empty() || !(there || sums.as_ref().is_some_and(|sums| sums.looks_back())) {
+            if uses.is_empty() || !(there || how.looks_back) {
                 continue;
             }
             let uncertain = self.clock_uncertainty(of);
             let plain = Row { clock_uncertainty_seconds: uncertain, ..self.plain(subject, &open) };
-            if !there {
-                for one in &uses {
-                    let row = self.entry(subject, one, &plain, &names).row;
-                    sums.iter_mut().for_each(|sums| sums.past(&row, one, gone));
+            let (mut past, mut rows) = (Vec::new(), 0);
+            for one in &mut uses {
+                let entry = self.entry(subject, one, &plain, names, how.detailed && there);
+                let history = std::mem::take(&mut one.history);
+                if there {
+                    rows += 1;
+                    laid.entries.push(entry);
+                    laid.beside.push((history, one.stated));
+                } else {
+                    past.push((entry.row, history));
                 }
-                continue;
             }
-            sums.iter_mut().for_each(|sums| sums.next_instance());
-            for one in &uses {
-                let entry = self.entry(subject, one, &plain, &names);
-                sums.iter_mut().for_each(|sums| sums.row(self, &entry.row, one, gone));
-                visit(&entry)?;
-            }
-            sums.iter_mut().for_each(|sums| sums.instance(self, subject, &plain));
+            laid.instances.push(Passing { udi: Some(udi.clone()), plain, gone, rows, past });
         }
-        for device in self.watched.iter().filter(|device| self.never_reached(&device.name)) {
-            let row = self.unreached(device);
-            sums.iter_mut().for_each(|sums| sums.unreached(&row));
-            visit(&Entry { row, detail: Detail::default() })?;
-        }
-        ControlFlow::Continue(())
+        Ok(laid)
     }
 
-    /// The chassis of each instance, by who it is as of the instant, else by who it is now.
-    fn chassis(&self) -> BTreeMap<&'a Udi, Vec<(&'a Udi, &'a Chassis)>> {
+    /// The instance that a chassis is of, as of the instant, else now.
+    fn instance_of<'u>(&self, udi: &'u Udi) -> &'u Udi
+    where
+        'a: 'u,
+    {
+        let known = self.then.resolve(udi).or_else(|| self.now.resolve(udi));
+        known.map_or(udi, |instance| &instance.udi)
+    }
+
+    fn by_instance<'p>(&self, part: &'p Part) -> BTreeMap<&'p Udi, Vec<(&'p Udi, &'p Chassis)>>
+    where
+        'a: 'p,
+    {
         let mut of: BTreeMap<&Udi, Vec<(&Udi, &Chassis)>> = BTreeMap::new();
-        for (udi, chassis) in self.consumption.each() {
-            let known = self.then.resolve(udi).or_else(|| self.now.resolve(udi));
-            of.entry(known.map_or(udi, |instance| &instance.udi)).or_default().push((udi, chassis));
+        for (udi, chassis) in &part.0 {
+            of.entry(self.instance_of(udi)).or_default().push((udi, chassis));
         }
         of
     }
 
-    fn subject(&self, udi: &'a Udi) -> Subject<'a> {
-        let then = self.then.instances.get(udi).map(Box::as_ref);
+    /// The chassis that do not stand where their instance does: those that signed or said something before another
+    /// became the one by which the instance is known.
+    fn elsewhere(&self) -> Result<Part, Unreadable> {
+        let aliases = self.then.aliases.keys().chain(self.now.aliases.keys());
+        let others: BTreeSet<&Udi> = aliases.filter(|udi| self.instance_of(udi) != *udi).collect();
+        if others.is_empty() { Ok(Part::default()) } else { self.consumption.named(&others) }
+    }
+
+    fn subject<'u>(&self, udi: &'u Udi) -> Subject<'u>
+    where
+        'a: 'u,
+    {
+        let then = self.then.instances.get(udi).map(|instance| &**instance);
         let any = then.or_else(|| self.now.resolve(udi));
         let device = any.and_then(|instance| instance.device.as_ref());
         Subject { udi, then, any, device: device.and_then(|name| watched_as(self.watched, name)) }
@@ -168,4 +289,34 @@ impl<'a> Survey<'a> {
         let past = gone.is_some_and(|gone| gone < self.window_start());
         !past || uses.iter().any(|one| one.history.within(self.from(), self.to()).any(|run| run.is_measured()))
     }
+}
+
+/// How rows are made.
+#[derive(Clone, Copy)]
+struct How {
+    /// With what they rest on.
+    detailed: bool,
+    /// Also of instances that were gone before the window.
+    looks_back: bool,
+}
+
+/// A part as it is laid out.
+#[derive(Default)]
+struct Laid {
+    instances: Vec<Passing>,
+    entries: Vec<Entry>,
+    /// Of each entry: its whole history, and the count that the device states.
+    beside: Vec<(History, Option<u64>)>,
+    /// How many reports measure something of the window, and when the newest was collected.
+    reports: (u64, Option<Seconds>),
+}
+
+/// An instance, or a device that was never reached, with so many of the entries.
+struct Passing {
+    udi: Option<Udi>,
+    plain: Row,
+    gone: Option<Timestamp>,
+    rows: usize,
+    /// Rows of one that was gone before the window.
+    past: Vec<(Row, History)>,
 }

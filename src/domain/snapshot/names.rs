@@ -74,16 +74,21 @@ pub(super) struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// What any device states of a tag holds for all and at any time: a tag is one licence. Earlier folds come first.
-    pub(super) fn of(fleets: [&'a Fleet; 2], operator: &OperatorNames) -> Names<'a> {
+    pub(super) fn of(then: &'a Fleet, now: &'a Fleet, operator: &OperatorNames) -> Names<'a> {
         let mut stated: BTreeMap<&EntitlementTag, Naming> = BTreeMap::new();
         let mut state = |tag: &'a Option<EntitlementTag>, name: &Option<String>, kind: &Option<String>| {
             if let Some(tag) = tag.as_ref().filter(|tag| tag.0.starts_with("regid.")) {
-                let said = Naming { name: name.clone(), license_type: kind.clone(), ..Naming::default() };
-                let known = stated.remove(tag).unwrap_or_default();
-                stated.insert(tag, known.or(&said));
+                let known = stated.entry(tag).or_default();
+                if known.name.is_none() {
+                    known.name.clone_from(name);
+                }
+                if known.license_type.is_none() {
+                    known.license_type.clone_from(kind);
+                }
             }
         };
-        let instances = fleets.into_iter().flat_map(|fleet| fleet.instances.values());
+        let again = Some(now).filter(|now| !std::ptr::eq(*now, then));
+        let instances = std::iter::once(then).chain(again).flat_map(|fleet| fleet.instances.values());
         for device in instances.filter_map(|instance| instance.state.as_ref()) {
             for license in &device.licenses {
                 state(&license.entitlement_tag, &license.name, &license.license_type);

@@ -11,9 +11,8 @@ use super::lists::{About, Listing};
 use super::rollup::RollUps;
 use super::row::Row;
 use super::terms::Terms;
-use super::uses::Use;
 use crate::domain::instance::{DeviceName, Udi};
-use crate::domain::timeline::Run;
+use crate::domain::timeline::{History, Run};
 
 /// Roll-ups, lists, and what was bought.
 pub(super) struct Sums<'a> {
@@ -51,16 +50,23 @@ impl<'a> Sums<'a> {
     }
 
     /// Takes a row of an instance that is there.
-    pub(super) fn row(&mut self, survey: &Survey<'_>, row: &Row, one: &Use<'_>, gone: Option<Timestamp>) {
-        let within = || one.history.within(survey.from(), survey.to());
+    pub(super) fn row(
+        &mut self,
+        survey: &Survey<'_>,
+        row: &Row,
+        history: &History,
+        stated: Option<u64>,
+        gone: Option<Timestamp>,
+    ) {
+        let within = || history.within(survey.from(), survey.to());
         self.roll_ups.add(row, within().filter(Run::is_measured));
         if let Some(tally) = &mut self.tally {
-            tally.add(row, &one.history, true, gone);
+            tally.add(row, history, true, gone);
         }
         // Known to be used no more: by a report, by a poll, or by the device's own word.
         let unused = match row.quantity.or(row.quantity_observed) {
             Some(used) => used == 0,
-            None => one.stated == Some(0),
+            None => stated == Some(0),
         };
         let lasted = |run: &Run| run.value > 0 && run.start < run.end;
         let used = within().filter(lasted).last().filter(|_| unused);
@@ -70,9 +76,9 @@ impl<'a> Sums<'a> {
     }
 
     /// Takes a row of an instance that was gone before the window: only a term reaches so far back.
-    pub(super) fn past(&mut self, row: &Row, one: &Use<'_>, gone: Option<Timestamp>) {
+    pub(super) fn past(&mut self, row: &Row, history: &History, gone: Option<Timestamp>) {
         if let Some(tally) = &mut self.tally {
-            tally.add(row, &one.history, false, gone);
+            tally.add(row, history, false, gone);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::domain::plan::{Settings, Watched};
 use crate::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
 use crate::domain::settings::Mode;
 use crate::domain::state::{DeviceState, License, Model, Reservation};
-use crate::domain::timeline::Consumption;
+use crate::domain::timeline::{Consumption, Reach};
 
 const DAY: i64 = 86_400;
 const TAG: &str = "regid.2017-05.com.cisco.c9300_dna_advantage,1.0_x";
@@ -132,10 +132,11 @@ impl World {
     fn overall(&self, as_of: i64) -> (Head, Vec<Entry>, Overall) {
         let as_of = day(as_of);
         let window = SignedDuration::from_hours(30 * 24);
-        let mut consumption = Consumption::new((as_of - window).as_second(), as_of.as_second());
+        let mut reach = Reach::window((as_of - window).as_second(), as_of.as_second());
         if let Some(begun) = self.terms.entitlements.as_deref().and_then(|bought| earliest_start(bought, as_of)) {
-            consumption = consumption.reaching_back_to(begun);
+            reach = reach.back_to(begun);
         }
+        let mut consumption = Consumption::new(reach);
         self.events.iter().for_each(|event| consumption.take(event));
         let (then, now) = (self.fleet(as_of), self.fleet(Timestamp::MAX));
         let settings: Settings = settings();
@@ -152,11 +153,12 @@ impl World {
             incomplete_before: None,
         };
         let (mut entries, mut again) = (Vec::new(), Vec::new());
-        let (head, overall) = survey.overall(&mut |entry| entries.push(entry.clone()));
-        survey.each(&mut |entry| {
-            again.push(entry.clone());
+        let (head, overall) = survey.overall(<[Entry]>::to_vec, |part| entries.extend(part)).unwrap();
+        let take = |part: Vec<Entry>| {
+            again.extend(part);
             ControlFlow::Continue(())
-        });
+        };
+        survey.each(|part| part, take).unwrap();
         assert_eq!(entries, again);
         (head, entries, overall)
     }

@@ -1,31 +1,36 @@
 //! The fold of the journal into timelines: what every chassis measured, and what polls saw.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
+use super::note::{Contact, Note, Reading, notes};
 use super::observed::{Licence, Observed, Sight};
 use super::{Seconds, Skew, Timeline};
-use crate::domain::digest::Sha256;
-use crate::domain::event::{Event, Fact};
+use crate::domain::event::Event;
 use crate::domain::instance::{DeviceName, Udi};
-use crate::domain::report::{EntitlementTag, ReportFacts};
+use crate::domain::report::EntitlementTag;
 
-/// What is known of the use of licences, by chassis.
-///
-/// Reports are taken whenever they were collected, for they measure the past; polls are taken up to an instant, for
-/// what was seen later tells nothing of it.
-#[derive(Clone, Debug, Default)]
-pub struct Consumption {
-    chassis: BTreeMap<Udi, Chassis>,
-    devices: BTreeMap<DeviceName, Udi>,
-    /// So that a hundred thousand timelines share the text of a few tags.
-    tags: HashSet<EntitlementTag>,
+/// How much of the past is of interest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
     /// What ended before is kept only as far as it tells when was last measured.
-    since: Seconds,
+    pub since: Seconds,
     /// Reports are counted that measure something from here on.
-    counted: Seconds,
-    until: Seconds,
-    reports: u64,
-    newest_report: Option<Seconds>,
+    pub counted: Seconds,
+    /// Polls after it are left out: what was seen later tells nothing of it. Reports are taken whenever they were
+    /// collected, for they measure the past.
+    pub until: Seconds,
+}
+
+impl Reach {
+    pub fn window(since: Seconds, until: Seconds) -> Reach {
+        Reach { since, counted: since, until }
+    }
+
+    /// Keeps also what ended before the window, back to an instant: a term that began then is reckoned over.
+    pub fn back_to(self, since: Seconds) -> Reach {
+        Reach { since: self.since.min(since), ..self }
+    }
 }
 
 /// What one chassis signed, and what it said when asked.
@@ -34,6 +39,8 @@ pub struct Chassis {
     timelines: Vec<(EntitlementTag, Timeline)>,
     sight: Sight,
     skews: Vec<Skew>,
+    reports: u64,
+    newest_report: Option<Seconds>,
 }
 
 impl Chassis {
@@ -55,123 +62,149 @@ impl Chassis {
         self.sight.licences(until)
     }
 
-    fn timeline_mut(&mut self, tag: &EntitlementTag) -> &mut Timeline {
-        let at = self.timelines.iter().position(|(own, _)| own == tag).unwrap_or_else(|| {
-            self.timelines.push((tag.clone(), Timeline::default()));
-            self.timelines.len() - 1
-        });
-        &mut self.timelines[at].1
-    }
-}
-
-impl Consumption {
-    /// Nothing known yet. What ended before `since` is kept only as far as it tells when was last measured; polls
-    /// after `until` are left out.
-    pub fn new(since: Seconds, until: Seconds) -> Consumption {
-        Consumption { since, counted: since, until, ..Consumption::default() }
-    }
-
-    /// Keeps also what ended before the window, back to an instant: a term that began then is reckoned over.
-    pub fn reaching_back_to(self, since: Seconds) -> Consumption {
-        Consumption { since: self.since.min(since), ..self }
-    }
-
-    /// Takes the next event of the journal.
-    pub fn take(&mut self, event: &Event) {
-        let at = event.at.as_second();
-        match &event.fact {
-            Fact::ReportCollected(fact) => {
-                let span = fact.report.start().zip(fact.report.end());
-                let (since, until) = (self.counted, self.until);
-                let concerns = span.is_some_and(|(start, end)| start.as_second() <= until && end.as_second() >= since);
-                if self.report(&fact.report, fact.object, false) && concerns {
+    /// Takes the next thing that it signed or said, learned at that instant.
+    pub fn take(&mut self, at: Seconds, note: Note, reach: Reach) {
+        match note {
+            Note::Report(tag, reading) => {
+                let concerns = reading.span.is_some_and(|(start, end)| start <= reach.until && end >= reach.counted);
+                if self.report(tag, reading, reach) && concerns {
                     self.reports += 1;
                     self.newest_report = self.newest_report.max(Some(at));
                 }
             }
-            Fact::ReportReread(fact) => drop(self.report(&fact.report, fact.object, true)),
-            Fact::DeviceIdentified(fact) => {
-                // Like a report, it tells of the past too: a clock that is wrong was so before.
-                if let Some(ahead) = fact.clock_skew_seconds {
-                    let skews = &mut self.chassis(&fact.udi).skews;
-                    if skews.last().is_none_or(|last| last.ahead != ahead) {
-                        skews.push(Skew { at, ahead });
-                    }
+            Note::Again(tag, reading) => {
+                let (id, object) = (reading.source.report, reading.source.object);
+                if self.timelines.iter_mut().any(|(_, timeline)| timeline.forget(id, object)) {
+                    self.report(tag, reading, reach);
                 }
-                if at > self.until {
-                    return;
+            }
+            Note::Licences(told) => {
+                if at <= reach.until {
+                    self.sight.read(at, told, reach.since);
                 }
-                let before = self.devices.insert(fact.device.clone(), fact.udi.clone());
+            }
+            // Like a report, it tells of the past too: a clock that is wrong was so before.
+            Note::Clock(ahead) => {
+                if self.skews.last().is_none_or(|last| last.ahead != ahead) {
+                    self.skews.push(Skew { at, ahead });
+                }
+            }
+        }
+    }
+
+    /// Takes that its device was lost, or that another chassis answers in its place.
+    pub fn lost(&mut self, at: Seconds, reach: Reach) {
+        self.sight.lost(at, reach.since);
+    }
+
+    pub fn restored(&mut self, at: Seconds) {
+        self.sight.restored(at);
+    }
+
+    fn report(&mut self, tag: EntitlementTag, reading: Reading, reach: Reach) -> bool {
+        let at = self.timelines.iter().position(|(own, _)| *own == tag).unwrap_or_else(|| {
+            self.timelines.push((tag, Timeline::default()));
+            self.timelines.len() - 1
+        });
+        self.timelines[at].1.add(reading, reach.since)
+    }
+}
+
+/// Which chassis answers as which device, while events go by.
+#[derive(Clone, Debug, Default)]
+pub struct Devices(BTreeMap<DeviceName, Udi>);
+
+/// What a device's fate is to a chassis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sighted {
+    Lost,
+    Restored,
+}
+
+impl Devices {
+    /// Takes what happened to a device: which chassis was lost from sight or restored to it by that.
+    pub fn take(&mut self, at: Seconds, device: &DeviceName, what: Contact, reach: Reach) -> Option<(Udi, Sighted)> {
+        if at > reach.until {
+            return None;
+        }
+        match what {
+            Contact::Is(udi) => {
                 // Another chassis answers: what the one before said is no longer seen.
-                if let Some(before) = before.filter(|before| *before != fact.udi) {
-                    let since = self.since;
-                    self.chassis(&before).sight.lost(at, since);
-                }
+                let same = self.0.get(device).is_some_and(|before| *before == udi);
+                let before = if same { None } else { self.0.insert(device.clone(), udi) };
+                before.map(|before| (before, Sighted::Lost))
             }
-            Fact::StateRead(fact) if at <= self.until => {
-                let since = self.since;
-                self.chassis(&fact.udi).sight.read(at, fact.state.licenses.iter(), since);
-            }
-            Fact::ContactLost(fact) if at <= self.until => {
-                let since = self.since;
-                if let Some(chassis) = self.of_device(&fact.device) {
-                    chassis.sight.lost(at, since);
-                }
-            }
-            Fact::ContactRestored(fact) if at <= self.until => {
-                if let Some(chassis) = self.of_device(&fact.device) {
-                    chassis.sight.restored(at);
-                }
-            }
-            // Nothing else tells of quantities, and no new kind of fact will by itself.
-            _ => {}
+            Contact::Lost => self.0.get(device).map(|udi| (udi.clone(), Sighted::Lost)),
+            Contact::Restored => self.0.get(device).map(|udi| (udi.clone(), Sighted::Restored)),
         }
     }
+}
 
-    /// Takes a report in; one that was read again, in place of what was read before.
-    fn report(&mut self, facts: &ReportFacts, object: Sha256, again: bool) -> bool {
-        let Some(tag) = &facts.entitlement_tag else { return false };
-        let tag = match self.tags.get(tag) {
-            Some(known) => known.clone(),
-            None => {
-                self.tags.insert(tag.clone());
-                tag.clone()
-            }
-        };
-        let since = self.since;
-        let chassis = self.chassis(&facts.udi);
-        if again {
-            let mut timelines = chassis.timelines.iter_mut();
-            if !timelines.any(|(_, timeline)| timeline.forget(facts.report_id, object)) {
-                return false;
-            }
-        }
-        chassis.timeline_mut(&tag).take(facts, object, since)
-    }
+/// Some of the chassis that signed or said something.
+#[derive(Clone, Debug, Default)]
+pub struct Part(pub BTreeMap<Udi, Chassis>);
 
-    fn chassis(&mut self, udi: &Udi) -> &mut Chassis {
-        if !self.chassis.contains_key(udi) {
-            self.chassis.insert(udi.clone(), Chassis::default());
-        }
-        self.chassis.entry(udi.clone()).or_default()
-    }
-
-    fn of_device(&mut self, device: &DeviceName) -> Option<&mut Chassis> {
-        self.chassis.get_mut(self.devices.get(device)?)
-    }
-
-    /// Every chassis that signed or said something.
-    pub fn each(&self) -> impl Iterator<Item = (&Udi, &Chassis)> {
-        self.chassis.iter()
-    }
-
-    /// Every tag that a report named.
-    pub fn tags(&self) -> BTreeSet<&EntitlementTag> {
-        self.tags.iter().collect()
-    }
-
-    /// How many reports measure something of the time between, and when the newest of them was collected.
+impl Part {
+    /// How many of their reports measure something of the window, and when the newest of them was collected.
     pub fn reports(&self) -> (u64, Option<Seconds>) {
-        (self.reports, self.newest_report)
+        let reports = self.0.values().map(|chassis| chassis.reports).sum();
+        (reports, self.0.values().filter_map(|chassis| chassis.newest_report).max())
+    }
+}
+
+/// What is kept of the use of licences cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(pub String);
+
+/// What is known of the use of licences, to be had part by part: all of it at once may be more than fits.
+pub trait Chronicle: Sync {
+    /// The chassis of a stretch of UDIs.
+    fn stretch(&self, from: Bound<&Udi>, to: Bound<&Udi>) -> Result<Part, Unreadable>;
+
+    /// Those of the named ones that signed or said something.
+    fn named(&self, chassis: &BTreeSet<&Udi>) -> Result<Part, Unreadable>;
+}
+
+/// All that is known of the use of licences, in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Consumption {
+    chassis: BTreeMap<Udi, Chassis>,
+    devices: Devices,
+    reach: Reach,
+}
+
+impl Consumption {
+    /// Nothing known yet.
+    pub fn new(reach: Reach) -> Consumption {
+        Consumption { reach, ..Consumption::default() }
+    }
+
+    /// Takes the next event of the journal.
+    pub fn take(&mut self, event: &Event) {
+        let Consumption { chassis, devices, reach } = self;
+        let (at, reach) = (event.at.as_second(), *reach);
+        let mut sighted = None;
+        let mut of_chassis =
+            |udi: &Udi, note: Note| chassis.entry(udi.clone()).or_default().take(at, note, reach);
+        notes(event, &mut of_chassis, &mut |device, what| sighted = devices.take(at, device, what, reach));
+        let Some((udi, what)) = sighted else { return };
+        let chassis = chassis.entry(udi).or_default();
+        match what {
+            Sighted::Lost => chassis.lost(at, reach),
+            Sighted::Restored => chassis.restored(at),
+        }
+    }
+}
+
+impl Chronicle for Consumption {
+    fn stretch(&self, from: Bound<&Udi>, to: Bound<&Udi>) -> Result<Part, Unreadable> {
+        let within = self.chassis.range::<Udi, _>((from, to));
+        Ok(Part(within.map(|(udi, chassis)| (udi.clone(), chassis.clone())).collect()))
+    }
+
+    fn named(&self, chassis: &BTreeSet<&Udi>) -> Result<Part, Unreadable> {
+        let known = chassis.iter().filter_map(|udi| self.chassis.get_key_value(*udi));
+        Ok(Part(known.map(|(udi, chassis)| (udi.clone(), chassis.clone())).collect()))
     }
 }

@@ -61,14 +61,13 @@ impl Seen {
 }
 
 impl Sight {
-    pub(super) fn read<'a>(&mut self, at: Seconds, licenses: impl Iterator<Item = &'a License>, keep_from: Seconds) {
+    pub(super) fn read(&mut self, at: Seconds, told: Vec<(Licence, u64)>, keep_from: Seconds) {
         self.lost(at, keep_from);
         self.since = Some(at);
         for (_, seen) in &mut self.licences {
             seen.count = None;
         }
-        for license in licenses {
-            let (Some(licence), Some(count)) = (Licence::of(license), license.count) else { continue };
+        for (licence, count) in told {
             match self.licences.iter_mut().find(|(known, _)| *known == licence) {
                 Some((_, seen)) => seen.count = Some(seen.count.unwrap_or(0).saturating_add(count)),
                 None => self.licences.push((licence, Seen { past: Vec::new(), count: Some(count) })),

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::flat::{COLUMNS, Line};
 use super::resource_values;
 use crate::domain::problem::spreadsheet;
-use crate::domain::snapshot::{Form, Head, Row, Survey};
+use crate::domain::snapshot::{Entry, Form, Head, Row, Survey};
 
 /// A file of a flat form that is being written.
 pub(super) enum Rows<W: Write + Send> {
@@ -20,16 +20,22 @@ pub(super) enum Rows<W: Write + Send> {
 impl<W: Write + Send> Rows<W> {
     /// Begins with what stands above all rows. [`Form::Json`] is not flat, and [`Form::Parquet`] may not be built in.
     pub fn begin(form: Form, out: W) -> io::Result<Self> {
-        let header = |names: &mut dyn Iterator<Item = &'static str>, out| {
-            let mut csv = csv::Writer::from_writer(out);
-            csv.write_record(names)?;
-            io::Result::Ok(csv)
-        };
+        let mut rows = Rows::go_on(form, out)?;
+        match &mut rows {
+            Rows::Csv(csv) => csv.write_record(COLUMNS.iter().map(|(name, _)| *name))?,
+            Rows::ResourceValues(csv) => csv.write_record(resource_values::COLUMNS.iter().map(|(name, _)| *name))?,
+            Rows::Ndjson(_) => {}
+            #[cfg(feature = "parquet")]
+            Rows::Parquet(_) => {}
+        }
+        Ok(rows)
+    }
+
+    /// The same without what stands above all rows.
+    fn go_on(form: Form, out: W) -> io::Result<Self> {
         match form {
-            Form::Csv => header(&mut COLUMNS.iter().map(|(name, _)| *name), out).map(Rows::Csv),
-            Form::ResourceValues => {
-                header(&mut resource_values::COLUMNS.iter().map(|(name, _)| *name), out).map(Rows::ResourceValues)
-            }
+            Form::Csv => Ok(Rows::Csv(csv::Writer::from_writer(out))),
+            Form::ResourceValues => Ok(Rows::ResourceValues(csv::Writer::from_writer(out))),
             Form::Ndjson => Ok(Rows::Ndjson(out)),
             #[cfg(feature = "parquet")]
             Form::Parquet => Ok(Rows::Parquet(Box::new(super::parquet::Parquet::begin(out)?))),
@@ -85,18 +91,39 @@ impl<W: Write + Send> Rows<W> {
 }
 
 /// Writes all rows into one file.
-pub(super) fn all<W: Write + Send>(form: Form, head: &Head, survey: &Survey<'_>, out: W) -> io::Result<W> {
-    let mut rows = Rows::begin(form, out)?;
-    each(survey, &mut |row| rows.row(head, row))?;
-    rows.end()
+pub(super) fn all<W: Write + Send>(form: Form, head: &Head, survey: &Survey<'_>, mut out: W) -> io::Result<W> {
+    if form == Form::Parquet {
+        let mut rows = Rows::begin(form, out)?;
+        each(survey, &mut |row| rows.row(head, row))?;
+        return rows.end();
+    }
+    // Lines need nothing of those before them: each part is made into text by whoever made its rows.
+    let text = |entries: Vec<Entry>| {
+        let mut rows = Rows::go_on(form, Vec::new())?;
+        entries.iter().try_for_each(|entry| rows.row(head, &entry.row))?;
+        rows.end()
+    };
+    out.write_all(&Rows::begin(form, Vec::new())?.end()?)?;
+    let mut written = Ok(());
+    let write = |text: io::Result<Vec<u8>>| {
+        written = text.and_then(|text| out.write_all(&text));
+        go_on_if(&written)
+    };
+    survey.rows(text, write).map_err(io::Error::other)?;
+    written.map(|()| out)
 }
 
 /// Every row, until one cannot be written.
 pub(super) fn each(survey: &Survey<'_>, write: &mut dyn FnMut(&Row) -> io::Result<()>) -> io::Result<()> {
     let mut written = Ok(());
-    survey.each(&mut |entry| {
-        written = write(&entry.row);
-        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
+    let take = |entries: Vec<Entry>| {
+        written = entries.iter().try_for_each(|entry| write(&entry.row));
+        go_on_if(&written)
+    };
+    survey.rows(|entries| entries, take).map_err(io::Error::other)?;
     written
+}
+
+fn go_on_if(written: &io::Result<()>) -> ControlFlow<()> {
+    if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }

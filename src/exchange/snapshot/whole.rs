@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use crate::domain::snapshot::{Head, Overall, RollUp, Survey};
+use crate::domain::snapshot::{Entry, Head, Overall, RollUp, Survey};
 
 #[derive(Serialize)]
 struct Above<'a> {
@@ -24,16 +24,23 @@ pub fn json(head: &Head, overall: &Overall, survey: &Survey<'_>, out: &mut dyn W
     write!(out, ",\n  \"entitlements\": ")?;
     serde_json::to_writer(&mut *out, &overall.entitlements)?;
     write!(out, ",\n  \"rows\": [")?;
-    let mut written = Ok(());
-    let mut between = "\n    ";
-    survey.each(&mut |entry| {
-        written = (|| {
-            out.write_all(between.as_bytes())?;
-            serde_json::to_writer(&mut *out, entry).map_err(io::Error::from)
-        })();
-        between = ",\n    ";
+    let text = |entries: Vec<Entry>| {
+        let mut text = Vec::new();
+        for entry in &entries {
+            text.extend_from_slice(b",\n    ");
+            serde_json::to_writer(&mut text, entry)?;
+        }
+        io::Result::Ok(text)
+    };
+    let (mut written, mut first) = (Ok(()), true);
+    let write = |text: io::Result<Vec<u8>>| {
+        written = text.and_then(|text| {
+            let begun = usize::from(std::mem::take(&mut first) && !text.is_empty());
+            out.write_all(text.get(begun..).unwrap_or_default())
+        });
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
+    };
+    survey.each(text, write).map_err(io::Error::other)?;
     written?;
     out.write_all(b"\n  ]\n}\n")
 }

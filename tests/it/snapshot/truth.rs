@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use slp_collector::domain::event::Event;
 use slp_collector::domain::fleet::Fleet;
 use slp_collector::domain::snapshot::{By, Entry, MeasuredState, OperatorNames, RollUp, Row, Survey, Terms, Whole};
-use slp_collector::domain::timeline::Consumption;
+use slp_collector::domain::timeline::{Consumption, Reach};
 use slp_collector::exchange::snapshot::{Form, read};
 use slp_collector::flow::House;
 use slp_collector::flow::consumption::{Asked, create};
@@ -152,7 +152,7 @@ fn taken(
     as_of: i64,
     window: i64,
 ) -> (Vec<Entry>, Vec<RollUp>) {
-    let mut consumption = Consumption::new(as_of - window, as_of);
+    let mut consumption = Consumption::new(Reach::window(as_of - window, as_of));
     events.iter().for_each(|event| consumption.take(event));
     let survey = Survey {
         consumption: &consumption,
@@ -167,7 +167,7 @@ fn taken(
         incomplete_before: None,
     };
     let mut entries = Vec::new();
-    let (_, overall) = survey.overall(&mut |entry| entries.push(entry.clone()));
+    let (_, overall) = survey.overall(<[Entry]>::to_vec, |part| entries.extend(part)).unwrap();
     (entries, overall.roll_ups)
 }
 

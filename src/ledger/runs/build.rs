@@ -1,0 +1,123 @@
+//! Making the runs of one segment out of what its events say.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+
+use super::image::{Block, Extent, Image, Index, MAGIC, Stored, StoredContact, Told};
+use crate::domain::digest::Sha256;
+use crate::domain::instance::Udi;
+use crate::domain::report::EntitlementTag;
+use crate::domain::timeline::{Licence, Note, Reading, Seconds, Source};
+
+/// Bytes of a block before it is compressed: a part of a fleet reads few that it has no use for.
+const BLOCK: usize = 16 << 10;
+/// What is stored is read far more often than written, and digests do not get shorter by more effort.
+const LEVEL: i32 = 1;
+
+/// The notes so far, in the order of the journal.
+#[derive(Default)]
+pub(super) struct Builder {
+    chassis: BTreeMap<Udi, Vec<u8>>,
+    contacts: Vec<u8>,
+    texts: HashMap<EntitlementTag, u32>,
+    events: u64,
+}
+
+impl Builder {
+    /// Takes what the next events say, and how many they are.
+    pub(super) fn add(&mut self, told: Vec<Told>, events: u64) {
+        for one in told {
+            match one {
+                Told::Note { place, at, udi, note } => self.note(self.events + place, at, udi, note),
+                Told::Contact { place, at, device, what } => {
+                    append(&mut self.contacts, &StoredContact { place: self.events + place, at, device, what });
+                }
+            }
+        }
+        self.events += events;
+    }
+
+    fn note(&mut self, place: u64, at: Seconds, udi: Udi, note: Note) {
+        let stored = match note {
+            Note::Report(tag, reading) => self.report(at, false, tag, reading),
+            Note::Again(tag, reading) => self.report(at, true, tag, reading),
+            Note::Licences(told) => {
+                let numbered = |(licence, count)| match licence {
+                    Licence::Tag(tag) => (false, self.text(tag), count),
+                    Licence::Name(name) => (true, self.text(EntitlementTag::from(name)), count),
+                };
+                Stored::Licences { place, at, told: told.into_iter().map(numbered).collect() }
+            }
+            Note::Clock(ahead) => Stored::Clock { at, ahead },
+        };
+        append(self.chassis.entry(udi).or_default(), &stored);
+    }
+
+    fn report(&mut self, at: Seconds, again: bool, tag: EntitlementTag, reading: Reading) -> Stored {
+        let Reading { source: Source { report, object }, counts, span, stretches, changes } = reading;
+        Stored::Report { at, again, tag: self.text(tag), report, object, counts, span, stretches, changes }
+    }
+
+    fn text(&mut self, text: EntitlementTag) -> u32 {
+        let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        *self.texts.entry(text).or_insert(next)
+    }
+
+    /// The runs of a segment whose last batch has that digest, in memory.
+    pub(super) fn image(self, head: Sha256) -> Result<Image, String> {
+        let Builder { chassis, contacts, texts, events: _ } = self;
+        let mut zstd = zstd::bulk::Compressor::new(LEVEL).map_err(|error| error.to_string())?;
+        zstd.include_checksum(true).map_err(|error| error.to_string())?;
+        let mut bytes = Vec::new();
+        let mut frame = |bytes: &mut Vec<u8>, raw: &[u8]| {
+            let packed = zstd.compress(raw).map_err(|error| error.to_string())?;
+            let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| "a frame is too long".to_owned());
+            let extent = Extent { at: bytes.len() as u64, len: length(&packed)?, raw: length(raw)? };
+            bytes.extend_from_slice(&packed);
+            Ok::<Extent, String>(extent)
+        };
+        let (mut blocks, mut raw, mut first) = (Vec::new(), Vec::new(), None);
+        for (udi, notes) in chassis {
+            append(&mut raw, &(&udi, ByBytes(&notes)));
+            let first_in_it = first.take().unwrap_or(udi);
+            if raw.len() < BLOCK {
+                first = Some(first_in_it);
+            } else {
+                blocks.push(Block { first: first_in_it, extent: frame(&mut bytes, &raw)? });
+                raw.clear();
+            }
+        }
+        if let Some(first) = first {
+            blocks.push(Block { first, extent: frame(&mut bytes, &raw)? });
+        }
+        let contacts = frame(&mut bytes, &contacts)?;
+        let mut texts: Vec<(u32, EntitlementTag)> = texts.into_iter().map(|(text, number)| (number, text)).collect();
+        texts.sort_unstable_by_key(|(number, _)| *number);
+        let texts = texts.into_iter().map(|(_, text)| text).collect();
+        let mut index = Vec::new();
+        append(&mut index, &Index { head, texts, blocks, contacts });
+        let Extent { at, len, raw } = frame(&mut bytes, &index)?;
+        bytes.extend_from_slice(&at.to_le_bytes());
+        bytes.extend_from_slice(&len.to_le_bytes());
+        bytes.extend_from_slice(&raw.to_le_bytes());
+        bytes.extend_from_slice(MAGIC);
+        Image::in_memory(bytes, head).ok_or_else(|| "what was made cannot be read".to_owned())
+    }
+}
+
+/// Bytes as one piece.
+struct ByBytes<'b>(&'b [u8]);
+
+impl Serialize for ByBytes<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+fn append(bytes: &mut Vec<u8>, what: &impl Serialize) {
+    // Everything in it has a known length, and memory takes everything.
+    if let Ok(own) = postcard::to_extend(what, std::mem::take(bytes)) {
+        *bytes = own;
+    }
+}
