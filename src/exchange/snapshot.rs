@@ -25,11 +25,10 @@ mod rows;
 mod store;
 mod whole;
 
-use std::io;
+use std::io::{self, BufWriter, Sink, Write};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
 pub use flat::COLUMNS;
@@ -39,6 +38,7 @@ pub use whole::json;
 
 use super::seal::SealError;
 use crate::domain::digest::Sha256;
+use crate::domain::hashing::Hashing;
 pub use crate::domain::snapshot::Form;
 use crate::domain::snapshot::{Entry, Head, Overall, SnapshotId};
 
@@ -99,11 +99,11 @@ impl SnapshotError {
 }
 
 /// Makes the number of a snapshot while its rows go by.
-pub struct Numbering(Context);
+pub struct Numbering(Hashing<Sink>);
 
 impl Default for Numbering {
     fn default() -> Self {
-        Numbering(Context::new(&SHA256))
+        Numbering(Hashing::new(io::sink()))
     }
 }
 
@@ -119,28 +119,24 @@ impl Numbering {
 
     /// Takes the [`text`](Self::text) of the rows that come next.
     pub fn add(&mut self, text: &[u8]) {
-        self.0.update(text);
+        // A sink takes everything.
+        let _ = self.0.write_all(text);
     }
 
     /// The number of the snapshot with that head (whatever number stands in it) and what is said of all rows.
-    pub fn end(mut self, head: &Head, overall: &Overall) -> SnapshotId {
+    pub fn end(self, head: &Head, overall: &Overall) -> SnapshotId {
         let plain = Head { snapshot_id: SnapshotId(String::new()), corrects: None, ..head.clone() };
-        self.update(&plain);
-        self.update(overall);
-        let mut digest = [0; 32];
-        digest.copy_from_slice(self.0.finish().as_ref());
-        SnapshotId::of(&Sha256(digest))
-    }
-
-    fn update(&mut self, what: &impl Serialize) {
-        let mut text = Vec::new();
-        line(&mut text, what);
-        self.0.update(&text);
+        // Lists may be as long as the fleet: they are not made into one text.
+        let mut out = BufWriter::with_capacity(64 << 10, self.0);
+        line(&mut out, &plain);
+        line(&mut out, overall);
+        let _ = out.flush();
+        SnapshotId::of(&out.into_parts().0.finish().1)
     }
 }
 
-fn line(text: &mut Vec<u8>, what: &impl Serialize) {
-    // Nothing in them can fail to be written.
+/// Nothing in them can fail to be written, and neither memory nor a sink refuses.
+fn line(text: &mut impl Write, what: &impl Serialize) {
     let _ = serde_json::to_writer(&mut *text, what);
-    text.push(b'\n');
+    let _ = text.write_all(b"\n");
 }

@@ -5,7 +5,7 @@
 //! average that sum over the time in which anything of it was measured. What is not measured adds nothing, so that a
 //! roll-up is a lower bound where its completeness is below 1.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -61,21 +61,26 @@ struct Key {
     entitlement_tag: Option<EntitlementTag>,
 }
 
-/// Adds up while rows go by; of each it keeps its runs and the numbers of its groups.
+/// Adds up while rows go by; of each it keeps when its quantity changed.
 #[derive(Debug)]
 pub struct RollUps {
     from: Seconds,
     to: Seconds,
     groups: BTreeMap<Key, usize>,
     sums: Vec<Sum>,
-    runs: Vec<(Seconds, Seconds, u64)>,
-    /// What each row has of `runs`.
-    rows: Vec<(usize, [usize; GROUPS])>,
+    /// Which groups a licence at a place is of: rows are many, and these few.
+    sets: Vec<[usize; GROUPS]>,
+    known: HashMap<Place, HashMap<Option<EntitlementTag>, usize>>,
+    turns: Vec<Turn>,
     instances: u64,
 }
 
+/// Smart Account, Virtual Account, site and environment.
+type Place = (Option<String>, Option<String>, Option<String>, Option<String>);
+
 /// Five ways, each with all licences together; a row's own licence has its own group in each.
 const GROUPS: usize = 10;
+const NONE: usize = usize::MAX;
 
 #[derive(Clone, Debug, Default)]
 struct Sum {
@@ -141,8 +146,9 @@ impl RollUps {
             to,
             groups: BTreeMap::new(),
             sums: Vec::new(),
-            runs: Vec::new(),
-            rows: Vec::new(),
+            sets: Vec::new(),
+            known: HashMap::new(),
+            turns: Vec::new(),
             instances: 0,
         }
     }
@@ -158,73 +164,97 @@ impl RollUps {
 
     /// Takes a row and what was measured of it within the window.
     pub(super) fn add(&mut self, row: &Row, measured: impl Iterator<Item = Run>) {
-        let named = |by, smart_account: &Option<String>, name: &Option<String>| Key {
+        let set = self.set(row);
+        for group in self.sets.get(set).into_iter().flatten() {
+            if let Some(sum) = self.sums.get_mut(*group) {
+                sum.add(row, self.instances);
+            }
+        }
+        let mut last: Option<(Seconds, Seconds, u64)> = None;
+        for run in measured {
+            match &mut last {
+                Some((_, end, value)) if *end == run.start && *value == run.value => *end = run.end,
+                Some(own) => {
+                    let (start, end, value) = std::mem::replace(own, (run.start, run.end, run.value));
+                    self.turn(set, start, Some(end), value);
+                }
+                None => last = Some((run.start, run.end, run.value)),
+            }
+        }
+        if let Some((start, end, value)) = last {
+            // What is measured up to the end of the window is measured at its end too.
+            self.turn(set, start, Some(end).filter(|end| *end < self.to), value);
+        }
+    }
+
+    fn turn(&mut self, set: usize, start: Seconds, end: Option<Seconds>, value: u64) {
+        let set = u32::try_from(set).unwrap_or(u32::MAX);
+        self.turns.push(Turn { at: start, what: Does::Begin, set, value });
+        if let Some(end) = end {
+            let what = if start < end { Does::End } else { Does::EndAtOnce };
+            self.turns.push(Turn { at: end, what, set, value });
+        }
+    }
+
+    /// The number of the set of groups that a row is of.
+    fn set(&mut self, row: &Row) -> usize {
+        let site = (!row.site.0.is_empty()).then(|| row.site.0.clone());
+        let place = (row.smart_account.clone(), row.virtual_account.clone(), site, row.environment.clone());
+        if let Some(set) = self.known.get(&place).and_then(|of| of.get(&row.entitlement_tag)) {
+            return *set;
+        }
+        let (smart, own, site, environment) = &place;
+        let key = |by, smart_account: &Option<String>, name: &Option<String>| Key {
             by,
             smart_account: smart_account.clone(),
             name: name.clone(),
             entitlement_tag: None,
         };
-        let site = (!row.site.0.is_empty()).then(|| row.site.0.clone());
         let keys = [
-            named(By::SmartAccount, &None, &row.smart_account),
-            named(By::VirtualAccount, &row.smart_account, &row.virtual_account),
-            named(By::Site, &None, &site),
-            named(By::Environment, &None, &row.environment),
-            named(By::Entitlement, &None, &None),
+            key(By::SmartAccount, &None, smart),
+            key(By::VirtualAccount, smart, own),
+            key(By::Site, &None, site),
+            key(By::Environment, &None, environment),
+            key(By::Entitlement, &None, &None),
         ];
-        let mut groups = [usize::MAX; GROUPS];
+        let mut set = [NONE; GROUPS];
         for (at, key) in keys.into_iter().enumerate() {
             if row.entitlement_tag.is_some() {
                 let own = Key { entitlement_tag: row.entitlement_tag.clone(), ..key.clone() };
-                groups[2 * at] = self.add_to(own, row);
+                set[2 * at] = self.group(own);
             }
-            groups[2 * at + 1] = self.add_to(key, row);
+            set[2 * at + 1] = self.group(key);
         }
-        let before = self.runs.len();
-        for run in measured {
-            match self.runs.get_mut(before..).and_then(|own| own.last_mut()) {
-                Some(last) if last.1 == run.start && last.2 == run.value => last.1 = run.end,
-                Some(_) | None => self.runs.push((run.start, run.end, run.value)),
-            }
-        }
-        self.rows.push((self.runs.len() - before, groups));
+        self.sets.push(set);
+        let number = self.sets.len() - 1;
+        self.known.entry(place).or_default().insert(row.entitlement_tag.clone(), number);
+        number
     }
 
-    fn add_to(&mut self, key: Key, row: &Row) -> usize {
+    fn group(&mut self, key: Key) -> usize {
         let next = self.sums.len();
         let group = *self.groups.entry(key).or_insert(next);
         if group == next {
             self.sums.push(Sum::default());
-        }
-        if let Some(sum) = self.sums.get_mut(group) {
-            sum.add(row, self.instances);
         }
         group
     }
 
     /// All groups, in a fixed order.
     pub fn end(self) -> Vec<RollUp> {
-        let mut curves: Vec<Curve> = Vec::new();
-        curves.resize_with(self.sums.len(), Curve::default);
-        // One way of adding up after the other: each needs all the runs once, and only then.
-        for way in 0..GROUPS {
-            let mut turns: BTreeMap<usize, Vec<Turn>> = BTreeMap::new();
-            let mut at = 0;
-            for (count, groups) in &self.rows {
-                let own = self.runs.get(at..at + count).unwrap_or_default();
-                at += count;
-                if groups[way] != usize::MAX && !own.is_empty() {
-                    turns_of(own, self.to, turns.entry(groups[way]).or_default());
-                }
-            }
-            for (group, turns) in turns {
-                if let Some(curve) = curves.get_mut(group) {
-                    *curve = Curve::of(turns, self.from, self.to);
+        let mut turns = self.turns;
+        turns.sort_unstable();
+        let mut curves = vec![Curve::default(); self.sums.len()];
+        for turn in turns {
+            for group in self.sets.get(turn.set as usize).into_iter().flatten() {
+                if let Some(curve) = curves.get_mut(*group) {
+                    curve.take(&turn, self.from);
                 }
             }
         }
+        let shapes: Vec<Shape> = curves.into_iter().map(|curve| curve.end(self.to)).collect();
         let roll_up = |(key, group): (Key, usize)| {
-            let (sum, curve) = (self.sums.get(group)?, curves.get(group)?);
+            let (sum, shape) = (self.sums.get(group)?, shapes.get(group)?);
             let count = |state| sum.states.get(&state).copied().unwrap_or(0);
             let should: u64 =
                 sum.states.iter().filter(|(state, _)| should_be_measured(**state)).map(|(_, rows)| rows).sum();
@@ -234,9 +264,9 @@ impl RollUps {
                 name: key.name,
                 entitlement_tag: key.entitlement_tag,
                 quantity: sum.quantity,
-                quantity_peak: curve.peak.map(|(value, _)| value),
-                quantity_peak_at: curve.peak.and_then(|(_, at)| Timestamp::from_second(at).ok()),
-                quantity_average: curve.average.map(millionth),
+                quantity_peak: shape.peak.map(|(value, _)| value),
+                quantity_peak_at: shape.peak.and_then(|(_, at)| Timestamp::from_second(at).ok()),
+                quantity_average: shape.average.map(millionth),
                 quantity_reserved: sum.reserved,
                 instances: sum.instances,
                 rows: sum.rows,
@@ -251,11 +281,12 @@ impl RollUps {
     }
 }
 
-/// Somebody's quantity ends or begins.
+/// The quantity of a row of that set ends or begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     at: Seconds,
     what: Does,
+    set: u32,
     value: u64,
 }
 
@@ -268,56 +299,65 @@ enum Does {
     EndAtOnce,
 }
 
-/// The turns of one row. What is measured up to the end of the window is measured at its end too.
-fn turns_of(own: &[(Seconds, Seconds, u64)], to: Seconds, turns: &mut Vec<Turn>) {
-    for (at, &(start, end, value)) in own.iter().enumerate() {
-        turns.push(Turn { at: start, what: Does::Begin, value });
-        if at + 1 < own.len() || end < to {
-            let what = if start < end { Does::End } else { Does::EndAtOnce };
-            turns.push(Turn { at: end, what, value });
-        }
-    }
+/// A sum on its way through the window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Curve {
+    sum: u128,
+    holding: u64,
+    total: u128,
+    lasted: u64,
+    since: Option<Seconds>,
+    /// Everything at `since` but what ends at once is not taken yet.
+    unsettled: bool,
+    peak: Option<(u128, Seconds)>,
 }
 
 /// What a sum did over the window.
-#[derive(Clone, Copy, Debug, Default)]
-struct Curve {
+struct Shape {
     peak: Option<(u64, Seconds)>,
     average: Option<f64>,
 }
 
 impl Curve {
-    fn of(mut turns: Vec<Turn>, from: Seconds, to: Seconds) -> Curve {
-        turns.sort_unstable();
-        let (mut sum, mut holding) = (0u128, 0u64);
-        let (mut total, mut lasted) = (0u128, 0u64);
-        let mut peak: Option<(u128, Seconds)> = None;
-        let mut since = from;
-        let mut turns = turns.into_iter().peekable();
-        while let Some(turn) = turns.next() {
-            if holding > 0 {
-                let seconds = since.abs_diff(turn.at);
-                lasted += seconds;
-                total = total.saturating_add(sum.saturating_mul(seconds.into()));
-            }
-            since = turn.at;
-            (sum, holding) = match turn.what {
-                Does::Begin => (sum.saturating_add(turn.value.into()), holding + 1),
-                Does::End | Does::EndAtOnce => (sum.saturating_sub(turn.value.into()), holding.saturating_sub(1)),
-            };
-            let settled = turns.peek().is_none_or(|next| next.at != turn.at || next.what == Does::EndAtOnce);
-            if settled && turn.what != Does::EndAtOnce && holding > 0 && peak.is_none_or(|(highest, _)| sum > highest) {
-                peak = Some((sum, turn.at));
-            }
+    /// Takes the next turn, in their order.
+    fn take(&mut self, turn: &Turn, from: Seconds) {
+        if self.since != Some(turn.at) || turn.what == Does::EndAtOnce {
+            self.settle();
         }
-        if holding > 0 {
-            let seconds = since.abs_diff(to);
-            lasted += seconds;
-            total = total.saturating_add(sum.saturating_mul(seconds.into()));
+        self.last_until(turn.at, from);
+        (self.sum, self.holding) = match turn.what {
+            Does::Begin => (self.sum.saturating_add(turn.value.into()), self.holding + 1),
+            Does::End | Does::EndAtOnce => {
+                (self.sum.saturating_sub(turn.value.into()), self.holding.saturating_sub(1))
+            }
+        };
+        self.unsettled = turn.what != Does::EndAtOnce;
+    }
+
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.unsettled)
+            && self.holding > 0
+            && self.peak.is_none_or(|(highest, _)| self.sum > highest)
+        {
+            self.peak = self.since.map(|at| (self.sum, at));
         }
-        Curve {
-            peak: peak.map(|(value, at)| (u64::try_from(value).unwrap_or(u64::MAX), at)),
-            average: (lasted > 0).then(|| total as f64 / lasted as f64),
+    }
+
+    fn last_until(&mut self, at: Seconds, from: Seconds) {
+        if self.holding > 0 {
+            let seconds = self.since.unwrap_or(from).abs_diff(at);
+            self.lasted += seconds;
+            self.total = self.total.saturating_add(self.sum.saturating_mul(seconds.into()));
+        }
+        self.since = Some(at);
+    }
+
+    fn end(mut self, to: Seconds) -> Shape {
+        self.settle();
+        self.last_until(to, to);
+        Shape {
+            peak: self.peak.map(|(value, at)| (u64::try_from(value).unwrap_or(u64::MAX), at)),
+            average: (self.lasted > 0).then(|| self.total as f64 / self.lasted as f64),
         }
     }
 }

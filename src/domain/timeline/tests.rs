@@ -1,7 +1,7 @@
 //! The rules of the timeline, one by one.
 
 use super::*;
-use crate::domain::report::EntitlementTag;
+use crate::domain::report::{EntitlementTag, ReportType};
 
 const HOUR: i64 = 3600;
 
