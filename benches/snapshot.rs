@@ -1,9 +1,11 @@
 //! A snapshot of a year of the reference workload: how long it takes, what it holds in memory, how large it gets.
 //!
-//! `cargo bench --bench snapshot`; `SLP_BENCH_INSTANCES` makes it smaller, `SLP_BENCH_KEEP=DIR` keeps the ledger there
-//! and takes it from there the next time. With `SLP_BENCH_PYTHON`, a Python that has DuckDB, the same table is written
-//! by DuckDB too. Figures of one run belong together: read the ratios. Each snapshot is made in a process of its own,
-//! so that its memory is its own.
+//! `cargo bench --features parquet --bench snapshot`; `SLP_BENCH_INSTANCES` makes it smaller, `SLP_BENCH_KEEP=DIR` keeps
+//! the ledger there and takes it from there the next time. With `SLP_BENCH_PYTHON`, a Python that has DuckDB, the same
+//! table is written by DuckDB too: it has the rows in memory then, while ours begin at the journal. Figures of one run
+//! belong together: read the ratios. Each snapshot is made in a process of its own, so that its memory is its own; what
+//! an open ledger takes by itself is told beside it. The first one has to make the runs of sealed segments anew, which
+//! a ledger in use has kept since each was sealed.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -27,7 +29,12 @@ use slp_collector::flow::{Clock, House, ledger_dir, open_ledger};
 use slp_collector::ledger::{Ledger, Options};
 
 const MONTHS: i64 = 12;
-const MONTH: i64 = 30 * 86_400;
+const DAY: i64 = 86_400;
+const MONTH: i64 = 30 * DAY;
+/// It begins when the fleet was there already.
+const WINDOW: i64 = MONTHS * MONTH - DAY;
+/// One instance of so many came in the middle of it.
+const CAME: usize = 20;
 const LICENSES: u64 = 3;
 const SITES: usize = 200;
 /// Instances an append.
@@ -35,10 +42,11 @@ const BITE: usize = 1_000;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, verb, folder, form, when, ..] = arguments.as_slice()
+    if let [_, verb, folder, out, form, when, ..] = arguments.as_slice()
         && verb == "child-create"
     {
-        return child(Path::new(folder), Form::of_word(form).expect("a form"), when == "past");
+        let form = Form::of_word(form).expect("a form");
+        return child(Path::new(folder), Path::new(out), form, when);
     }
     let instances = setting("SLP_BENCH_INSTANCES", 100_000);
     let kept = std::env::var_os("SLP_BENCH_KEEP").map(PathBuf::from);
@@ -49,13 +57,45 @@ fn main() {
         std::fs::create_dir_all(folder).expect("a folder");
         fill(folder, instances);
     }
-    for (form, when) in [(Form::Json, "now"), (Form::Ndjson, "now"), (Form::Ndjson, "past")] {
+    let config = Config::load(&folder.join("slp-collector.toml")).expect("a configuration");
+    let runs = ledger_dir(&config).join("runs");
+    std::fs::remove_dir_all(&runs).expect("the runs of sealed segments");
+    let mut table = None;
+    let mut seconds = Vec::new();
+    let now = [Form::Ndjson, Form::Json, Form::Csv, Form::Parquet].map(|form| (form, NOW));
+    for (form, when) in [(Form::Ndjson, ANEW)].into_iter().chain(now).chain([(Form::Ndjson, PAST)]) {
+        if !form.is_built() {
+            say(&format!("  {form}: not built in (--features parquet)"));
+            continue;
+        }
         let own = std::env::current_exe().expect("own name");
+        let out = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let mut child = Command::new(own);
-        child.arg("child-create").arg(folder).args([form.word(), when]);
-        assert!(child.status().expect("a child").success(), "{form} {when}");
+        child.arg("child-create").arg(folder).arg(out.path()).args([form.word(), when]);
+        let told = child.output().expect("a child");
+        assert!(told.status.success(), "{form} {when}: {}", String::from_utf8_lossy(&told.stderr));
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        let mut lines = told.lines();
+        let (Some(line), Some(path), Some(took)) = (lines.next(), lines.next(), lines.next()) else { panic!("{told}") };
+        say(line);
+        if when == ANEW {
+            say(&format!("    the runs of sealed segments: {} MB", size(&runs) >> 20));
+        }
+        if when == NOW {
+            seconds.push((form, took.parse::<f64>().expect("seconds")));
+        }
+        if (form, when) == (Form::Ndjson, NOW) {
+            table = Some((PathBuf::from(path), out));
+        }
+    }
+    if let Some((rows, _kept)) = table {
+        beside(&rows, &seconds);
     }
 }
+
+const NOW: &str = "now";
+const PAST: &str = "past";
+const ANEW: &str = "anew";
 
 fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -85,6 +125,11 @@ fn name(instance: usize) -> String {
 
 fn tag(license: u64) -> EntitlementTag {
     EntitlementTag(format!("regid.2017-03.com.cisco.license-{license},1.0_0001").into())
+}
+
+/// The month with which an instance begins.
+fn first_month(instance: usize) -> i64 {
+    if instance % CAME == 7 { MONTHS / 2 } else { 0 }
 }
 
 fn identified(instance: usize) -> [Fact; 2] {
@@ -199,11 +244,12 @@ fn fill(folder: &Path, instances: usize) {
     let (start, ledger) = (Instant::now(), Ledger::open(&ledger_dir(&loaded), Options::default()).expect("open"));
     for month in 0..MONTHS {
         for first in (0..instances).step_by(BITE) {
+            let new = (first..instances.min(first + BITE)).filter(|instance| first_month(*instance) == month);
+            ledger.append(at(month * MONTH), new.flat_map(identified).collect(), Vec::new()).expect("append");
+        }
+        for first in (0..instances).step_by(BITE) {
             let mut facts = Vec::new();
-            for instance in first..instances.min(first + BITE) {
-                if month == 0 {
-                    facts.extend(identified(instance));
-                }
+            for instance in (first..instances.min(first + BITE)).filter(|own| first_month(*own) <= month) {
                 facts.extend((0..LICENSES).map(|license| collected(instance, month, license)));
                 let states = (0..LICENSES).map(|license| (report_id(month, license), ReportState::Acknowledged));
                 facts.push(Fact::ReportStates(ReportStates { udi: udi(instance), states: states.collect() }));
@@ -242,27 +288,30 @@ fn memory(line: &str) -> u64 {
     line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
-fn child(folder: &Path, form: Form, past: bool) {
+fn child(folder: &Path, out: &Path, form: Form, when: &str) {
     let config = Config::load(&folder.join("slp-collector.toml")).expect("a configuration");
     let (start, ledger) = (Instant::now(), open_ledger(&config).expect("open"));
     let house = House::new(config, ledger, Clock::of(end));
     let opened = start.elapsed().as_secs_f64();
-    let (before, start, used) = (memory("VmHWM"), Instant::now(), cpu());
-    let out = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let (before, rest, start, used) = (memory("VmHWM"), memory("VmRSS"), Instant::now(), cpu());
     let asked = Asked {
-        as_of: past.then(|| at((MONTHS - 1) * MONTH + MONTH / 2)),
-        window: SignedDuration::from_secs(MONTHS * MONTH),
+        as_of: (when == PAST).then(|| at((MONTHS - 1) * MONTH + MONTH / 2)),
+        window: SignedDuration::from_secs(WINDOW),
         form,
-        out: Some(out.path().to_owned()),
+        out: Some(out.to_owned()),
     };
     let made = create(&house, &asked).expect("a snapshot");
     let seconds = start.elapsed().as_secs_f64();
     let bytes = std::fs::metadata(&made.path).expect("the snapshot").len();
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let of = match when {
+        PAST => "of the past",
+        ANEW => "of now, the runs made anew",
+        _ => "of now",
+    };
     say(&format!(
-        "  {form}, of {}: {seconds:.2} s (aim 10), {:.2} s CPU, peak RSS {} MB (aim 400; {before} MB before), {} rows, {} \
-         bytes a row, {:.3} complete; ledger opened in {opened:.2} s; load {}",
-        if past { "the past" } else { "now" },
+        "  {form} {of}: {seconds:.2} s (aim 10), {:.2} s CPU, peak {} MB (aim 400), of which the open ledger {rest} MB \
+         ({before} MB at its opening, {opened:.2} s); {} rows, {} bytes a row, {:.3} complete; load {}",
         (cpu() - used).as_secs_f64(),
         memory("VmHWM"),
         made.head.row_count,
@@ -270,19 +319,20 @@ fn child(folder: &Path, form: Form, past: bool) {
         made.head.completeness.unwrap_or(0.0),
         load.split_whitespace().next().unwrap_or_default(),
     ));
-    if form == Form::Ndjson && !past {
-        beside(&made.path, seconds);
-    }
+    say(&made.path.display().to_string());
+    say(&seconds.to_string());
 }
 
-/// DuckDB reads the rows and writes them again as the same form, and as Parquet.
-fn beside(rows: &Path, seconds: f64) {
+/// DuckDB reads the rows and writes them again in the forms that both know.
+fn beside(rows: &Path, seconds: &[(Form, f64)]) {
     let Some(python) = std::env::var_os("SLP_BENCH_PYTHON") else { return };
     let script = "import sys, time, os, duckdb\n\
         rows = sys.argv[1]\n\
         db = duckdb.connect()\n\
+        begun = time.time()\n\
         db.execute(f\"CREATE TABLE t AS SELECT * FROM read_json('{rows}', format='newline_delimited')\")\n\
-        for form, how in [('ndjson', 'FORMAT json'), ('parquet', 'FORMAT parquet, COMPRESSION zstd')]:\n\
+        print('read', time.time() - begun, os.path.getsize(rows))\n\
+        for form, how in [('ndjson', 'FORMAT json'), ('csv', 'FORMAT csv'), ('parquet', 'FORMAT parquet, COMPRESSION zstd')]:\n\
         \x20   begun = time.time()\n\
         \x20   db.execute(f\"COPY t TO '{rows}.{form}' ({how})\")\n\
         \x20   print(form, time.time() - begun, os.path.getsize(f'{rows}.{form}'))\n";
@@ -290,11 +340,15 @@ fn beside(rows: &Path, seconds: f64) {
     assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
     for line in String::from_utf8_lossy(&told.stdout).lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [form, theirs, bytes] = words.as_slice() else { panic!("{line}") };
+        let [what, theirs, bytes] = words.as_slice() else { panic!("{line}") };
         let theirs: f64 = theirs.parse().expect("seconds");
-        say(&format!(
-            "    DuckDB writes the same table as {form} in {theirs:.2} s, {bytes} bytes; ours, from the journal on, / theirs: {:.1}",
-            seconds / theirs
-        ));
+        match seconds.iter().find(|(form, _)| form.word() == *what) {
+            None => say(&format!("  DuckDB reads the NDJSON, {bytes} bytes, in {theirs:.2} s")),
+            Some((form, ours)) => say(&format!(
+                "  DuckDB writes that table as {form} in {theirs:.2} s, {bytes} bytes; ours, from the journal on, / theirs: \
+                 {:.1}",
+                ours / theirs
+            )),
+        }
     }
 }

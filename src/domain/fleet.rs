@@ -9,6 +9,7 @@ mod ids;
 mod key;
 mod life;
 mod record;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,7 @@ pub use record::{
     Answer, AnswerKey, AnswerStatus, Bundle, Confirmation, Credential, Device, HostKey, Instance, LastUse, OnPrem,
     OwedReport, Retirement, ScheduleRun, Silence, Submission, Told, Trouble, Upstream, Word, WriteRecord,
 };
+pub use shared::Shared;
 
 use super::digest::Sha256;
 use super::event::{
@@ -34,10 +36,10 @@ use super::violation::{Acknowledgement, Subject, Violation, ViolationId};
 /// Everything known, as of the last event applied.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fleet {
-    /// In boxes, as devices are: they are large, and maps move what they hold.
-    pub instances: BTreeMap<Udi, Box<Instance>>,
+    /// Behind a pointer, as devices are: they are large, maps move what they hold, and copies share them.
+    pub instances: BTreeMap<Udi, Shared<Instance>>,
     pub aliases: BTreeMap<Udi, Udi>,
-    pub devices: BTreeMap<DeviceName, Box<Device>>,
+    pub devices: BTreeMap<DeviceName, Shared<Device>>,
     pub bundles: BTreeMap<String, Bundle>,
     pub answers: BTreeMap<AnswerKey, Answer>,
     pub credentials: BTreeMap<String, Credential>,
@@ -61,7 +63,7 @@ pub struct Fleet {
 impl Fleet {
     /// The instance that a UDI belongs to, be it the active's or another member's.
     pub fn resolve(&self, udi: &Udi) -> Option<&Instance> {
-        self.instances.get(self.primary(udi)).map(Box::as_ref)
+        self.instances.get(self.primary(udi)).map(|instance| &**instance)
     }
 
     /// The instance behind a device of the inventory: the one that it told to be, while no other name has told so since.
@@ -314,7 +316,7 @@ impl Fleet {
 
     fn instance_mut(&mut self, udi: &Udi, at: Timestamp) -> &mut Instance {
         let primary = self.primary(udi).clone();
-        self.instances.entry(primary.clone()).or_insert_with(|| Box::new(Instance::new(primary, at)))
+        self.instances.entry(primary.clone()).or_insert_with(|| Instance::new(primary, at).into())
     }
 
     fn device(&mut self, name: &DeviceName, change: impl FnOnce(&mut Device)) -> Vec<RecordKey> {

@@ -159,7 +159,7 @@ impl Overview {
     /// Takes in what no part of the inventory showed, and sorts.
     pub fn finish(&mut self, fleet: &Fleet, watched: &[Watched], settings: &Settings) {
         let gone = |instance: &&Instance| !self.shown.contains(&instance.udi) && instance.retired.is_none();
-        let gone: Vec<&Instance> = fleet.instances.values().map(Box::as_ref).filter(gone).collect();
+        let gone: Vec<&Instance> = fleet.instances.values().map(|one| &**one).filter(gone).collect();
         let mut named: HashSet<&DeviceName> = HashSet::new();
         for instance in gone {
             let listed = |name: &DeviceName| watched_as(watched, name).is_some();

@@ -93,7 +93,7 @@ pub fn rows(fleet: &Fleet, watched: &[Watched], settings: &Settings, at: Timesta
         shown.extend(instance.map(std::ptr::from_ref));
         rows.push(row);
     }
-    let gone = fleet.instances.values().map(Box::as_ref);
+    let gone = fleet.instances.values().map(|instance| &**instance);
     let gone = gone.filter(|one| one.retired.is_none() && !shown.contains(&std::ptr::from_ref(*one)));
     rows.extend(gone.map(|instance| row(fleet, &open, Some(instance), None, settings, at, now)));
     rows.extend(fleet.on_prem.iter().map(|(name, server)| on_prem(name, server, at)));

@@ -43,7 +43,7 @@ pub(super) fn add(fleet: &mut Fleet, number: usize, acked: Option<&str>) {
     };
     state.usage_reporting.last_ack = acked.map(|day| Stamp::utc(at(day)));
     instance.state = Some(state);
-    fleet.instances.insert(udi(number), Box::new(instance));
+    fleet.instances.insert(udi(number), instance.into());
 }
 
 pub(super) fn one(acked: Option<&str>) -> Fleet {

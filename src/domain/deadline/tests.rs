@@ -47,7 +47,7 @@ fn instance(state: DeviceState) -> Instance {
         at: first,
         fact: Fact::StateRead(StateRead { udi: udi.clone(), state: Box::new(state) }),
     });
-    *fleet.instances.remove(&udi).unwrap()
+    fleet.instances.remove(&udi).unwrap().into_inner()
 }
 
 fn stand(state: DeviceState, now: &str) -> Standing<'static> {
@@ -203,7 +203,7 @@ fn a_change_of_use_is_due_by_its_own_number_until_it_is_acknowledged() {
     };
     let mut fleet = Fleet::default();
     let udi = instance.udi.clone();
-    fleet.instances.insert(udi.clone(), Box::new(instance));
+    fleet.instances.insert(udi.clone(), instance.into());
     for (id, from, to, value) in [
         (1, "2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z", 5),
         (2, "2026-01-03T00:00:00Z", "2026-01-05T00:00:00Z", 5),
@@ -219,7 +219,7 @@ fn a_change_of_use_is_due_by_its_own_number_until_it_is_acknowledged() {
         };
         fleet.apply(&Event { by: None, at: at("2026-01-07T00:00:00Z"), fact: Fact::ReportCollected(collected) });
     }
-    instance = *fleet.instances.remove(&udi).unwrap();
+    instance = fleet.instances.remove(&udi).unwrap().into_inner();
     let rules = rules();
     let stand = |instance: &Instance| {
         let standing = standing(instance, SignedDuration::ZERO, &rules, at("2026-01-10T00:00:00Z"));

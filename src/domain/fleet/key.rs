@@ -171,9 +171,9 @@ impl Fleet {
     pub fn decode(&mut self, key: RecordKey, bytes: &[u8], form: RecordForm) -> Result<(), NotARecord> {
         match key {
             RecordKey::Instance(udi) => {
-                let mut instance: Box<Instance> = form.read(bytes)?;
+                let mut instance: Instance = form.read(bytes)?;
                 instance.shrink();
-                self.instances.insert(udi, instance);
+                self.instances.insert(udi, instance.into());
             }
             RecordKey::Alias(udi) => drop(self.aliases.insert(udi, form.read(bytes)?)),
             RecordKey::Device(name) => drop(self.devices.insert(name, form.read(bytes)?)),

@@ -34,7 +34,7 @@ impl Reach {
 }
 
 /// What one chassis signed, and what it said when asked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chassis {
     timelines: Vec<(EntitlementTag, Timeline)>,
     sight: Sight,

@@ -10,6 +10,7 @@
 //!   farther from it; and no row tells that of a device whose clock was right.
 
 mod history;
+mod runs;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -30,7 +30,7 @@ impl<'a> Index<'a> {
         let mut index = Index { listed: Vec::with_capacity(watched.len()), by_instance, twice: Vec::new() };
         let (mut devices, mut contacts) = (beside(&fleet.devices), beside(&fleet.contacts));
         for (at, watched) in watched.iter().enumerate() {
-            let known = devices(&watched.name).map(Box::as_ref);
+            let known = devices(&watched.name).map(|device| &**device);
             let last_contact = contacts(&watched.name).copied();
             if let Some(udi) = known.and_then(|known| known.instance.as_ref()) {
                 match index.by_instance.get(&BySerial(udi)) {

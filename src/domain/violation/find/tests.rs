@@ -60,8 +60,8 @@ impl World {
             ..DeviceState::default()
         });
         let known = Known { instance: Some(udi(number)), ..Known::default() };
-        self.fleet.instances.insert(udi(number), Box::new(instance));
-        self.fleet.devices.insert(name.as_str().into(), Box::new(known));
+        self.fleet.instances.insert(udi(number), instance.into());
+        self.fleet.devices.insert(name.as_str().into(), known.into());
         self.fleet.contacts.insert(name.as_str().into(), self.now);
         self.list(&name);
     }
@@ -311,7 +311,7 @@ fn lives(kind: Kind) -> (Change, Change, &'static str) {
             },
             |world| {
                 let known = Known { instance: Some(udi(0)), ..Known::default() };
-                world.fleet.devices.insert("edge-9".into(), Box::new(known));
+                world.fleet.devices.insert("edge-9".into(), known.into());
                 world.list("edge-9");
             },
             "'edge-0' and 'edge-9' of the inventory are one instance",
