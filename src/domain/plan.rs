@@ -338,8 +338,9 @@ pub(super) mod tests {
         fleet.apply(&event("2026-01-05T00:00:00Z", Fact::DeviceWritten(closed)));
         assert!(may_close(&fleet, &device, &settings(), now), "nothing waits");
         let instance = fleet.instances.values_mut().next().unwrap();
+        let udi = instance.udi.clone();
         instance.owed.push(crate::domain::fleet::OwedReport {
-            udi: instance.udi.clone(),
+            udi,
             report_id: crate::domain::report::ReportId(1),
             object: Sha256::ZERO,
             payload_sha256: Sha256::ZERO,

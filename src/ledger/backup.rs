@@ -2,7 +2,7 @@
 //!
 //! The copy is a tar, compressed by zstd, with the names of the ledger's own folder, so that `tar --zstd -xf` gives
 //! a ledger too: `ledger.json`, `heads.log`, every sealed segment as it is, and of the open segment what was
-//! confirmed when the copy began. The register is not in it, since it is made anew of the journal.
+//! confirmed when the copy began. The register and the runs are not in it, since they are made anew of the journal.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

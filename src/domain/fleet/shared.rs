@@ -36,3 +36,17 @@ impl<T: Clone> DerefMut for Shared<T> {
         Arc::make_mut(&mut self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_share_until_one_changes() {
+        let mut own = Shared::from(vec![1]);
+        let copy = own.clone();
+        assert!(std::ptr::eq(&*own, &*copy));
+        own.push(2);
+        assert_eq!((own.into_inner(), copy.into_inner()), (vec![1, 2], vec![1]));
+    }
+}

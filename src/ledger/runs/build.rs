@@ -1,6 +1,6 @@
 //! Making the runs of one segment out of what its events say.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde::Serialize;
 
@@ -15,10 +15,14 @@ const BLOCK: usize = 16 << 10;
 /// What is stored is read far more often than written, and digests do not get shorter by more effort.
 const LEVEL: i32 = 1;
 
-/// The notes so far, in the order of the journal.
+/// The notes so far.
 #[derive(Default)]
 pub(super) struct Builder {
-    chassis: BTreeMap<Udi, Vec<u8>>,
+    /// In the order of the journal.
+    notes: Vec<u8>,
+    /// Whose each is, where it begins, and how long it is.
+    whose: Vec<(u32, usize, u32)>,
+    chassis: HashMap<Udi, u32>,
     contacts: Vec<u8>,
     texts: HashMap<EntitlementTag, u32>,
     events: u64,
@@ -51,7 +55,11 @@ impl Builder {
             }
             Note::Clock(ahead) => Stored::Clock { at, ahead },
         };
-        append(self.chassis.entry(udi).or_default(), &stored);
+        let next = u32::try_from(self.chassis.len()).unwrap_or(u32::MAX);
+        let number = *self.chassis.entry(udi).or_insert(next);
+        let begun = self.notes.len();
+        append(&mut self.notes, &stored);
+        self.whose.push((number, begun, u32::try_from(self.notes.len() - begun).unwrap_or(u32::MAX)));
     }
 
     fn report(&mut self, at: Seconds, again: bool, tag: EntitlementTag, reading: Reading) -> Stored {
@@ -66,7 +74,10 @@ impl Builder {
 
     /// The runs of a segment whose last batch has that digest, in memory.
     pub(super) fn image(self, head: Sha256) -> Result<Image, String> {
-        let Builder { chassis, contacts, texts, events: _ } = self;
+        let Builder { notes, mut whose, chassis, contacts, texts, events: _ } = self;
+        let mut chassis: Vec<(Udi, u32)> = chassis.into_iter().collect();
+        chassis.sort_unstable();
+        whose.sort_unstable();
         let mut zstd = zstd::bulk::Compressor::new(LEVEL).map_err(|error| error.to_string())?;
         zstd.include_checksum(true).map_err(|error| error.to_string())?;
         let mut bytes = Vec::new();
@@ -78,8 +89,15 @@ impl Builder {
             Ok::<Extent, String>(extent)
         };
         let (mut blocks, mut raw, mut first) = (Vec::new(), Vec::new(), None);
-        for (udi, notes) in chassis {
-            append(&mut raw, &(&udi, ByBytes(&notes)));
+        let mut own = Vec::new();
+        for (udi, number) in chassis {
+            own.clear();
+            let first_of_it = whose.partition_point(|(whose, ..)| *whose < number);
+            let all = whose.get(first_of_it..).unwrap_or_default().iter();
+            for (_, begun, length) in all.take_while(|(whose, ..)| *whose == number) {
+                own.extend_from_slice(notes.get(*begun..*begun + *length as usize).unwrap_or_default());
+            }
+            append(&mut raw, &(&udi, ByBytes(&own)));
             let first_in_it = first.take().unwrap_or(udi);
             if raw.len() < BLOCK {
                 first = Some(first_in_it);
