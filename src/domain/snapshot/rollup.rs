@@ -350,9 +350,7 @@ impl Curve {
         self.last_until(at, from);
         (self.sum, self.holding) = match turn.what {
             Does::Begin => (self.sum.saturating_add(turn.value.into()), self.holding + 1),
-            Does::End | Does::EndAtOnce => {
-                (self.sum.saturating_sub(turn.value.into()), self.holding.saturating_sub(1))
-            }
+            Does::End | Does::EndAtOnce => (self.sum.saturating_sub(turn.value.into()), self.holding.saturating_sub(1)),
         };
         self.unsettled = turn.what != Does::EndAtOnce;
     }

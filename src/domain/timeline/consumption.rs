@@ -185,8 +185,7 @@ impl Consumption {
         let Consumption { chassis, devices, reach } = self;
         let (at, reach) = (event.at.as_second(), *reach);
         let mut sighted = None;
-        let mut of_chassis =
-            |udi: &Udi, note: Note| chassis.entry(udi.clone()).or_default().take(at, note, reach);
+        let mut of_chassis = |udi: &Udi, note: Note| chassis.entry(udi.clone()).or_default().take(at, note, reach);
         notes(event, &mut of_chassis, &mut |device, what| sighted = devices.take(at, device, what, reach));
         let Some((udi, what)) = sighted else { return };
         let chassis = chassis.entry(udi).or_default();

@@ -74,11 +74,7 @@ pub enum Contact {
 }
 
 /// Hands over what an event says, of whom.
-pub fn notes(
-    event: &Event,
-    of_chassis: &mut dyn FnMut(&Udi, Note),
-    of_device: &mut dyn FnMut(&DeviceName, Contact),
-) {
+pub fn notes(event: &Event, of_chassis: &mut dyn FnMut(&Udi, Note), of_device: &mut dyn FnMut(&DeviceName, Contact)) {
     match &event.fact {
         Fact::ReportCollected(fact) => {
             if let Some(tag) = &fact.report.entitlement_tag {

@@ -33,8 +33,15 @@ pub(super) enum Stored {
         changes: Vec<(Seconds, What)>,
     },
     /// Names and not tags are those of `true`.
-    Licences { place: u64, at: Seconds, told: Vec<(bool, u32, u64)> },
-    Clock { at: Seconds, ahead: i64 },
+    Licences {
+        place: u64,
+        at: Seconds,
+        told: Vec<(bool, u32, u64)>,
+    },
+    Clock {
+        at: Seconds,
+        ahead: i64,
+    },
 }
 
 /// What happened to a device. **stored**
