@@ -14,6 +14,7 @@ use super::instance::{Account, DeviceName, Member, Site, Udi};
 use super::message::Message;
 use super::report::{ReportFacts, ReportId};
 use super::settings::{Access, FileWay, Task};
+use super::snapshot::{Form, SnapshotId};
 use super::state::{DeviceState, ReportState};
 use super::violation::{Finding, Kind, Severity, Subject, ViolationId};
 
@@ -102,6 +103,10 @@ pub enum Fact {
     DeviceRetired(DeviceRetired),
     /// Another chassis stands in for one that is gone.
     DeviceReplaced(DeviceReplaced),
+    /// A snapshot is to be handed over to the receiver; of one that was before, that it is once more.
+    SnapshotOwed(Box<SnapshotOwed>),
+    /// How a try to hand it over ended.
+    SnapshotPosted(SnapshotPosted),
 }
 
 impl Fact {
@@ -143,7 +148,9 @@ impl Fact {
             | Fact::SilenceEnded(_)
             | Fact::OnPremSynced(_)
             | Fact::DeviceRetired(_)
-            | Fact::DeviceReplaced(_) => Vec::new(),
+            | Fact::DeviceReplaced(_)
+            | Fact::SnapshotOwed(_)
+            | Fact::SnapshotPosted(_) => Vec::new(),
         }
     }
 }
@@ -643,4 +650,52 @@ pub struct DeviceReplaced {
     pub old: Udi,
     pub new: Udi,
     pub note: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotOwed {
+    /// By which the receiver knows that it had it before: the snapshot's number, with the form behind it unless that is
+    /// JSON.
+    pub key: String,
+    pub snapshot_id: SnapshotId,
+    /// In whose place it stands.
+    pub corrects: Option<SnapshotId>,
+    pub as_of: Timestamp,
+    pub form: Form,
+    /// The name of its file, in the folder of published snapshots.
+    pub file: String,
+    pub size: u64,
+    pub sha256: Sha256,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotPosted {
+    /// As in [`SnapshotOwed`].
+    pub key: String,
+    pub outcome: PostOutcome,
+}
+
+/// How a try to hand a snapshot over ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PostOutcome {
+    /// The receiver has it, and said so by this status.
+    Taken { status: u16 },
+    /// It has not; tried again from `again` on.
+    Failed {
+        cause: String,
+        again: Timestamp,
+        /// The receiver failed over it, so that another one may be taken.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        over_it: bool,
+    },
+    /// It never will as it is.
+    Refused {
+        cause: String,
+        /// Who we are was refused, and so everything would be.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        login: bool,
+        /// What the configuration said of the receiver: another word, and it is tried again.
+        settings: Sha256,
+    },
 }
