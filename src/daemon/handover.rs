@@ -25,7 +25,7 @@ pub(super) struct HandingOver {
 impl HandingOver {
     /// Begins a pass if one is due; when to look again.
     pub fn look(&mut self, house: &Arc<House>, now: Timestamp) -> Option<Timestamp> {
-        let due = handover::due(house)?;
+        let due = handover::due(house, now)?;
         if due > now || !self.running.is_empty() {
             return Some(due).filter(|due| *due > now);
         }

@@ -118,8 +118,7 @@ pub fn lines(house: &House, taken: &[String]) -> Vec<HandoverLine> {
 }
 
 /// Is there something to be sent now, or from when on?
-pub fn due(house: &House) -> Option<Timestamp> {
-    let now = house.clock.now();
+pub fn due(house: &House, now: Timestamp) -> Option<Timestamp> {
     let post = house.config.snapshot.post.as_ref()?;
     match next(&house.ledger.fleet().handovers, post.digest(), now) {
         Next::Send(_) => Some(now),
