@@ -161,7 +161,8 @@ fn identity(section: &mut Section<'_, '_>, folder: &Path) -> Option<Identity> {
     match (written, &key) {
         (true, Found::Nothing) if section.place("client_key").is_none() => {
             let sources = "client_key_file, client_key_credential or client_key_command";
-            let message = format!("{} has a client certificate without its key; write one of {sources}", section.name());
+            let message =
+                format!("{} has a client certificate without its key; write one of {sources}", section.name());
             section.mistake("client_cert_file", message);
         }
         (false, Found::Source(_)) => {

@@ -66,3 +66,74 @@ fn tried(handover: &Handover) -> (Option<Timestamp>, u32) {
         HandoverStage::Taken { .. } | HandoverStage::Refused { .. } => (None, 0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::SnapshotOwed;
+    use crate::domain::snapshot::{Form, SnapshotId};
+
+    const OURS: Sha256 = Sha256([1; 32]);
+    const OTHERS: Sha256 = Sha256([2; 32]);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    /// Owed since that second, in that stage.
+    fn all(handovers: &[(&str, Option<&str>, i64, HandoverStage)]) -> BTreeMap<String, Handover> {
+        let one = |(key, corrects, owed, stage): &(&str, Option<&str>, i64, HandoverStage)| {
+            let facts = SnapshotOwed {
+                key: (*key).to_owned(),
+                snapshot_id: SnapshotId((*key).to_owned()),
+                corrects: corrects.map(|old| SnapshotId(old.to_owned())),
+                as_of: at(0),
+                form: Form::Json,
+                file: String::new(),
+                size: 0,
+                sha256: OURS,
+            };
+            ((*key).to_owned(), Handover { owed: at(*owed), facts, tries: 0, stage: stage.clone() })
+        };
+        handovers.iter().map(one).collect()
+    }
+
+    fn owed(again: Option<i64>, failures: u32) -> HandoverStage {
+        HandoverStage::Owed { again: again.map(at), cause: None, failures }
+    }
+
+    fn refused(login: bool, settings: Sha256) -> HandoverStage {
+        HandoverStage::Refused { at: at(0), cause: "HTTP 4xx".to_owned(), login, settings }
+    }
+
+    #[test]
+    fn the_oldest_goes_first_and_a_correction_never_before_what_it_corrects() {
+        let taken = || HandoverStage::Taken { at: at(1) };
+        let (new, none) = (|| owed(None, 0), None);
+        for (handovers, expected) in [
+            (all(&[]), "rest"),
+            (all(&[("a", none, 1, taken())]), "rest"),
+            (all(&[("a", none, 2, new()), ("b", none, 1, new())]), "b"),
+            // The first rests, and so does the receiver.
+            (all(&[("a", none, 1, owed(Some(200), 0)), ("b", none, 2, new())]), "200"),
+            (all(&[("a", none, 1, owed(Some(100), 0)), ("b", none, 2, new())]), "a"),
+            // One over which it fails again and again keeps no other, but its own correction.
+            (all(&[("a", none, 1, owed(Some(200), 5)), ("b", none, 2, new())]), "b"),
+            (all(&[("a", none, 1, owed(Some(200), 5)), ("b", Some("a"), 2, new())]), "200"),
+            (all(&[("a", none, 1, taken()), ("b", Some("a"), 2, new())]), "b"),
+            (all(&[("a", none, 1, refused(false, OURS)), ("b", Some("a"), 2, new())]), "b"),
+            // Another word of the configuration, and it is owed again.
+            (all(&[("a", none, 1, refused(false, OTHERS)), ("b", none, 2, new())]), "a"),
+            (all(&[("a", none, 1, refused(true, OTHERS)), ("b", none, 2, new())]), "a"),
+            (all(&[("a", none, 2, refused(true, OURS)), ("b", none, 1, new())]), "held"),
+        ] {
+            let got = match next(&handovers, OURS, at(100)) {
+                Next::Send(handover) => handover.facts.key.clone(),
+                Next::Wait(again) => again.as_second().to_string(),
+                Next::Rest => "rest".to_owned(),
+                Next::Held(_) => "held".to_owned(),
+            };
+            assert_eq!(got, expected, "{handovers:#?}");
+        }
+    }
+}

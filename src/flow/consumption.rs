@@ -14,7 +14,9 @@ use crate::domain::problem::with_causes;
 use crate::domain::snapshot::{AllowedTiers, Entitlements, Head, Overall, SnapshotId, Survey, Terms, earliest_start};
 use crate::domain::timeline::Consumption;
 use crate::exchange::seal::Signer;
-use crate::exchange::snapshot::{Form, Kept, Numbering, SnapshotError, is_index, keep, list as kept, publish as publish_as, snapshots};
+use crate::exchange::snapshot::{
+    Form, Kept, Numbering, SnapshotError, is_index, keep, list as kept, publish as publish_as, snapshots,
+};
 
 /// Which snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,8 +91,7 @@ pub fn publish(house: &House, as_of: Timestamp) -> Result<Vec<Snapped>, Error> {
 }
 
 /// Writes the files of a snapshot.
-type Write<'w> =
-    &'w mut dyn FnMut(&mut Head, &Overall, &Survey<'_>, &str, &Signer) -> Result<Vec<Kept>, SnapshotError>;
+type Write<'w> = &'w mut dyn FnMut(&mut Head, &Overall, &Survey<'_>, &str, &Signer) -> Result<Vec<Kept>, SnapshotError>;
 
 fn surveyed(
     house: &House,
@@ -169,10 +170,8 @@ fn terms(config: &Config) -> Terms {
 
 /// The snapshots of a folder, the oldest instant first; of those kept and those published where none is given.
 pub fn list(house: &House, folder: Option<PathBuf>) -> Result<Vec<SnapshotLine>, Error> {
-    let folders = folder.map_or_else(
-        || vec![house.snapshot_dir(), snapshots(&house.config.snapshot.folder)],
-        |folder| vec![folder],
-    );
+    let folders = folder
+        .map_or_else(|| vec![house.snapshot_dir(), snapshots(&house.config.snapshot.folder)], |folder| vec![folder]);
     let mut found = Vec::new();
     for folder in folders {
         found.extend(kept(&folder).map_err(|error| Error::Exchange(with_causes(&error)))?);

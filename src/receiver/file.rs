@@ -58,3 +58,44 @@ impl Body for FileBody {
         SizeHint::with_exact(self.left)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_read_in_pieces_and_says_how_long_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshot");
+        for size in [0, 1, PIECE, 5 * PIECE + 7] {
+            let bytes: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            std::fs::write(&path, &bytes).unwrap();
+            let mut body = FileBody::open(&path, size as u64).await.unwrap();
+            assert_eq!(body.size_hint().exact(), Some(size as u64));
+            let mut read = Vec::new();
+            while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+                let piece = frame.unwrap().into_data().unwrap();
+                assert!((1..=PIECE).contains(&piece.len()));
+                read.extend_from_slice(&piece);
+            }
+            assert!(read == bytes && body.is_end_stream());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_of_another_length_is_not_sent_and_one_that_ends_early_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshot");
+        std::fs::write(&path, "0123456789").unwrap();
+        assert!(FileBody::open(&path, 9).await.is_err() && FileBody::open(&path, 11).await.is_err());
+        let mut body = FileBody::open(&path, 10).await.unwrap();
+        std::fs::write(&path, "").unwrap();
+        let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        assert_eq!(frame.unwrap().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        std::fs::write(&path, "0123456789, and more").unwrap();
+        let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), "0123456789", "no more than was promised");
+    }
+}

@@ -1,11 +1,12 @@
 //! Snapshots handed over by POST: to a receiver that is down, slow, strict or forgetful, each arrives once or is told.
 
+mod tls;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
-use slp_collector::cli::check_config;
 use slp_collector::config::Config;
 use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::SnapshotOwed;
@@ -176,8 +177,7 @@ fn what_was_owed_while_the_receiver_was_down_arrives_once_the_oldest_first_over_
     let requests: Vec<Request> = keys.iter().map(|_| world.request(&mut receiver)).collect();
     assert_eq!(requests[0].header("idempotency-key"), before.header("idempotency-key"));
     assert_eq!(requests[0].body, before.body);
-    let order: Vec<&str> =
-        requests.iter().map(|request| &request.header("idempotency-key").unwrap()[..32]).collect();
+    let order: Vec<&str> = requests.iter().map(|request| &request.header("idempotency-key").unwrap()[..32]).collect();
     assert_eq!(order, [&one, &one, &two, &two]);
     for request in &requests {
         let csv = request.header("idempotency-key").unwrap().ends_with("-csv");
@@ -326,7 +326,8 @@ fn what_was_taken_and_is_not_on_record_goes_out_once_more_under_its_key() {
     world.start(&plain(&receiver));
     let one = number(&world.publish(48));
     world.stop();
-    let (ledger, kept) = (flow::ledger_dir(&Config::load(&world.path("slp-collector.toml")).unwrap()), world.path("kept"));
+    let (ledger, kept) =
+        (flow::ledger_dir(&Config::load(&world.path("slp-collector.toml")).unwrap()), world.path("kept"));
     let copy = |from: &Path, to: &Path| {
         let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
         assert!(copied.success());
@@ -407,38 +408,6 @@ fn a_large_snapshot_arrives_whole_and_a_silent_receiver_is_left() {
     fs::write(&file, &bytes[1..]).unwrap();
     assert!(matches!(send(&world).unwrap_err(), receiver::Error::Ours(_)));
     world.stop();
-}
-
-#[test]
-fn the_probe_shakes_hands_and_posts_nothing() {
-    let (chain, _, key, authority) = certificate("127.0.0.1");
-    let (client, _, client_key, clients) = certificate("north");
-    let world = World::new();
-    for (name, text) in
-        [("ca.pem", &authority), ("other.pem", &clients), ("client.pem", &client), ("client.key", &client_key)]
-    {
-        world.write(name, text);
-    }
-    let mut receiver = world.runtime.block_on(Receiver::start_for(&chain, &key, &clients));
-    let url = format!("[snapshot.post]\nurl = \"https://127.0.0.1:{}/in\"\n", receiver.port);
-    let own = "client_cert_file = \"client.pem\"\nclient_key_file = \"client.key\"\n";
-    let probe = |post: &str| {
-        world.configure(post);
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let args = check_config::Args { probe: true };
-        let code = check_config::run(&args, &world.path("slp-collector.toml"), world.now(), &mut out, &mut err);
-        let out = String::from_utf8(out).unwrap();
-        (code, out.lines().filter(|line| line.starts_with("receiver")).collect::<Vec<_>>().join("\n"))
-    };
-    let (code, told) = probe(&format!("{url}ca_file = \"ca.pem\"\n{own}"));
-    assert!(code == 0 && told.contains(": answers: TLS came about, with a client certificate"), "{told}");
-    let (code, told) = probe(&format!("{url}ca_file = \"ca.pem\"\n"));
-    assert!(code == 1 && told.contains("CertificateRequired"), "{told}");
-    let (code, told) = probe(&format!("{url}ca_file = \"other.pem\"\n{own}"));
-    assert!(code == 1 && told.contains("is not trusted"), "{told}");
-    let (code, told) = probe(&format!("{url}ca_file = \"ca.pem\"\n{}", own.replace("client.key", "token")));
-    assert!(code == 1 && told.contains("no private key in PEM") && !told.contains("hunter2"), "{told}");
-    assert!(receiver.is_quiet());
 }
 
 #[test]
