@@ -3,6 +3,8 @@
 //! **stored**: the serde form of these types is the journal's format, version 1. A new fact is a
 //! new variant; a new field is optional; nothing is renamed. `tests/data/ledger-v1` keeps the proof.
 
+mod handover;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -14,9 +16,10 @@ use super::instance::{Account, DeviceName, Member, Site, Udi};
 use super::message::Message;
 use super::report::{ReportFacts, ReportId};
 use super::settings::{Access, FileWay, Task};
-use super::snapshot::{Form, SnapshotId};
 use super::state::{DeviceState, ReportState};
 use super::violation::{Finding, Kind, Severity, Subject, ViolationId};
+
+pub use handover::{PostOutcome, SnapshotOwed, SnapshotPosted};
 
 /// One fact and when we learned it. **stored**
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -650,52 +653,4 @@ pub struct DeviceReplaced {
     pub old: Udi,
     pub new: Udi,
     pub note: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotOwed {
-    /// By which the receiver knows that it had it before: the snapshot's number, with the form behind it unless that is
-    /// JSON.
-    pub key: String,
-    pub snapshot_id: SnapshotId,
-    /// In whose place it stands.
-    pub corrects: Option<SnapshotId>,
-    pub as_of: Timestamp,
-    pub form: Form,
-    /// The name of its file, in the folder of published snapshots.
-    pub file: String,
-    pub size: u64,
-    pub sha256: Sha256,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotPosted {
-    /// As in [`SnapshotOwed`].
-    pub key: String,
-    pub outcome: PostOutcome,
-}
-
-/// How a try to hand a snapshot over ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PostOutcome {
-    /// The receiver has it, and said so by this status.
-    Taken { status: u16 },
-    /// It has not; tried again from `again` on.
-    Failed {
-        cause: String,
-        again: Timestamp,
-        /// The receiver failed over it, so that another one may be taken.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        over_it: bool,
-    },
-    /// It never will as it is.
-    Refused {
-        cause: String,
-        /// Who we are was refused, and so everything would be.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        login: bool,
-        /// What the configuration said of the receiver: another word, and it is tried again.
-        settings: Sha256,
-    },
 }
