@@ -113,7 +113,7 @@ pub fn lines(house: &House, taken: &[String]) -> Vec<HandoverLine> {
     };
     let line = |(key, handover): (&String, &Handover)| HandoverLine { key: key.clone(), handover: handover.clone() };
     let mut lines: Vec<HandoverLine> = fleet.handovers.iter().filter(shown).map(line).collect();
-    lines.sort_by(|a, b| (a.handover.owed, a.handover.facts.as_of).cmp(&(b.handover.owed, b.handover.facts.as_of)));
+    lines.sort_by_key(|line| (line.handover.owed, line.handover.facts.as_of));
     lines
 }
 

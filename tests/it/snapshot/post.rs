@@ -271,7 +271,7 @@ fn a_receiver_that_wants_time_gets_it_and_one_that_refuses_a_snapshot_keeps_no_o
     receiver.answer("422 Unprocessable Content", "rows missing");
     receiver.answer("307 Temporary Redirect", "");
     let taken = world.pass();
-    assert_eq!(taken, [three.clone()]);
+    assert_eq!(taken, [three.as_str()]);
     for key in [&one, &two] {
         let refused = world.handover(key).stage;
         assert!(matches!(&refused, HandoverStage::Refused { login: false, .. }), "{refused:?}");
@@ -334,12 +334,12 @@ fn what_was_taken_and_is_not_on_record_goes_out_once_more_under_its_key() {
     };
     copy(&ledger, &kept);
     world.start(&plain(&receiver));
-    assert_eq!(world.pass(), [one.clone()]);
+    assert_eq!(world.pass(), [one.as_str()]);
     world.stop();
     fs::remove_dir_all(&ledger).unwrap();
     copy(&kept, &ledger);
     world.start(&plain(&receiver));
-    assert_eq!(world.pass(), [one.clone()]);
+    assert_eq!(world.pass(), [one.as_str()]);
     let (first, second) = (world.request(&mut receiver), world.request(&mut receiver));
     assert_eq!((first.headers, first.body), (second.headers, second.body));
     assert_eq!(world.pass(), [""; 0]);

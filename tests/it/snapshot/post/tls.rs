@@ -50,7 +50,7 @@ fn nginx_with_mutual_tls_takes_it_once_we_show_our_certificate() {
         assert!(refused.to_string().contains("No required SSL certificate was sent"), "{refused}");
         // Another configuration, another try.
         world.start(&format!("{post}{OWN}"));
-        assert_eq!(world.pass(), [one.clone()]);
+        assert_eq!(world.pass(), [one.as_str()]);
         let log = nginx::log(&folder, 2);
         let (before, after) = (format!("400 {one} {size} NONE"), format!("201 {one} {size} SUCCESS"));
         assert_eq!(log.iter().filter(|line| **line == before).count(), 1, "{log:?}");
