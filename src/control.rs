@@ -34,9 +34,11 @@ use crate::domain::status::{self, Open, Register};
 use crate::flow::by_hand::{self, Which};
 use crate::flow::check;
 use crate::flow::consumption;
+use crate::flow::handover;
 use crate::flow::outward;
 use crate::flow::poll::{self, Ask, Polled};
 use crate::flow::probe;
+use crate::flow::published;
 use crate::flow::record;
 use crate::flow::rehearse::{self, Asking, Leave};
 use crate::flow::submit;
@@ -209,8 +211,13 @@ pub async fn execute_asking(
             Ok(Answered::Snapshot(Box::new(snapped)))
         }
         Request::PublishSnapshot { as_of } => {
-            let publish = move |house: &House| consumption::publish(house, as_of.unwrap_or_else(|| house.clock.now()));
+            let publish = move |house: &House| published::publish(house, as_of.unwrap_or_else(|| house.clock.now()));
             aside(house, publish).await.map(Answered::Published)
+        }
+        Request::PostSnapshots { snapshot } => {
+            aside(house, move |house| handover::ask(house, snapshot.as_deref())).await?;
+            let taken = handover::pass(house).await?;
+            aside(house, move |house| Ok(handover::lines(house, &taken))).await.map(Answered::Handovers)
         }
         Request::Snapshots { folder } => {
             aside(house, move |house| consumption::list(house, folder)).await.map(Answered::Snapshots)
