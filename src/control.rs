@@ -312,8 +312,11 @@ fn tell_rows(house: &House, fleet: &Fleet, query: &StatusQuery, (at, now): (Time
             && within.is_none_or(|within| entry.due.is_some_and(|due| due <= within))
             && !(query.devices_only && entry.is_on_prem())
     });
-    // Whoever asked may have gone away.
-    let _ = register.chunks(AT_ONCE).try_for_each(|rows| tell.send(Reply::Rows(rows)));
+    for rows in register.chunks(AT_ONCE) {
+        if tell.send(Reply::Rows(rows)).is_err() {
+            break;
+        }
+    }
 }
 
 fn known<'h>(house: &'h House, name: &DeviceName) -> Result<&'h Device, Error> {

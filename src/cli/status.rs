@@ -62,41 +62,47 @@ impl Form {
 }
 
 pub(super) fn run(args: Args, config: &Path, out: &mut dyn Write) -> Result<Exit, Stop> {
+    let site = args.site.map(Site);
     let query = StatusQuery {
         at: args.at,
-        site: args.site.clone().map(Site),
+        site: site.clone(),
         state: args.state,
         due_within: args.due_within,
         retired: args.retired,
         devices_only: false,
     };
-    let asked = |take: &mut dyn FnMut(Vec<Row>)| {
-        let request = Request::Status(query);
-        let answered = ask_briefly(config, request, &mut |reply| {
-            if let Reply::Rows(rows) = reply {
-                take(rows);
-            }
-        });
-        Ok(part!(answered?, Answered::Nothing => ()))
-    };
-    let known = |none: bool| match &args.site {
-        Some(site) if none && !is_known(&super::load(config)?, site) => {
-            Err(Stop::usage(format!("no site '{site}' in the configuration, and nothing is known of one")))
-        }
-        Some(_) | None => Ok(()),
-    };
     let Some(format) = args.format.list() else {
         let mut all = Vec::new();
-        asked(&mut |rows| all.extend(rows))?;
-        known(all.is_empty())?;
+        ask_rows(query, config, &mut |rows| all.extend(rows))?;
+        require_known(site.filter(|_| all.is_empty()), config)?;
         out.write_all(calendar::calendar(&all, Timestamp::now()).as_bytes())?;
         return Ok(Exit::Done);
     };
     let mut list = List::new(out, format, COLUMNS);
-    asked(&mut |rows| list.add(&rows))?;
-    known(list.is_empty())?;
+    ask_rows(query, config, &mut |rows| list.add(&rows))?;
+    require_known(site.filter(|_| list.is_empty()), config)?;
     list.end()?;
     Ok(Exit::Done)
+}
+
+/// Hands on the rows as they come.
+fn ask_rows(query: StatusQuery, config: &Path, take: &mut dyn FnMut(Vec<Row>)) -> Result<(), Stop> {
+    let answered = ask_briefly(config, Request::Status(query), &mut |reply| {
+        if let Reply::Rows(rows) = reply {
+            take(rows);
+        }
+    });
+    part!(answered?, Answered::Nothing => Ok(()))
+}
+
+/// A site that has no rows is told, unless it is only empty.
+fn require_known(site: Option<Site>, config: &Path) -> Result<(), Stop> {
+    match site {
+        Some(site) if !is_known(&super::load(config)?, &site.0) => {
+            Err(Stop::usage(format!("no site '{site}' in the configuration, and nothing is known of one")))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn is_known(config: &Config, site: &str) -> bool {

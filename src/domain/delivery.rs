@@ -155,7 +155,8 @@ mod tests {
         assert_eq!(plan(&fleet, &deliver, &settings(), &Pacing::default(), None, None, now).deliver, [key.clone()]);
         for hour in [2, 3] {
             let outcome = Outcome::Failed { cause: "timeout".to_owned(), again: true };
-            let delivered = AnswerDelivered { object: key.object, device: "a".into(), udi: None, outcome, found: false };
+            let delivered =
+                AnswerDelivered { object: key.object, device: "a".into(), udi: None, outcome, found: false };
             fleet.apply(&event(&format!("2026-01-01T0{hour}:00:00Z"), Fact::AnswerDelivered(delivered)));
         }
         let waiting = plan(&fleet, &deliver, &settings(), &Pacing::default(), None, None, at("2026-01-01T04:00:00Z"));
