@@ -1,5 +1,6 @@
 //! The service: build, loop, stop. The loop is dull: plan, do, sleep until the plan's `wake`.
 
+mod handover;
 mod published;
 mod said;
 
@@ -31,6 +32,7 @@ use crate::flow::{self, Clock, Error, House, deliver};
 use crate::http;
 use crate::ledger::Ledger;
 use crate::schedule::Schedule;
+use handover::HandingOver;
 use published::Publishing;
 use said::{tell_check, tell_pass};
 
@@ -142,6 +144,10 @@ pub async fn obey(config: Config, clock: Clock, mut orders: mpsc::Receiver<Order
             _ = inbox.tick(), if work.inbox.is_some() => work.look_into_inbox(),
             Some(looked) = work.looking.join_next() => work.looked(looked)?,
             Some(made) = work.publishing.made() => work.published(made).await?,
+            Some(passed) = work.handing_over.ended() => {
+                work.look = true;
+                work.handing_over.note(passed)?;
+            }
             _ = watchdog.tick() => notify(&[sd_notify::NotifyState::Watchdog]),
             () = house.stirred() => (work.look, work.judged) = (true, None),
             // An instant and not a pause: whatever else happens meanwhile must not put it off.
@@ -283,6 +289,7 @@ struct Work {
     /// Why the import folder could not be looked into; said once.
     no_inbox: Option<String>,
     publishing: Publishing,
+    handing_over: HandingOver,
     wake: Option<Timestamp>,
     /// Something may have changed since the last plan.
     look: bool,
@@ -327,6 +334,7 @@ impl Work {
             looking: JoinSet::new(),
             no_inbox: None,
             publishing: Publishing::default(),
+            handing_over: HandingOver::default(),
             wake: None,
             look: true,
             look_at: Instant::now(),
@@ -497,7 +505,8 @@ impl Work {
             plan::plan(&fleet, &self.house.watched, &self.house.settings, &pacing, self.run.as_ref(), next, now)
         };
         let snapshot = self.publishing.look(&self.house, now).await?;
-        self.wake = [plan.wake, snapshot].into_iter().flatten().min();
+        let handover = self.handing_over.look(&self.house, now);
+        self.wake = [plan.wake, snapshot, handover].into_iter().flatten().min();
         self.look_at = Instant::now() + self.pause();
         self.deliveries.extend(plan.deliver.into_iter().filter(|key| self.delivering.insert(key.clone())));
         for name in plan.upstreams {
@@ -633,6 +642,7 @@ impl Work {
             while self.telling.join_next().await.is_some() {}
             while self.passes.join_next().await.is_some() {}
             while self.checks.join_next().await.is_some() {}
+            while self.handing_over.ended().await.is_some() {}
             while self.looking.join_next().await.is_some() {}
             serving.await
         };

@@ -27,6 +27,7 @@ const BOUNDS: [f64; 11] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.
 pub struct Metrics {
     polls: Mutex<Polls>,
     sinks: Mutex<BTreeMap<String, Sink>>,
+    posts: Mutex<BTreeMap<Posted, u64>>,
     turned: Mutex<Option<(Instant, Timestamp)>>,
 }
 
@@ -67,6 +68,17 @@ impl From<Option<Blame>> for PollOutcome {
         }
     }
 }
+
+/// How a try to hand a snapshot over ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Posted {
+    Taken,
+    /// Tried again.
+    Failed,
+    /// For good.
+    Refused,
+}
+words!(Posted { Taken = "taken", Failed = "failed", Refused = "refused" });
 
 #[derive(Clone, Debug, Default)]
 struct Polls {
@@ -117,6 +129,11 @@ impl Metrics {
     /// A sink did not take a message; it is tried again.
     pub fn sink_error(&self, name: &str) {
         held(&self.sinks).entry(name.to_owned()).or_default().errors += 1;
+    }
+
+    /// A try to hand a snapshot over ended.
+    pub fn posted(&self, how: Posted) {
+        *held(&self.posts).entry(how).or_default() += 1;
     }
 
     /// The daemon's loop turned.

@@ -11,7 +11,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -144,8 +144,44 @@ pub fn handshake(trust: &Trust, shown: &Shown, error: &(dyn std::error::Error + 
     })
 }
 
+/// Who we are at the other end: a chain of certificates and the key of the first.
+#[derive(Debug)]
+pub struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    /// Its `Debug` shows nothing of it.
+    key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// Reads PEM: the chain, our own certificate first, and its key.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Identity, NoIdentity> {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+        let chain = certificates.map_err(|error| NoIdentity(format!("the client certificate: {error}")))?;
+        if chain.is_empty() {
+            return Err(NoIdentity("no client certificate in its file".to_owned()));
+        }
+        // The reader's own words may quote what it read.
+        let key = PrivateKeyDer::from_pem_slice(key);
+        let key = key.map_err(|_| NoIdentity("the client's key is no private key in PEM".to_owned()))?;
+        Ok(Identity { chain, key })
+    }
+}
+
+/// What should say who we are does not.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NoIdentity(String);
+
+/// How a client speaks TLS with one peer.
+pub type Config = ClientConfig;
+
 /// A client configuration for one peer, and the place where it notes what that peer showed.
-pub fn client(trust: Trust) -> Result<(ClientConfig, Shown), rustls::Error> {
+pub fn client(trust: Trust) -> Result<(Config, Shown), rustls::Error> {
+    client_as(trust, None)
+}
+
+/// As [`client`], as somebody whom the peer may want to know.
+pub fn client_as(trust: Trust, identity: Option<Identity>) -> Result<(Config, Shown), rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let shown = Shown::default();
     let chain = match &trust {
@@ -160,8 +196,11 @@ pub fn client(trust: Trust) -> Result<(ClientConfig, Shown), rustls::Error> {
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let config = match identity {
+        None => config.with_no_client_auth(),
+        Some(Identity { chain, key }) => config.with_client_auth_cert(chain, key)?,
+    };
     Ok((config, shown))
 }
 
@@ -169,7 +208,7 @@ pub fn client(trust: Trust) -> Result<(ClientConfig, Shown), rustls::Error> {
 pub type Stream = tokio_rustls::client::TlsStream<TcpStream>;
 
 /// The handshake over a connection of our own, with a peer of this name or address; what it sends is not yet read.
-pub async fn connect(config: ClientConfig, host: &str, stream: TcpStream) -> io::Result<Stream> {
+pub async fn connect(config: Config, host: &str, stream: TcpStream) -> io::Result<Stream> {
     let name =
         ServerName::try_from(host.to_owned()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     TlsConnector::from(Arc::new(config)).connect(name, stream).await

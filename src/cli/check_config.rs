@@ -11,12 +11,13 @@ use crate::config::{Config, Inventory, Mistakes, duration};
 use crate::domain::problem::printable;
 use crate::domain::settings::{Mode, Word};
 use crate::notify::{self, Sinks};
+use crate::receiver;
 use crate::schedule::Schedule;
 
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
-    /// Send a test message to each sink and tell whether it arrived; log in at each upstream; without it nothing is sent to
-    /// anybody.
+    /// Send a test message to each sink and tell whether it arrived; log in at each upstream; connect to the receiver of
+    /// snapshots; without it nothing is sent to anybody.
     #[arg(long)]
     pub probe: bool,
 }
@@ -67,6 +68,18 @@ fn probe(config: &Config, now: Timestamp, out: &mut dyn Write) -> io::Result<Exi
             }
         }
     }
+    if let Some(post) = &config.snapshot.post {
+        match runtime.block_on(receiver::probe(post)) {
+            Ok(found) => {
+                worked += 1;
+                writeln!(out, "{}: answers: {found}", receiver::place(post))?;
+            }
+            Err(error) => {
+                failed += 1;
+                writeln!(out, "receiver: failed: {}; {}", printable(&error.to_string()), error.remedy())?;
+            }
+        }
+    }
     Ok(Exit::of(worked, failed))
 }
 
@@ -94,6 +107,10 @@ fn summary(config: &Config, now: Timestamp, out: &mut dyn Write, err: &mut dyn W
     let upstreams: Vec<&str> = config.upstreams.keys().map(String::as_str).collect();
     if !upstreams.is_empty() {
         writeln!(out, "upstreams      {}", listed(&upstreams))?;
+    }
+    if let Some(post) = &config.snapshot.post {
+        let formats: Vec<&str> = post.formats.iter().map(|form| form.word()).collect();
+        writeln!(out, "snapshots to   {} as {}", post.server.url.origin(), listed(&formats))?;
     }
     let (schedule, spread) = (&config.poll.schedule, duration::show(config.poll.spread));
     writeln!(out, "poll           {schedule} (UTC), spread over {spread}")?;

@@ -13,10 +13,12 @@ use super::status::{instant, span};
 use super::{Exit, Listing, Stop};
 use crate::control::{Answered, Request};
 use crate::domain::digest::Sha256;
+use crate::domain::fleet::HandoverStage;
 use crate::domain::problem::with_causes;
 use crate::domain::snapshot::{Changed, EntitlementLine, Entry, Head, NO_PARQUET, Whole, curve, difference};
 use crate::exchange::snapshot::{Form, read, verify};
 use crate::flow::consumption::{Asked, Snapped, SnapshotLine};
+use crate::flow::handover::HandoverLine;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
@@ -43,9 +45,16 @@ pub(super) enum Verb {
         #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
         as_of: Option<Timestamp>,
     },
-    /// The snapshots that are kept, the oldest instant first.
+    /// Send what the receiver of [snapshot.post] is owed now, what it refused included; what it took is not sent again.
+    Post {
+        /// This one, by its number or the first digits, though the receiver took it before.
+        snapshot: Option<String>,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// The snapshots that are kept, the oldest instant first, and where they stand on their way to the receiver.
     List {
-        /// In this folder; the folder `snapshots` beside the ledger if not given.
+        /// In this folder; in `snapshots` beside the ledger and where [snapshot] publishes if not given.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
         #[command(flatten)]
@@ -150,6 +159,14 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
             }
             Ok(Exit::Done)
         }
+        Verb::Post { snapshot, listing } => {
+            let request = Request::PostSnapshots { snapshot };
+            let lines = part!(ask(load()?, request, &mut |_| {})?, Answered::Handovers(lines) => lines);
+            output::list(out, listing.format, &lines, HANDED_OVER)?;
+            let taken = |line: &&HandoverLine| matches!(line.handover.stage, HandoverStage::Taken { .. });
+            let worked = lines.iter().filter(taken).count();
+            Ok(Exit::of(worked, lines.len() - worked))
+        }
         Verb::List { out: folder, listing } => {
             let request = Request::Snapshots { folder: absolute(folder)? };
             let lines = part!(ask(load()?, request, &mut |_| {})?, Answered::Snapshots(lines) => lines);
@@ -231,7 +248,17 @@ const COLUMNS: &[Column<SnapshotLine>] = &[
     ("format", |line| line.form.to_string()),
     ("bytes", |line| line.size.to_string()),
     ("corrects", |line| or_dash(line.corrects.as_ref())),
+    ("receiver", |line| or_dash(line.handover.as_ref().map(|handover| &handover.stage))),
     ("path", |line| line.path.display().to_string()),
+];
+
+const HANDED_OVER: &[Column<HandoverLine>] = &[
+    ("snapshot", |line| line.handover.facts.snapshot_id.to_string()),
+    ("as of", |line| minute(Some(line.handover.facts.as_of))),
+    ("format", |line| line.handover.facts.form.to_string()),
+    ("owed since", |line| minute(Some(line.handover.owed))),
+    ("tries", |line| line.handover.tries.to_string()),
+    ("receiver", |line| line.handover.stage.to_string()),
 ];
 
 /// The width at which a name is cut in the short form.

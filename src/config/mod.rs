@@ -30,6 +30,7 @@ mod terms;
 pub mod upstreams;
 mod url;
 mod violations;
+pub mod web;
 
 pub use alerts::Alerts;
 pub use commands::Commands;
@@ -40,7 +41,7 @@ pub use mistake::{Mistake, Mistakes};
 pub use place::Place;
 pub use settings::{
     CONFIGURED_DEFAULT, Collector, Deadline, DefaultPolicies, Delivery, Exchange, Http, Log, LogFormat, LogLevel,
-    PerDevice, Poll, Snapshot,
+    PerDevice, Poll, Post, Snapshot,
 };
 pub use sinks::Sink;
 pub use terms::Terms;
@@ -122,9 +123,10 @@ impl Config {
     /// What an operator should know although it is no mistake: password files that everybody can read, a register that
     /// others can.
     pub fn warnings(&self) -> Vec<String> {
-        let of_sinks = self.sinks.values().filter_map(|sink| sink.way.credential());
-        let mut warnings: Vec<String> =
-            self.credentials.values().chain(of_sinks).flat_map(Credential::exposures).collect();
+        let of_sinks = self.sinks.values().flat_map(|sink| sink.way.credentials());
+        let of_post = self.snapshot.post.iter().flat_map(|post| post.server.credentials());
+        let all = self.credentials.values().chain(of_sinks).chain(of_post);
+        let mut warnings: Vec<String> = all.flat_map(Credential::exposures).collect();
         let listen = self.http.listen;
         if self.http.enabled && !listen.ip().is_loopback() {
             warnings.push(format!(

@@ -204,11 +204,11 @@ impl<'d, 't> Section<'d, 't> {
     /// A value as a message quotes it; what somebody may have taken for the place of a password is not shown.
     fn shown(&self, key: &str, value: &DeValue<'_>) -> String {
         let path = self.path(key);
-        let kept = ["username", "password_file", "token_file"];
-        let of_a_sink = ["password", "token", "url"].iter().any(|secret| key.starts_with(secret));
+        let kept = ["username", "password_file", "token_file", "client_key_file"];
+        let of_a_server = ["password", "token", "url", "client_key"].iter().any(|secret| key.starts_with(secret));
         let of_an_upstream = key.ends_with("url") || key == "proxy";
         let secret = path.starts_with("credentials")
-            || (path.starts_with("sinks") && of_a_sink)
+            || ((path.starts_with("sinks") || path.starts_with("snapshot.post")) && of_a_server)
             || (path.starts_with("upstreams") && of_an_upstream);
         let secret = secret && !kept.contains(&key);
         if secret { "not right".to_owned() } else { shown(value) }

@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::web;
+use crate::domain::digest::Sha256;
 use crate::domain::event::ImportForm;
 use crate::domain::policy::{ClassPolicy, Policy};
 use crate::domain::settings::{ByteSize, Os, words};
@@ -204,7 +206,7 @@ impl Default for Delivery {
 }
 
 /// `[snapshot]`: consumption that is written by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// In UTC; `None`: only when a person asks.
     pub schedule: Option<Schedule>,
@@ -216,6 +218,27 @@ pub struct Snapshot {
     pub lag: Duration,
     /// So many earlier ones are made again with each run: what changed them meanwhile makes a correction.
     pub revise: u32,
+    /// Who gets them by POST too.
+    pub post: Option<Post>,
+}
+
+/// `[snapshot.post]`: a receiver of snapshots.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Post {
+    pub server: web::Http,
+    /// The whole forms that it gets, each with a key of its own.
+    pub formats: Vec<Form>,
+    /// The longest that one POST may take, with its answer.
+    pub timeout: Duration,
+}
+
+impl Post {
+    /// Everything that decides whether the receiver takes us, as one digest: what was refused for good is tried again
+    /// when it is another. The secrets themselves are not in it.
+    pub fn digest(&self) -> Sha256 {
+        let web::Http { url, authority, login, identity } = &self.server;
+        Sha256::of(format!("{}\n{authority:?}\n{login:?}\n{identity:?}", url.expose()).as_bytes())
+    }
 }
 
 impl Snapshot {
@@ -228,6 +251,7 @@ impl Snapshot {
             window: 90 * DAY,
             lag: Duration::ZERO,
             revise: 3,
+            post: None,
         }
     }
 }

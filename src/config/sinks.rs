@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::credential::{self, Found};
+use super::credential;
 use super::device::Address;
 use super::mistake::did_you_mean;
-use super::place::{Place, existing};
+use super::place::Place;
 use super::raw::{self, Section};
-use super::url::Url;
+use super::web::{Http, authority, http, login, needed, unused};
 use crate::domain::instance::Site;
 use crate::domain::message::Topic;
 use crate::domain::settings::{Word, words};
@@ -75,33 +75,14 @@ impl Way {
         kind.word()
     }
 
-    /// Where its secret is, if it has one.
-    pub fn credential(&self) -> Option<&Credential> {
+    /// Where its secrets are, if it has any.
+    pub fn credentials(&self) -> Vec<&Credential> {
         match self {
-            Way::Webhook(http) | Way::Alertmanager(http) => match &http.login {
-                Some(HttpLogin::Bearer(credential) | HttpLogin::Basic(credential)) => Some(credential),
-                None => None,
-            },
-            Way::Mail(mail) => mail.login.as_ref(),
-            Way::Syslog(_) | Way::Command(_) => None,
+            Way::Webhook(http) | Way::Alertmanager(http) => http.credentials().collect(),
+            Way::Mail(mail) => mail.login.iter().collect(),
+            Way::Syslog(_) | Way::Command(_) => Vec::new(),
         }
     }
-}
-
-/// Where and how to POST.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Http {
-    pub url: Url,
-    pub authority: Authority,
-    pub login: Option<HttpLogin>,
-}
-
-/// What goes into the header `Authorization`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum HttpLogin {
-    /// The token is the credential's password.
-    Bearer(Credential),
-    Basic(Credential),
 }
 
 /// Where mail is handed over, and between whom it goes.
@@ -216,7 +197,7 @@ pub(super) fn read(root: &mut Section<'_, '_>, folder: &Path, sites: &BTreeMap<S
         };
         let way = way(kind, &mut section, at, folder);
         section.finish(match kind {
-            Kind::Webhook | Kind::Alertmanager => &["password", "token"],
+            Kind::Webhook | Kind::Alertmanager => &["password", "token", "client_key"],
             Kind::Mail => &["password"],
             Kind::Syslog | Kind::Command => &[],
         });
@@ -268,52 +249,6 @@ fn way(kind: Kind, section: &mut Section<'_, '_>, at: usize, folder: &Path) -> O
     }
 }
 
-fn http(section: &mut Section<'_, '_>, at: usize, folder: &Path) -> Option<Http> {
-    let example = "write one such as \"https://hooks.example.com/slp\", without a login in it";
-    let url = needed(section, "url", at, example, |value| {
-        value.as_str().and_then(Url::parse).ok_or_else(|| example.to_owned())
-    });
-    let authority = authority(section, folder);
-    let basic = login(section, at, folder);
-    let keys = ["token_file", "token_credential", "token_command"];
-    let token = credential::source(section, folder, keys);
-    section.refuse("token", credential::BY_VALUE);
-    if let (Found::Source(_), Some(_)) = (&token, &basic) {
-        let written = keys.into_iter().find(|key| section.place(key).is_some()).unwrap_or("token_file");
-        let message = format!("{} has a token and a username; write one of them", section.name());
-        section.mistake(written, message);
-    }
-    let bearer = token.source().map(|token| Credential {
-        name: section.name().to_owned(),
-        password: Some(token),
-        ..Credential::default()
-    });
-    let login = bearer.map(HttpLogin::Bearer).or(basic.map(HttpLogin::Basic));
-    let url = url?;
-    if !url.is_encrypted() {
-        unused(section, "url is not https; write https://, or leave it out");
-        if login.is_some() && !url.is_local() {
-            let instead = "would send a secret in the clear; write https://, or leave the secret out";
-            section.mistake("url", format!("{} {instead}", section.path("url")));
-        }
-    }
-    Some(Http { url, authority, login })
-}
-
-/// A key that has no default.
-pub(super) fn needed<'t, T>(
-    section: &mut Section<'_, 't>,
-    key: &'static str,
-    at: usize,
-    example: &str,
-    read: impl FnOnce(&DeValue<'t>) -> Result<T, String>,
-) -> Option<T> {
-    if section.place(key).is_none() {
-        section.mistake_at(at, format!("{} has no {key}; {example}", section.name()));
-    }
-    section.optional(key, read)
-}
-
 fn server(section: &mut Section<'_, '_>, at: usize, default: u16) -> Option<Server> {
     let example = "write a host name or an address, without a port";
     let address = needed(section, "server", at, example, |value| {
@@ -322,60 +257,6 @@ fn server(section: &mut Section<'_, '_>, at: usize, default: u16) -> Option<Serv
     let mut port = default;
     section.read("port", &mut port, raw::port);
     Some(Server { address: address?, port })
-}
-
-pub(super) fn authority(section: &mut Section<'_, '_>, folder: &Path) -> Authority {
-    let file = section.optional("ca_file", raw::path_in(folder));
-    if let Some(path) = &file {
-        section.check("ca_file", existing(path));
-    }
-    let pin = section.optional("pin", |value| {
-        let hex: String = value.as_str().unwrap_or_default().chars().filter(|char| *char != ':').collect();
-        let instead = "write the SHA-256 of its certificate, 64 hex digits, with colons or without";
-        hex.parse().map_err(|_| instead.to_owned())
-    });
-    if section.place("ca_file").is_some() && section.place("pin").is_some() {
-        section.mistake("pin", format!("{} has ca_file and pin; write one of them", section.name()));
-    }
-    match (file, pin) {
-        (_, Some(pin)) => Authority::Pin(pin),
-        (Some(file), None) => Authority::File(file),
-        (None, None) => Authority::System,
-    }
-}
-
-/// Notes a mistake about whatever was written for TLS where there is none.
-pub(super) fn unused(section: &Section<'_, '_>, why: &str) {
-    for key in ["ca_file", "pin"] {
-        if section.place(key).is_some() {
-            section.mistake(key, format!("{} is of no use: {why}", section.path(key)));
-        }
-    }
-}
-
-/// A user name and where its password is; both or none.
-fn login(section: &mut Section<'_, '_>, at: usize, folder: &Path) -> Option<Credential> {
-    let username = section.optional("username", raw::text);
-    let password = credential::source(section, folder, ["password_file", "password_credential", "password_command"]);
-    section.refuse("password", credential::BY_VALUE);
-    let named = section.place("username").is_some();
-    match (named, &password) {
-        (true, Found::Nothing) if section.place("password").is_none() => {
-            let sources = "password_file, password_credential or password_command";
-            section.mistake("username", format!("{} has a username alone; write one of {sources}", section.name()));
-        }
-        (false, Found::Source(_)) => {
-            section.mistake_at(at, format!("{} has a password alone; write username = \"…\"", section.name()));
-        }
-        (true | false, _) => {}
-    }
-    let password = password.source()?;
-    Some(Credential {
-        name: section.name().to_owned(),
-        username: username?,
-        password: Some(password),
-        ..Credential::default()
-    })
 }
 
 fn topics(value: &DeValue<'_>) -> Result<BTreeSet<Topic>, String> {

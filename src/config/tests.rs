@@ -71,6 +71,7 @@ fn shipped_file_has_every_key() {
         "exchange",
         "delivery",
         "snapshot",
+        "snapshot.post",
         "violations",
         "violations.severity",
         "http",

@@ -37,6 +37,17 @@ impl Url {
         &self.text[..self.path]
     }
 
+    /// Host and port, as one connects to them.
+    pub fn server(&self) -> (&str, u16) {
+        let (scheme, place) = self.origin().split_once("://").unwrap_or_default();
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+            Some(_) | None => (place, None),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        (host, port.unwrap_or(if scheme == "https" { 443 } else { 80 }))
+    }
+
     pub fn is_encrypted(&self) -> bool {
         self.text.starts_with("https:")
     }
@@ -86,6 +97,14 @@ mod tests {
             "https://example.com/\r\nX: y",
         ] {
             assert_eq!(Url::parse(text), None, "{text}");
+        }
+        for (text, server) in [
+            ("https://hooks.example.com/x:1", ("hooks.example.com", 443)),
+            ("http://127.0.0.1", ("127.0.0.1", 80)),
+            ("https://[2001:db8::1]:8443/x", ("2001:db8::1", 8443)),
+            ("https://[2001:db8::1]/", ("2001:db8::1", 443)),
+        ] {
+            assert_eq!(Url::parse(text).unwrap().server(), server, "{text}");
         }
         assert!(Url::parse("http://localhost:9/x").unwrap().is_local());
         assert!(!Url::parse("http://localhost.example.com/").unwrap().is_local());

@@ -28,6 +28,7 @@ use crate::flow::by_hand::{Exported, Which};
 use crate::flow::check::Checked;
 use crate::flow::consumption::{Asked, Snapped, SnapshotLine};
 use crate::flow::deliver::Delivered;
+use crate::flow::handover::HandoverLine;
 use crate::flow::homeward::Taken;
 use crate::flow::outward::Made;
 use crate::flow::poll::{Ask, Polled};
@@ -196,7 +197,11 @@ pub enum Request {
     PublishSnapshot {
         as_of: Option<Timestamp>,
     },
-    /// The snapshots of a folder; of the state folder where none is given.
+    /// What the receiver is owed is sent; one that it had, or refused, once more where its number is given.
+    PostSnapshots {
+        snapshot: Option<String>,
+    },
+    /// The snapshots of a folder; those kept and those published where none is given.
     Snapshots {
         folder: Option<PathBuf>,
     },
@@ -226,6 +231,8 @@ impl Request {
             | Request::Submit { .. }
             | Request::CheckUpstream { .. }
             | Request::AddSilence { .. }
+            | Request::PublishSnapshot { .. }
+            | Request::PostSnapshots { .. }
             | Request::EndSilence { .. } => true,
             Request::Status(_)
             | Request::Devices
@@ -247,7 +254,6 @@ impl Request {
             | Request::Evidence { .. }
             | Request::Backup { .. }
             | Request::CreateSnapshot(_)
-            | Request::PublishSnapshot { .. }
             | Request::Snapshots { .. } => false,
         }
     }
@@ -263,6 +269,9 @@ pub struct StatusQuery {
     /// Also what is retired.
     #[serde(default)]
     pub retired: bool,
+    /// Without the License On-Prem servers.
+    #[serde(default)]
+    pub devices_only: bool,
 }
 
 /// One part of an answer.
@@ -271,6 +280,8 @@ pub struct StatusQuery {
 pub enum Reply {
     /// So many things are to be done.
     Total(usize),
+    /// Some rows of the register, in its order.
+    Rows(Vec<Row>),
     Polled(Polled),
     Taken(Taken),
     Delivered(Delivered),
@@ -294,6 +305,7 @@ pub enum Reply {
 pub enum Answered {
     /// Everything was said on the way.
     Nothing,
+    /// The rows of those whom a question names.
     Rows(Vec<Row>),
     Device(Box<DeviceSheet>),
     Probe(Box<Probe>),
@@ -320,6 +332,8 @@ pub enum Answered {
     Snapshot(Box<Snapped>),
     Published(Vec<Snapped>),
     Snapshots(Vec<SnapshotLine>),
+    /// What the receiver took now, and what it has not.
+    Handovers(Vec<HandoverLine>),
 }
 
 /// All that is known of one device.

@@ -198,6 +198,8 @@ fn follow(
         | Fact::MessageSettled(_)
         | Fact::SilenceSet(_)
         | Fact::SilenceEnded(_)
+        | Fact::SnapshotOwed(_)
+        | Fact::SnapshotPosted(_)
         | Fact::OnPremSynced(_)
         | Fact::DeviceRetired(_)
         | Fact::DeviceReplaced(_) => {}

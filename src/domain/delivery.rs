@@ -126,30 +126,37 @@ mod tests {
         text.parse().unwrap()
     }
 
-    #[test]
-    fn an_answer_is_delivered_only_where_the_mode_allows_and_retried_with_growing_waits() {
+    /// A device that was reached, and an answer for it.
+    fn answered() -> (Fleet, AnswerKey) {
         let mut fleet = Fleet::default();
         fleet.apply(&event("2026-01-01T00:00:00Z", identified("a")));
+        let udi = Udi::new("C9300-24T", "FOC-a");
         let object = Sha256::of(b"ack");
-        let key = || AnswerKey { udi: Some(Udi::new("C9300-24T", "FOC-a")), object };
         let received = AnswerReceived {
             object,
             name: "ACK_a.txt".to_owned(),
-            udi: Udi::new("C9300-24T", "FOC-a"),
+            udi: udi.clone(),
             parts: vec!["rum-ack".to_owned()],
             bundle_id: None,
             reports: Vec::new(),
             assigned: None,
         };
         fleet.apply(&event("2026-01-01T01:00:00Z", Fact::AnswerReceived(received)));
+        (fleet, AnswerKey { udi: Some(udi), object })
+    }
+
+    #[test]
+    fn an_answer_is_delivered_only_where_the_mode_allows_and_retried_with_growing_waits() {
+        let (mut fleet, key) = answered();
         let now = at("2026-01-01T02:00:00Z");
         let collect = [watched("a", Mode::Collect, 0)];
         assert!(plan(&fleet, &collect, &settings(), &Pacing::default(), None, None, now).deliver.is_empty());
         let deliver = [watched("a", Mode::Deliver, 0)];
-        assert_eq!(plan(&fleet, &deliver, &settings(), &Pacing::default(), None, None, now).deliver, [key()]);
+        assert_eq!(plan(&fleet, &deliver, &settings(), &Pacing::default(), None, None, now).deliver, [key.clone()]);
         for hour in [2, 3] {
             let outcome = Outcome::Failed { cause: "timeout".to_owned(), again: true };
-            let delivered = AnswerDelivered { object, device: "a".into(), udi: None, outcome, found: false };
+            let delivered =
+                AnswerDelivered { object: key.object, device: "a".into(), udi: None, outcome, found: false };
             fleet.apply(&event(&format!("2026-01-01T0{hour}:00:00Z"), Fact::AnswerDelivered(delivered)));
         }
         let waiting = plan(&fleet, &deliver, &settings(), &Pacing::default(), None, None, at("2026-01-01T04:00:00Z"));
@@ -159,27 +166,14 @@ mod tests {
 
     #[test]
     fn an_answer_waits_for_the_window_and_says_so() {
-        let mut fleet = Fleet::default();
-        fleet.apply(&event("2026-01-01T00:00:00Z", identified("a")));
-        let object = Sha256::of(b"ack");
-        let key = || AnswerKey { udi: Some(Udi::new("C9300-24T", "FOC-a")), object };
-        let received = AnswerReceived {
-            object,
-            name: "ACK_a.txt".to_owned(),
-            udi: Udi::new("C9300-24T", "FOC-a"),
-            parts: vec!["rum-ack".to_owned()],
-            bundle_id: None,
-            reports: Vec::new(),
-            assigned: None,
-        };
-        fleet.apply(&event("2026-01-01T01:00:00Z", Fact::AnswerReceived(received)));
+        let (fleet, key) = answered();
         let devices = [Watched { windows: nightly(), ..watched("a", Mode::Deliver, 0) }];
         let ask = |now: &str| plan(&fleet, &devices, &settings(), &Pacing::default(), None, None, at(now));
         let day = ask("2026-01-01T12:00:00Z");
         assert!(day.deliver.is_empty());
         assert_eq!(day.wake, Some(at("2026-01-01T22:00:00Z")));
-        assert_eq!(ask("2026-01-01T22:00:00Z").deliver, [key()]);
-        let waits = |now: &str| waits_for(&fleet, devices.first(), &fleet.answers[&key()], &settings(), at(now));
+        assert_eq!(ask("2026-01-01T22:00:00Z").deliver, [key.clone()]);
+        let waits = |now: &str| waits_for(&fleet, devices.first(), &fleet.answers[&key], &settings(), at(now));
         let expected = "its maintenance window (daily 22:00-04:00 UTC), which opens at 2026-01-01T22:00:00Z";
         assert_eq!(waits("2026-01-01T12:00:00Z").as_deref(), Some(expected));
         assert_eq!(waits("2026-01-02T03:59:00Z"), None);

@@ -3,6 +3,8 @@
 //! **stored**: the serde form of these types is the journal's format, version 1. A new fact is a
 //! new variant; a new field is optional; nothing is renamed. `tests/data/ledger-v1` keeps the proof.
 
+mod handover;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -16,6 +18,8 @@ use super::report::{ReportFacts, ReportId};
 use super::settings::{Access, FileWay, Task};
 use super::state::{DeviceState, ReportState};
 use super::violation::{Finding, Kind, Severity, Subject, ViolationId};
+
+pub use handover::{PostOutcome, SnapshotOwed, SnapshotPosted};
 
 /// One fact and when we learned it. **stored**
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,6 +106,10 @@ pub enum Fact {
     DeviceRetired(DeviceRetired),
     /// Another chassis stands in for one that is gone.
     DeviceReplaced(DeviceReplaced),
+    /// A snapshot is to be handed over to the receiver; of one that was before, that it is once more.
+    SnapshotOwed(Box<SnapshotOwed>),
+    /// How a try to hand it over ended.
+    SnapshotPosted(SnapshotPosted),
 }
 
 impl Fact {
@@ -143,7 +151,9 @@ impl Fact {
             | Fact::SilenceEnded(_)
             | Fact::OnPremSynced(_)
             | Fact::DeviceRetired(_)
-            | Fact::DeviceReplaced(_) => Vec::new(),
+            | Fact::DeviceReplaced(_)
+            | Fact::SnapshotOwed(_)
+            | Fact::SnapshotPosted(_) => Vec::new(),
         }
     }
 }

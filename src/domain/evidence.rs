@@ -184,7 +184,8 @@ impl<'a> Reckoner<'a> {
                 | RecordKey::Told(_)
                 | RecordKey::Silence(_)
                 | RecordKey::Submission(_)
-                | RecordKey::Upstream(_) => {}
+                | RecordKey::Upstream(_)
+                | RecordKey::Handover(_) => {}
             }
         }
     }
@@ -398,7 +399,9 @@ impl<'a> Reckoner<'a> {
             | Fact::ViolationResolved(_)
             | Fact::MessageMade(_)
             | Fact::MessageSettled(_)
-            | Fact::SilenceEnded(_) => return None,
+            | Fact::SilenceEnded(_)
+            | Fact::SnapshotOwed(_)
+            | Fact::SnapshotPosted(_) => return None,
         })
     }
 }

@@ -4,6 +4,7 @@
 //! records it touched, so that whoever keeps it on disk writes just those. A report or an answer
 //! that comes a second time changes nothing.
 
+mod handover;
 mod homeward;
 mod ids;
 mod key;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+pub use handover::{Handover, HandoverStage};
 pub use ids::{IdSet, ReportSet};
 pub use key::{NotARecord, RecordForm, RecordKey};
 pub use record::{
@@ -55,6 +57,8 @@ pub struct Fleet {
     pub submissions: BTreeMap<String, Submission>,
     /// What each upstream last told.
     pub upstreams: BTreeMap<String, Upstream>,
+    /// Snapshots for the receiver, by their key: those that it has not, and the newest that it has.
+    pub handovers: BTreeMap<String, Handover>,
     /// When each device last answered as it should. Not folded from events: a poll that finds
     /// nothing new writes none. Kept beside the fold and lost without harm.
     pub contacts: BTreeMap<DeviceName, Timestamp>,
@@ -311,6 +315,12 @@ impl Fleet {
             }
             Fact::DeviceRetired(fact) => self.retired(at, event.by.as_ref(), fact),
             Fact::DeviceReplaced(fact) => self.replaced(at, event.by.as_ref(), fact),
+            Fact::SnapshotOwed(fact) => {
+                let handover = Handover { owed: at, facts: (**fact).clone(), tries: 0, stage: HandoverStage::new() };
+                self.handovers.insert(fact.key.clone(), handover);
+                vec![RecordKey::Handover(fact.key.clone())]
+            }
+            Fact::SnapshotPosted(fact) => self.posted(at, fact),
         }
     }
 

@@ -18,6 +18,7 @@ pub mod event;
 pub mod evidence;
 pub mod fleet;
 pub mod forecast;
+pub mod handover;
 pub mod hashing;
 pub mod instance;
 pub mod message;

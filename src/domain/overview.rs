@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::cross_check::Counts;
 use super::deadline::{self, Contact, ObligationState};
 use super::delivery;
-use super::fleet::{Fleet, Instance, Upstream};
+use super::fleet::{Fleet, HandoverStage, Instance, Upstream};
 use super::instance::{DeviceName, Site, Udi};
 use super::plan::{Settings, Watched, watched_as};
 use super::settings::Word;
@@ -30,6 +30,7 @@ pub struct Overview {
     /// What each upstream last told, by name.
     pub upstreams: BTreeMap<String, Read>,
     pub answers: Queue,
+    pub handovers: Waiting,
     /// Records of the fold.
     pub records: u64,
     shown: HashSet<Udi>,
@@ -41,6 +42,29 @@ pub struct Read {
     pub at: Timestamp,
     pub counts: Counts,
     pub certificate_until: Option<Timestamp>,
+}
+
+/// Snapshots that the receiver has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Tried again by themselves.
+    pub owed: usize,
+    /// A person must ask.
+    pub refused: usize,
+}
+
+impl Waiting {
+    fn of(fleet: &Fleet) -> Waiting {
+        let mut waiting = Waiting::default();
+        for handover in fleet.handovers.values() {
+            match handover.stage {
+                HandoverStage::Owed { .. } => waiting.owed += 1,
+                HandoverStage::Refused { .. } => waiting.refused += 1,
+                HandoverStage::Taken { .. } => {}
+            }
+        }
+        waiting
+    }
 }
 
 /// Answers that are not on their devices yet.
@@ -129,8 +153,8 @@ impl Overview {
     /// Nothing yet.
     pub fn begun(now: Timestamp) -> Overview {
         let (sites, violations) = (BTreeMap::new(), BTreeMap::new());
-        let (entries, upstreams, answers, shown) = Default::default();
-        Overview { at: now, entries, sites, violations, upstreams, answers, records: 0, shown }
+        let (entries, upstreams, answers, handovers, shown) = Default::default();
+        Overview { at: now, entries, sites, violations, upstreams, answers, handovers, records: 0, shown }
     }
 
     /// Takes in this part of the inventory.
@@ -180,6 +204,7 @@ impl Overview {
             *self.violations.entry((found.site.clone(), found.kind, found.severity)).or_default() += 1;
         }
         self.answers = Queue::of(fleet, watched, settings);
+        self.handovers = Waiting::of(fleet);
         self.records = fleet.records();
         self.shown = HashSet::new();
         self.entries.sort_by_cached_key(|entry| (entry.due.is_none(), entry.due, entry.order()));

@@ -32,8 +32,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use flat::COLUMNS;
-pub use parts::{publish, snapshots};
-pub use store::{Kept, keep, list, read, verify};
+pub use parts::{is_index, publish, snapshots};
+pub use store::{Kept, content, keep, list, read, verify};
 pub use whole::json;
 
 use super::seal::SealError;

@@ -6,13 +6,16 @@ use std::sync::PoisonError;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, House};
+use super::{Error, House, handover};
 use crate::config::Config;
+use crate::domain::fleet::Handover;
 use crate::domain::problem::with_causes;
 use crate::domain::snapshot::{AllowedTiers, Entitlements, Head, Overall, SnapshotId, Survey, Terms, earliest_start};
 use crate::domain::timeline::{Reach, Unreadable};
 use crate::exchange::seal::Signer;
-use crate::exchange::snapshot::{Form, Kept, Numbering, SnapshotError, keep, list as kept, publish as publish_as};
+use crate::exchange::snapshot::{
+    Form, Kept, Numbering, SnapshotError, is_index, keep, list as kept, publish as publish_as, snapshots,
+};
 
 /// Which snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +51,8 @@ pub struct SnapshotLine {
     pub form: Form,
     pub size: u64,
     pub path: PathBuf,
+    /// Where it stands on its way to the receiver, if it is for it.
+    pub handover: Option<Handover>,
 }
 
 /// The longest window: what no report of any device reaches beyond.
@@ -63,14 +68,24 @@ pub fn create(house: &House, asked: &Asked) -> Result<Snapped, Error> {
     made.into_iter().next().ok_or_else(|| Error::Internal("a snapshot without a file".to_owned()))
 }
 
-/// Makes a snapshot in all the forms that the operator wants, in the folder that engines read. What is there already
-/// stays as it is.
+/// Makes a snapshot in all the forms that the operator wants, in the folder that engines read, and beside them in the
+/// whole forms that the receiver gets. What is there already stays as it is.
 pub fn publish(house: &House, as_of: Timestamp) -> Result<Vec<Snapped>, Error> {
     let wanted = &house.config.snapshot;
     let window = SignedDuration::try_from(wanted.window).unwrap_or(LONGEST);
+    let beside = snapshots(&wanted.folder);
     surveyed(house, Some(as_of), window, &mut |head, overall, survey, collector, signer| {
-        let write = |form: &Form| publish_as(&wanted.folder, *form, head, overall, survey, collector, signer);
-        wanted.formats.iter().map(write).collect()
+        let mut made = Vec::new();
+        for form in &wanted.formats {
+            made.push(publish_as(&wanted.folder, *form, head, overall, survey, collector, signer)?);
+        }
+        for form in wanted.post.iter().flat_map(|post| &post.formats) {
+            // That one is published whole.
+            if *form != Form::Json || !wanted.formats.contains(form) {
+                made.push(keep(&beside, *form, head, overall, survey, collector, signer)?);
+            }
+        }
+        Ok(made)
     })
 }
 
@@ -150,11 +165,18 @@ fn terms(config: &Config) -> Terms {
     }
 }
 
-/// The snapshots of a folder, the oldest instant first.
+/// The snapshots of a folder, the oldest instant first; of those kept and those published where none is given.
 pub fn list(house: &House, folder: Option<PathBuf>) -> Result<Vec<SnapshotLine>, Error> {
-    let folder = folder.unwrap_or_else(|| house.snapshot_dir());
-    let kept = kept(&folder).map_err(|error| Error::Exchange(with_causes(&error)))?;
-    let line = |kept: crate::exchange::snapshot::Kept| SnapshotLine {
+    let folders = folder
+        .map_or_else(|| vec![house.snapshot_dir(), snapshots(&house.config.snapshot.folder)], |folder| vec![folder]);
+    let mut found = Vec::new();
+    for folder in folders {
+        found.extend(kept(&folder).map_err(|error| Error::Exchange(with_causes(&error)))?);
+    }
+    found.sort_by(|a, b| (a.seal.as_of, &a.seal.file).cmp(&(b.seal.as_of, &b.seal.file)));
+    let fleet = house.ledger.fleet();
+    let line = |kept: Kept| SnapshotLine {
+        handover: fleet.handovers.get(&handover::key(&kept.seal)).filter(|_| !is_index(&kept.path)).cloned(),
         snapshot_id: kept.seal.snapshot_id,
         corrects: kept.seal.corrects,
         as_of: kept.seal.as_of,
@@ -163,7 +185,7 @@ pub fn list(house: &House, folder: Option<PathBuf>) -> Result<Vec<SnapshotLine>,
         size: kept.seal.size,
         path: kept.path,
     };
-    Ok(kept.into_iter().map(line).collect())
+    Ok(found.into_iter().map(line).collect())
 }
 
 /// Devices measure in whole seconds.

@@ -7,6 +7,7 @@
 //! * [`check`] — what an upstream knows is compared with what is known here.
 //! * [`consumption`] — what was measured becomes a snapshot, sealed and written.
 //! * [`published`] — snapshots that are made by themselves.
+//! * [`handover`] — snapshots for the receiver, until it has them.
 //! * [`tell`] — everything is judged, and people are told.
 //!
 //! Each step calls one room: the device, the domain, the ledger, the exchange. These never see
@@ -18,6 +19,7 @@ pub mod check;
 pub mod consumption;
 pub mod deliver;
 mod entry;
+pub mod handover;
 pub mod homeward;
 pub mod inbox;
 mod keep;
@@ -104,6 +106,8 @@ struct Between {
     composing: Mutex<()>,
     /// One snapshot at a time: each holds the timelines of the whole fleet.
     surveying: Mutex<()>,
+    /// One pass over what the receiver is owed at a time.
+    handing_over: tokio::sync::Mutex<()>,
     /// One dialogue a device at a time, whoever asked for it.
     turns: Mutex<BTreeMap<DeviceName, Arc<tokio::sync::Mutex<()>>>>,
     /// Credentials that no device has taken yet: few try at once, so that a wrong password locks nobody out.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::consumption::{Snapped, publish};
-use super::{Error, House};
+use super::consumption::{self, Snapped};
+use super::{Error, House, handover};
 use crate::domain::event::{Fact, ScheduleRan};
 use crate::domain::problem::with_causes;
 use crate::exchange::snapshot::{list, snapshots};
@@ -35,6 +35,14 @@ pub async fn note(house: &House, due: Timestamp, made: u64) -> Result<(), Error>
     let ran = ScheduleRan { schedule: SNAPSHOT.to_owned(), due, polled: made, failed: 0 };
     house.ledger.append_async(house.clock.now(), vec![Fact::ScheduleRan(ran)], Vec::new()).await?;
     Ok(())
+}
+
+/// Makes a snapshot where the operator wants them; the receiver is owed what it gets of it, on record before anybody is
+/// told that it is made. Blocks.
+pub fn publish(house: &House, as_of: Timestamp) -> Result<Vec<Snapped>, Error> {
+    let made = consumption::publish(house, as_of)?;
+    handover::owe(house, &made)?;
+    Ok(made)
 }
 
 /// Makes the snapshot of a run, and the latest earlier ones again: those that say something else by now are corrected.

@@ -51,6 +51,8 @@ families! {
         "Messages that a sink took."
     SINK_ERRORS Counter "slp_sink_errors_total" ["sink"]
         "Tries in which a sink did not take a message; each is tried again."
+    POSTS Counter "slp_snapshot_posts_total" ["outcome"]
+        "Tries to hand a snapshot over by POST; failed: tried again; refused: only when a person asks or the configuration changes."
     LEDGER_RECORDS Gauge "slp_ledger_records" []
         "Records of the fold: instances, devices, bundles, answers, violations and so on."
     LEDGER_BYTES Gauge "slp_ledger_bytes" []
@@ -83,6 +85,8 @@ families! {
         "Instances on which the upstream and the fleet do not agree, by what about."
     UPSTREAM_CERTIFICATE Gauge "slp_upstream_certificate_expiry_timestamp_seconds" ["upstream"]
         "When the first certificate of the chain that the upstream showed ends."
+    HANDOVERS Gauge "slp_snapshots_to_hand_over" ["stage"]
+        "Snapshots that the receiver has not: owed, tried again by itself; refused, waiting for a person."
     UP Gauge "slp_up" ["device", "site"]
         "1 when the newest poll of the device was answered, 0 when not or when it was never reached; none for devices that nobody polls."
     LAST_CONTACT Gauge "slp_last_contact_timestamp_seconds" ["device", "site"]

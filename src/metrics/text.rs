@@ -5,14 +5,14 @@ use std::fmt::{Display, Write};
 use jiff::Timestamp;
 
 use super::family::{
-    BUILD, CONTACT, DEADLINE, FIGURES, Family, HEARTBEAT, LAST_ACK, LAST_CONTACT, LEAVE_BY, LEDGER_BATCHES,
-    LEDGER_BYTES, LEDGER_RECORDS, LEDGER_SEGMENTS, LEDGER_TROUBLE, POLL_DURATION, POLLS, SINK_ERRORS, SINK_MESSAGES,
-    SITE_CONTACTS, SITE_DEADLINE, SITE_DEVICES, SITE_DOWN, SITE_LEAVE_BY, SITE_VIOLATIONS, STATE, UP,
+    BUILD, CONTACT, DEADLINE, FIGURES, Family, HANDOVERS, HEARTBEAT, LAST_ACK, LAST_CONTACT, LEAVE_BY, LEDGER_BATCHES,
+    LEDGER_BYTES, LEDGER_RECORDS, LEDGER_SEGMENTS, LEDGER_TROUBLE, POLL_DURATION, POLLS, POSTS, SINK_ERRORS,
+    SINK_MESSAGES, SITE_CONTACTS, SITE_DEADLINE, SITE_DEVICES, SITE_DOWN, SITE_LEAVE_BY, SITE_VIOLATIONS, STATE, UP,
     UPSTREAM_CERTIFICATE, UPSTREAM_DIFFERENCES, UPSTREAM_READ, VIOLATIONS,
 };
-use super::{BOUNDS, Metrics, PollOutcome, held};
+use super::{BOUNDS, Metrics, PollOutcome, Posted, held};
 use crate::domain::deadline::{Contact, ObligationState};
-use crate::domain::overview::{Entry, Overview, Who};
+use crate::domain::overview::{Entry, Overview, Waiting, Who};
 use crate::domain::plan::Watched;
 use crate::domain::settings::Word;
 use crate::domain::violation::{Kind, Severity};
@@ -61,6 +61,12 @@ pub fn own(metrics: &Metrics, ledger: Ledger) -> String {
     for (name, sink) in &sinks {
         text.sample(SINK_ERRORS.name, &[("sink", name)], sink.errors);
     }
+    let posts = held(&metrics.posts).clone();
+    text.head(POSTS);
+    for outcome in Posted::ALL {
+        let count = posts.get(outcome).copied().unwrap_or_default();
+        text.sample(POSTS.name, &[("outcome", outcome.word())], count);
+    }
     for (family, value) in [
         (LEDGER_RECORDS, ledger.records),
         (LEDGER_BYTES, ledger.bytes),
@@ -82,6 +88,11 @@ pub fn fleet(overview: &Overview, watched: &[Watched], per_device: bool) -> Stri
     violations(&mut text, overview);
     sites(&mut text, overview);
     upstreams(&mut text, overview);
+    text.head(HANDOVERS);
+    let Waiting { owed, refused } = overview.handovers;
+    for (stage, count) in [("owed", owed), ("refused", refused)] {
+        text.sample(HANDOVERS.name, &[("stage", stage)], count);
+    }
     if per_device {
         devices(&mut text, overview, watched);
     }

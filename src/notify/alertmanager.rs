@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::http::Http;
 use super::{Error, Sink};
-use crate::config::sinks;
+use crate::config::web;
 use crate::domain::message::{Line, Message, Topic};
 use crate::domain::settings::Word;
 use crate::domain::violation::Severity;
@@ -47,7 +47,7 @@ pub(super) struct Alertmanager {
 }
 
 impl Alertmanager {
-    pub(super) fn new(place: String, settings: &sinks::Http, collector: &str) -> Self {
+    pub(super) fn new(place: String, settings: &web::Http, collector: &str) -> Self {
         Alertmanager { http: Http::new(place, settings, PATH), collector: collector.to_owned() }
     }
 

@@ -2,7 +2,7 @@
 
 use super::http::{self, Http};
 use super::{Error, Sink, document};
-use crate::config::sinks;
+use crate::config::web;
 use crate::domain::message::Message;
 
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(super) struct Webhook {
 }
 
 impl Webhook {
-    pub(super) fn new(place: String, settings: &sinks::Http, collector: &str) -> Self {
+    pub(super) fn new(place: String, settings: &web::Http, collector: &str) -> Self {
         Webhook { http: Http::new(place, settings, ""), collector: collector.to_owned() }
     }
 }

@@ -1,15 +1,11 @@
 //! Connections to sinks: whom to believe, and what a failure means.
 
-use std::time::Duration;
-
 use tokio::net::TcpStream;
 
 use super::Error;
 use crate::config::sinks::Server;
 use crate::tls::{self, Authority, Shown, Trust};
-
-/// The longest that a connection may take to come about.
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
+use crate::web::CONNECT;
 
 /// Whom to believe.
 pub(super) async fn trust(authority: &Authority) -> Result<Trust, Error> {

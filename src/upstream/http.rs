@@ -10,9 +10,8 @@ use crate::config::{Upstream, upstreams::Proxy};
 use crate::domain::problem::{excerpt, printable};
 use crate::secret::{Credential, Secret};
 use crate::tls::{self, Shown, Trust};
+use crate::web::{self, innermost};
 
-/// The longest that a connection may take to come about.
-const CONNECT: Duration = Duration::from_secs(10);
 /// The largest answer that is read, in bytes: acknowledgements of some thousand devices.
 const ANSWER: usize = 16 << 20;
 
@@ -42,13 +41,7 @@ impl Http {
         let ours = |error: String| Error::Ours(error);
         let trust = upstream.authority.trust().await.map_err(ours)?;
         let (config, shown) = tls::client(trust.clone()).map_err(|error| ours(error.to_string()))?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(config)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(CONNECT);
+        let client = web::client(config);
         let mut secrets = Vec::new();
         let client = match &upstream.proxy {
             None => client,
@@ -165,15 +158,6 @@ impl Http {
 pub(super) async fn password(credential: &Credential) -> Result<Secret, Error> {
     let secrets = credential.resolve().await?;
     secrets.password.ok_or_else(|| Error::Ours(format!("credential {} has no password", credential.name)))
-}
-
-/// The innermost cause, which says most and has no URL in it.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    if std::ptr::addr_eq(cause, error) { "the request failed".to_owned() } else { cause.to_string() }
 }
 
 /// Text as a part of a URL or form.

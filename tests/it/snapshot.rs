@@ -2,6 +2,7 @@
 
 mod forms;
 mod plot;
+mod post;
 mod truth;
 
 use std::fs;

@@ -2,6 +2,7 @@
 
 pub mod alertmanager;
 pub mod bare_ssh;
+pub mod nginx;
 pub mod receiver;
 pub mod site;
 pub mod sshd;
@@ -11,7 +12,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use slp_collector::domain::digest::Sha256;
 
 /// The folder of recorded files that `SLP_CAPTURES` names. Without it the caller returns early.
@@ -65,6 +66,8 @@ pub fn golden(name: &str, got: &str) {
 pub fn certificate(host: &str) -> (String, Sha256, String, String) {
     let authority_key = KeyPair::generate().unwrap();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    // OpenSSL takes a leaf with its authority's name for one that signed itself.
+    authority.distinguished_name.push(DnType::CommonName, format!("authority of {host}"));
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority_certificate = authority.self_signed(&authority_key).unwrap();
     let key = KeyPair::generate().unwrap();

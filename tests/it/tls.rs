@@ -1,11 +1,10 @@
 //! Trust and HTTP manners against a web server that is not ours, and against an impostor.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rcgen::KeyPair;
 use slp_collector::device::budget::Budget;
@@ -14,13 +13,13 @@ use slp_collector::device::{Error, Limits, Login, Proven, Refusal, Session, Span
 use slp_collector::domain::digest::Sha256;
 use slp_collector::tls::{Roots, Trust};
 
-use crate::support;
 use crate::support::witness::Noted;
+use crate::support::{self, nginx};
 
 /// A web server with a certificate of an authority of its own, or `None` where there is none.
 struct Nginx {
     folder: tempfile::TempDir,
-    server: Child,
+    _server: nginx::Nginx,
     port: u16,
     certificate: Sha256,
     ca_pem: String,
@@ -28,7 +27,6 @@ struct Nginx {
 
 impl Nginx {
     fn start(protocols: &str) -> Option<Nginx> {
-        support::peer("nginx", &["-v"])?;
         let folder = tempfile::tempdir().unwrap();
         let (chain, certificate, key, ca_pem) = support::certificate("127.0.0.1");
         std::fs::write(folder.path().join("cert.pem"), chain).unwrap();
@@ -38,30 +36,8 @@ impl Nginx {
         std::fs::write(folder.path().join("list"), r#"{"usage_list":[{"report_id":7}]}"#).unwrap();
         std::fs::write(folder.path().join("slow"), "x".repeat(20_000)).unwrap();
         std::fs::write(folder.path().join("large"), "x".repeat(80_000)).unwrap();
-        // Another process may take the port between our letting go and nginx's taking it.
-        for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            std::fs::write(folder.path().join("nginx.conf"), configuration(folder.path(), port, protocols)).unwrap();
-            let mut server = Command::new("nginx")
-                .arg("-p")
-                .arg(folder.path())
-                .arg("-c")
-                .arg(folder.path().join("nginx.conf"))
-                .args(["-e", "stderr"])
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let limit = Instant::now() + Duration::from_secs(10);
-            while Instant::now() < limit && server.try_wait().unwrap().is_none() {
-                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                    return Some(Nginx { folder, server, port, certificate, ca_pem });
-                }
-                std::thread::yield_now();
-            }
-            drop(server.kill());
-            drop(server.wait());
-        }
-        panic!("nginx did not start");
+        let server = nginx::Nginx::start(folder.path(), |port| configuration(folder.path(), port, protocols))?;
+        Some(Nginx { port: server.port, folder, _server: server, certificate, ca_pem })
     }
 
     fn session(&self, trust: Trust, password: &str) -> Smartlic {
@@ -76,26 +52,10 @@ impl Nginx {
         Trust::Pin(self.certificate)
     }
 
-    /// The requests that it answered: connection number and path. It writes them down after the answer
-    /// has gone out, so the caller says how many there are at least.
+    /// The requests that it answered, so many at least: connection number and path.
     fn requests(&self, at_least: usize) -> Vec<(String, String)> {
-        let limit = Instant::now() + Duration::from_secs(10);
-        loop {
-            let log = std::fs::read_to_string(self.folder.path().join("access.log")).unwrap_or_default();
-            let line = |line: &str| line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
-            let requests: Vec<_> = log.lines().filter_map(line).collect();
-            if requests.len() >= at_least || Instant::now() > limit {
-                return requests;
-            }
-            std::thread::yield_now();
-        }
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        drop(self.server.kill());
-        drop(self.server.wait());
+        let pair = |line: String| line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
+        nginx::log(self.folder.path(), at_least).into_iter().filter_map(pair).collect()
     }
 }
 
@@ -111,14 +71,10 @@ fn target(authority: String, trust: Trust, password: &str) -> Target {
 }
 
 fn configuration(folder: &Path, port: u16, protocols: &str) -> String {
+    let begin = nginx::main_part(folder, "$connection $request_uri");
     let folder = folder.display();
     format!(
-        "daemon off; master_process off; pid {folder}/pid; error_log stderr crit;
-events {{ worker_connections 64; }}
-http {{
-  log_format short '$connection $request_uri'; access_log {folder}/access.log short;
-  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; keepalive_requests 25; keepalive_timeout 10s;
+        "{begin}
   default_type application/json;
   server {{
     listen 127.0.0.1:{port} ssl; listen 127.0.0.2:{port} ssl;

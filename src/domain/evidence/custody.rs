@@ -176,7 +176,9 @@ impl Chains {
             | Fact::SilenceEnded(_)
             | Fact::OnPremSynced(_)
             | Fact::DeviceRetired(_)
-            | Fact::DeviceReplaced(_) => {}
+            | Fact::DeviceReplaced(_)
+            | Fact::SnapshotOwed(_)
+            | Fact::SnapshotPosted(_) => {}
         }
     }
 

@@ -28,6 +28,7 @@ pub enum RecordKey {
     OnPrem(String),
     Submission(String),
     Upstream(String),
+    Handover(String),
 }
 
 impl RecordKey {
@@ -58,6 +59,7 @@ impl RecordKey {
             RecordKey::OnPrem(name) => format!("on-prem\0{}", clean(name)),
             RecordKey::Submission(id) => format!("submission\0{}", clean(id)),
             RecordKey::Upstream(name) => format!("upstream\0{}", clean(name)),
+            RecordKey::Handover(key) => format!("handover\0{}", clean(key)),
         }
         .into_bytes()
     }
@@ -91,6 +93,7 @@ impl RecordKey {
             "on-prem" => Some(RecordKey::OnPrem(dirty(name))),
             "submission" => Some(RecordKey::Submission(dirty(name))),
             "upstream" => Some(RecordKey::Upstream(dirty(name))),
+            "handover" => Some(RecordKey::Handover(dirty(name))),
             _ => None,
         }
     }
@@ -110,7 +113,7 @@ pub enum RecordForm {
 impl RecordForm {
     /// Raised by every change of a compact record's fields, one added or moved included: it has no names that would
     /// tell. A test holds the bytes of a sample against it.
-    pub const COMPACT_VERSION: u32 = 12;
+    pub const COMPACT_VERSION: u32 = 13;
 
     fn write<T: Serialize>(self, record: Option<&T>) -> Option<Vec<u8>> {
         record.map(|record| match self {
@@ -164,6 +167,7 @@ impl Fleet {
             RecordKey::OnPrem(name) => RecordForm::Json.write(self.on_prem.get(name)),
             RecordKey::Submission(id) => RecordForm::Json.write(self.submissions.get(id)),
             RecordKey::Upstream(name) => RecordForm::Json.write(self.upstreams.get(name)),
+            RecordKey::Handover(key) => RecordForm::Json.write(self.handovers.get(key)),
         }
     }
 
@@ -194,6 +198,7 @@ impl Fleet {
             RecordKey::OnPrem(name) => drop(self.on_prem.insert(name, RecordForm::Json.read(bytes)?)),
             RecordKey::Submission(id) => drop(self.submissions.insert(id, RecordForm::Json.read(bytes)?)),
             RecordKey::Upstream(name) => drop(self.upstreams.insert(name, RecordForm::Json.read(bytes)?)),
+            RecordKey::Handover(key) => drop(self.handovers.insert(key, RecordForm::Json.read(bytes)?)),
         }
         Ok(())
     }
@@ -215,11 +220,12 @@ impl Fleet {
             on_prem,
             submissions,
             upstreams,
+            handovers,
             contacts: _,
         } = self;
         let many = instances.len() + aliases.len() + devices.len() + told.len() + violations.len();
         let few = bundles.len() + answers.len() + credentials.len() + schedules.len() + messages.len();
-        (many + few + silences.len() + on_prem.len() + submissions.len() + upstreams.len()) as u64
+        (many + few + silences.len() + on_prem.len() + submissions.len() + upstreams.len() + handovers.len()) as u64
     }
 
     /// Takes in the records of another part of the same fleet.
@@ -238,6 +244,7 @@ impl Fleet {
         self.on_prem.append(&mut part.on_prem);
         self.submissions.append(&mut part.submissions);
         self.upstreams.append(&mut part.upstreams);
+        self.handovers.append(&mut part.handovers);
         self.contacts.append(&mut part.contacts);
         debug_assert!(part == Fleet::default(), "every kind of record is taken over");
     }
@@ -259,6 +266,7 @@ impl Fleet {
         let on_prem = self.on_prem.keys().map(|name| RecordKey::OnPrem(name.clone()));
         let silences = self.silences.keys().map(|id| RecordKey::Silence(id.clone()));
         let submissions = self.submissions.keys().map(|id| RecordKey::Submission(id.clone()));
+        let handovers = self.handovers.keys().map(|key| RecordKey::Handover(key.clone()));
         let upstreams = self.upstreams.keys().map(|name| RecordKey::Upstream(name.clone()));
         let violations = self.violations.keys().map(|id| RecordKey::Violation(id.clone()));
         // Devices, instances, On-Prem servers: three kinds of key.
@@ -274,6 +282,7 @@ impl Fleet {
             .chain(bundles)
             .chain(credentials)
             .chain(devices)
+            .chain(handovers)
             .chain(instances);
         let then = first.chain(messages).chain(on_prem).chain(schedules).chain(silences).chain(submissions);
         then.chain(told_devices).chain(told_instances).chain(told_on_prem).chain(upstreams).chain(violations)

@@ -92,10 +92,10 @@ pub fn publish(
     if !form.is_built() {
         return Err(SnapshotError::NotBuilt);
     }
-    let same = |kept: &Kept| kept.seal.snapshot_id == head.snapshot_id && kept.seal.form == form;
+    let name = store::named(head, &format!("{form}.{INDEX}"));
+    let same = |kept: &Kept| kept.seal.snapshot_id == head.snapshot_id && kept.seal.file == name;
     let is_there = store::list(&beside)?.iter().any(same);
     let parts = if is_there { Vec::new() } else { write(folder, form, head, survey)? };
-    let name = store::named(head, &format!("{form}.{INDEX}"));
     store::seal(&beside, name, form, head, collector, signer, &mut |head, mut out| {
         let index = Index {
             schema: SCHEMA.to_owned(),
@@ -219,7 +219,7 @@ fn partition(value: &str) -> String {
 }
 
 /// Is it an index, by its name?
-pub(super) fn is_index(path: &Path) -> bool {
+pub fn is_index(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == INDEX)
 }
 

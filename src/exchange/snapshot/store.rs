@@ -63,7 +63,8 @@ pub(super) fn seal(
     }
     at("create", folder, fs::create_dir_all(folder))?;
     let before = list(folder)?;
-    let same = |kept: &&Kept| kept.seal.snapshot_id == head.snapshot_id && kept.seal.form == form;
+    // One form may be there whole and in parts.
+    let same = |kept: &&Kept| kept.seal.snapshot_id == head.snapshot_id && kept.seal.file == name;
     if let Some(kept) = before.iter().find(same) {
         head.corrects = kept.seal.corrects.clone();
         return Ok(Kept { was_there: true, ..kept.clone() });
@@ -248,7 +249,7 @@ pub fn verify(path: &Path, expected: Option<Sha256>) -> Result<(Seal, Certificat
 }
 
 /// Is it still so many bytes with that digest?
-pub(super) fn content(path: &Path, size: u64, sha256: Sha256) -> Result<(), SnapshotError> {
+pub fn content(path: &Path, size: u64, sha256: Sha256) -> Result<(), SnapshotError> {
     let (expected_size, expected_sha256) = (size, sha256);
     let mut file = at("read", path, File::open(path))?;
     let (mut context, mut size) = (Context::new(&SHA256), 0u64);

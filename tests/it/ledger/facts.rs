@@ -12,6 +12,7 @@ use slp_collector::domain::message::{Line, Message, Topic};
 use slp_collector::domain::policy::{ClassPolicy, LicenceClass, Policy, PolicyGroup};
 use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
 use slp_collector::domain::settings::{Access, FileWay, Task};
+use slp_collector::domain::snapshot::{Form, SnapshotId};
 use slp_collector::domain::state::{
     Authorization, AuthorizationCode, Authorizations, Compliance, DeviceState, License, ListedReport, Model, Privacy,
     ReportState, ReportSummary, Reservation, Stamp, Transport, TrustCode, UsageReporting,
@@ -418,7 +419,34 @@ fn watching() -> Vec<Fact> {
         moved(Progress::Answered),
         Fact::UpstreamRead(Box::new(read())),
         Fact::UpstreamRefused(UpstreamRefused { credential: "client".to_owned(), upstream: "cisco".to_owned() }),
+        owed("0123", None),
+        posted("0123", PostOutcome::Failed { cause: "HTTP 500".to_owned(), again: until, over_it: true }),
+        posted("0123", PostOutcome::Taken { status: 201 }),
+        owed("4567", Some("0123")),
+        posted(
+            "4567",
+            PostOutcome::Refused { cause: "HTTP 401".to_owned(), login: true, settings: Sha256::of(b"settings") },
+        ),
+        owed("89ab", None),
+        posted("89ab", PostOutcome::Failed { cause: "no answer".to_owned(), again: until, over_it: false }),
     ]
+}
+
+fn owed(id: &str, corrects: Option<&str>) -> Fact {
+    Fact::SnapshotOwed(Box::new(SnapshotOwed {
+        key: id.to_owned(),
+        snapshot_id: SnapshotId(id.to_owned()),
+        corrects: corrects.map(|old| SnapshotId(old.to_owned())),
+        as_of: time("2026-09-01T00:00:00Z"),
+        form: Form::Json,
+        file: format!("snapshot-20260901T000000Z-{id}.json"),
+        size: 4711,
+        sha256: Sha256::of(id.as_bytes()),
+    }))
+}
+
+fn posted(key: &str, outcome: PostOutcome) -> Fact {
+    Fact::SnapshotPosted(SnapshotPosted { key: key.to_owned(), outcome })
 }
 
 fn account(virtual_account: &str) -> Account {
@@ -496,8 +524,10 @@ pub fn kind(fact: &Fact) -> usize {
         Fact::SubmissionMoved(_) => 33,
         Fact::UpstreamRead(_) => 34,
         Fact::UpstreamRefused(_) => 35,
+        Fact::SnapshotOwed(_) => 36,
+        Fact::SnapshotPosted(_) => 37,
     }
 }
 
 /// How many kinds there are.
-pub const KINDS: usize = 36;
+pub const KINDS: usize = 38;

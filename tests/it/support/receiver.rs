@@ -4,8 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -48,9 +51,21 @@ pub struct Receiver {
 impl Receiver {
     /// In TLS when there is a chain and a key, both PEM.
     pub async fn start(tls: Option<(&str, &str)>) -> Receiver {
+        Receiver::start_with(tls.map(|(chain, key)| acceptor(chain, key))).await
+    }
+
+    /// In TLS, and only with clients whom that authority vouches for; all PEM.
+    pub async fn start_for(chain: &str, key: &str, clients: &str) -> Receiver {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(clients.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        Receiver::start_with(Some(acceptor_with(chain, key, verifier))).await
+    }
+
+    async fn start_with(acceptor: Option<TlsAcceptor>) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let acceptor = tls.map(|(chain, key)| acceptor(chain, key));
         let (tell, requests) = mpsc::unbounded_channel();
         let answers: Arc<Mutex<VecDeque<String>>> = Arc::default();
         let given = answers.clone();
@@ -74,6 +89,13 @@ impl Receiver {
     /// Answers the next request so; `body` must be one line.
     pub fn answer(&self, status: &str, body: &str) {
         let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        self.answers.lock().unwrap().push_back(answer);
+    }
+
+    /// Puts the next request off for so many seconds.
+    pub fn put_off(&self, status: &str, seconds: u32) {
+        let answer =
+            format!("HTTP/1.1 {status}\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         self.answers.lock().unwrap().push_back(answer);
     }
 
@@ -104,13 +126,17 @@ impl Drop for Receiver {
 
 /// For a server with this chain and key, both PEM.
 pub fn acceptor(chain: &str, key: &str) -> TlsAcceptor {
+    acceptor_with(chain, key, WebPkiClientVerifier::no_client_auth())
+}
+
+fn acceptor_with(chain: &str, key: &str, clients: Arc<dyn ClientCertVerifier>) -> TlsAcceptor {
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)
         .unwrap();
     TlsAcceptor::from(Arc::new(config))
