@@ -38,12 +38,14 @@ pub struct Runs {
     /// One a segment, in their order.
     images: Vec<Image>,
     /// What became of each chassis by way of its device: where in the journal, when, and what.
-    sighted: BTreeMap<Udi, Vec<(Position, Seconds, Sighted)>>,
+    sighted: BTreeMap<Udi, Fates>,
     reach: Reach,
 }
 
 /// The number of a segment here, and that of the event in it.
 type Position = (usize, u64);
+/// What became of a chassis, in the order of the journal.
+type Fates = Vec<(Position, Seconds, Sighted)>;
 
 impl Layout {
     pub(super) fn runs(&self, root: &Path, reach: Reach) -> Result<Runs, Error> {
@@ -132,9 +134,9 @@ fn batched(line: &[u8]) -> Result<Batched, String> {
     Ok(Batched { seq: batch.seq, prev: batch.prev, link: batch.link(), told, events: events.len() as u64 })
 }
 
-fn sighted(images: &[Image], reach: Reach) -> Result<BTreeMap<Udi, Vec<(Position, Seconds, Sighted)>>, String> {
+fn sighted(images: &[Image], reach: Reach) -> Result<BTreeMap<Udi, Fates>, String> {
     let mut devices = Devices::default();
-    let mut sighted: BTreeMap<Udi, Vec<(Position, Seconds, Sighted)>> = BTreeMap::new();
+    let mut sighted: BTreeMap<Udi, Fates> = BTreeMap::new();
     for (segment, image) in images.iter().enumerate() {
         image.contacts(&mut |place, at, device, what| {
             if let Some((udi, what)) = devices.take(at, &device, what, reach) {
