@@ -11,6 +11,8 @@
 //! * **Overlap between the chassis of one instance** (a pair after a switch-over, the members of a stack): they count
 //!   the same licences, so that one counts: the one whose report ended later. Nothing is ever added up; what a pair or
 //!   stack uses is in the report of whoever was active.
+//! * **A chassis that was of a pair or stack and is not any more** signed reports of both. Each is of those whom it
+//!   names (`ha_udi`), and goes with them; what polls saw goes by who answered as one then ([`Chassis::part`]).
 //! * **A clock that was moved** within a measurement (`clock_change_delta`) is told as a [`Change`], and moves nothing:
 //!   devices state such a measurement to begin where the one before it ended, by the old clock, and what was signed
 //!   keeps the times that were signed. Only time that nobody lived is not taken for measured: a measurement in which
@@ -25,6 +27,7 @@
 //! What comes out depends on the reports alone, not on the order in which they came.
 
 mod clock;
+mod company;
 mod consumption;
 mod history;
 mod observed;
@@ -36,6 +39,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 
 pub use clock::{Skew, uncertainty};
+pub use company::Together;
 pub use consumption::{Chassis, Consumption};
 pub use history::{History, Origin, Peak, Run, Share};
 pub use observed::{Licence, Observed, observed};
@@ -154,6 +158,20 @@ impl Timeline {
             self.sources.retain(|source| source.report != report);
         }
         held
+    }
+
+    /// Those reports of it. When the first of all began is known to whom the earliest that is held is.
+    pub(super) fn part(&self, of: impl Fn(ReportId) -> bool) -> Timeline {
+        let stretches: Vec<Stretch> = self.stretches.iter().filter(|one| of(one.report)).copied().collect();
+        let earliest = |stretches: &[Stretch]| stretches.iter().map(|one| (one.start, one.report)).min();
+        let own = earliest(&stretches);
+        let first = if own == earliest(&self.stretches) { self.first } else { own.map(|(start, _)| start) };
+        Timeline {
+            stretches,
+            sources: self.sources.iter().filter(|one| of(one.report)).copied().collect(),
+            changes: self.changes.iter().filter(|one| of(one.report)).cloned().collect(),
+            first,
+        }
     }
 
     fn forget_before(&mut self, since: Seconds) {

@@ -76,8 +76,7 @@ pub fn publish(house: &House, as_of: Timestamp) -> Result<Vec<Snapped>, Error> {
 }
 
 /// Writes the files of a snapshot.
-type Write<'w> =
-    &'w mut dyn FnMut(&mut Head, &Overall, &Survey<'_>, &str, &Signer) -> Result<Vec<Kept>, SnapshotError>;
+type Write<'w> = &'w mut dyn FnMut(&mut Head, &Overall, &Survey<'_>, &str, &Signer) -> Result<Vec<Kept>, SnapshotError>;
 
 fn surveyed(
     house: &House,

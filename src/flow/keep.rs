@@ -58,7 +58,7 @@ pub(super) async fn keep_state(house: &House, device: &Device, seen: &Seen) -> R
         let fleet = house.ledger.fleet();
         let instance = match &seen.identity {
             Some(identity) => {
-                facts.extend(identified(&fleet, device, identity, seen.clock_skew_seconds));
+                facts.extend(identified(house, &fleet, device, identity, seen.clock_skew_seconds));
                 let instance = fleet.resolve(&identity.udi);
                 facts.extend(state(instance, &identity.udi, seen));
                 instance
@@ -127,10 +127,16 @@ fn lost(instance: Option<&Instance>, seen: &Seen) -> Vec<ListedReport> {
     lost.into_iter().rev().take(MOST).map(listed).collect()
 }
 
-fn identified(fleet: &Fleet, device: &Device, identity: &Identity, clock_skew_seconds: Option<i64>) -> Option<Fact> {
+fn identified(
+    house: &House,
+    fleet: &Fleet,
+    device: &Device,
+    identity: &Identity,
+    clock_skew_seconds: Option<i64>,
+) -> Option<Fact> {
     let known = fleet.resolve(&identity.udi);
     // An access that cannot tell members says nothing against those known.
-    let members = match known {
+    let members = match known.filter(|known| house.is_still(known, device)) {
         Some(known) if identity.members.is_empty() => known.members.clone(),
         _ => identity.members.clone(),
     };
@@ -255,7 +261,7 @@ pub(super) async fn keep_reports(
     let (mut about, mut reports, mut after) = (Vec::new(), Vec::new(), Vec::new());
     {
         let fleet = house.ledger.fleet();
-        about.extend(identified(&fleet, device, identity, None));
+        about.extend(identified(house, &fleet, device, identity, None));
         let known = fleet.resolve(&identity.udi);
         if known.is_none() {
             about.extend(state(known, &identity.udi, seen));

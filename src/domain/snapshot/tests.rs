@@ -79,6 +79,11 @@ impl World {
 
     /// Collected on a day, with days and values.
     fn report(&mut self, on: i64, sn: &str, id: u64, measured: &[(i64, i64, u64)]) -> &mut Self {
+        self.report_naming(on, &[], sn, id, measured)
+    }
+
+    /// The same of one that names the chassis of its stack.
+    fn report_naming(&mut self, on: i64, stack: &[&str], sn: &str, id: u64, measured: &[(i64, i64, u64)]) -> &mut Self {
         let measurement = |&(start, end, value): &(i64, i64, u64)| Measurement {
             metric: "ENTITLEMENT".to_owned(),
             start: Some(day(start)),
@@ -100,7 +105,7 @@ impl World {
             software_version: None,
             entitlement_tag: Some(EntitlementTag::from(TAG.to_owned())),
             report_type: ReportType::Entitlement,
-            members: Vec::new(),
+            members: stack.iter().map(|sn| Member { role: Role::Member, udi: udi(sn) }).collect(),
             signing_type: None,
             payload_sha256: Sha256::ZERO,
             measurements: measured.iter().map(measurement).collect(),
@@ -358,3 +363,4 @@ fn a_difference_names_what_changed_and_the_reports_that_tell_it() {
 }
 
 mod reckoned;
+mod stacks;

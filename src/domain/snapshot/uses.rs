@@ -21,9 +21,9 @@ pub(super) struct Use<'a> {
     pub(super) reserved: Option<u64>,
 }
 
-impl<'a> Survey<'a> {
+impl Survey<'_> {
     /// The licences of an instance as of the instant; one without anything, where it is known and has none.
-    pub(super) fn uses(
+    pub(super) fn uses<'a>(
         &self,
         subject: Subject<'a>,
         chassis: &[(&'a Udi, &'a Chassis)],
