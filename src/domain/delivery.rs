@@ -140,6 +140,7 @@ mod tests {
             bundle_id: None,
             reports: Vec::new(),
             assigned: None,
+            licences: Vec::new(),
         };
         fleet.apply(&event("2026-01-01T01:00:00Z", Fact::AnswerReceived(received)));
         let now = at("2026-01-01T02:00:00Z");
@@ -171,6 +172,7 @@ mod tests {
             bundle_id: None,
             reports: Vec::new(),
             assigned: None,
+            licences: Vec::new(),
         };
         fleet.apply(&event("2026-01-01T01:00:00Z", Fact::AnswerReceived(received)));
         let devices = [Watched { windows: nightly(), ..watched("a", Mode::Deliver, 0) }];

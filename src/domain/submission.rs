@@ -273,8 +273,15 @@ mod tests {
             measurements: Vec::new(),
         };
         let (object, source) = (Sha256::of(&id.to_be_bytes()), Source::Rest);
-        let collected =
-            ReportCollected { device: None, report, object, source, parser: 1, presumed_acknowledged: false };
+        let collected = ReportCollected {
+            device: None,
+            report,
+            object,
+            source,
+            parser: 1,
+            presumed_acknowledged: false,
+            feature: None,
+        };
         Fact::ReportCollected(collected)
     }
 

@@ -30,6 +30,7 @@ mod clock;
 mod company;
 mod consumption;
 mod history;
+mod named;
 mod observed;
 mod sweep;
 
@@ -42,6 +43,7 @@ pub use clock::{Skew, uncertainty};
 pub use company::Together;
 pub use consumption::{Chassis, Consumption};
 pub use history::{History, Origin, Peak, Run, Share};
+pub use named::Named;
 pub use observed::{Licence, Observed, observed};
 
 use super::digest::Sha256;

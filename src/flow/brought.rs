@@ -181,6 +181,7 @@ fn keep_of(
                 parser: READER_VERSION,
                 presumed_acknowledged: first_contact && before_ack,
                 report: report.facts,
+                feature: None,
             };
             facts.push((Fact::ReportCollected(collected), report.raw));
         }

@@ -23,12 +23,17 @@ use crate::domain::state::{DeviceState, ListedReport, ReportState};
 /// By so many seconds a clock's distance from ours must change to be kept.
 const CLOCK_NEWS: u64 = 60;
 
+/// No licence's name comes near.
+const LONGEST_FEATURE: usize = 200;
+
 /// What a device told in one poll.
 pub(super) struct Seen {
     pub(super) identity: Option<Identity>,
     pub(super) state: DeviceState,
     /// Its reports: ids of every list, states where one told them.
     pub(super) listed: BTreeMap<ReportId, Option<ReportState>>,
+    /// What it calls the licences of its reports, as far as a list says so.
+    pub(super) features: BTreeMap<ReportId, String>,
     /// Reports of licences that it lists as deleted. Telemetry comes and goes as it likes.
     pub(super) deleted: BTreeSet<ReportId>,
     /// So far its clock is ahead of ours, where that is certain.
@@ -43,6 +48,12 @@ pub(super) fn merge(listed: Vec<ListedReport>, keys: &[ListedReport]) -> BTreeMa
         *state = report.state.or(*state);
     }
     merged
+}
+
+/// What lists call the licences of reports.
+pub(super) fn features<'a>(listed: impl IntoIterator<Item = &'a ListedReport>) -> BTreeMap<ReportId, String> {
+    let called = |report: &ListedReport| report.feature.clone().filter(|feature| feature.len() <= LONGEST_FEATURE);
+    listed.into_iter().filter_map(|report| Some((report.report_id, called(report)?))).collect()
 }
 
 /// Those of a list that the device deleted and that count licences.
@@ -298,6 +309,7 @@ pub(super) async fn keep_reports(
                 parser: READER_VERSION,
                 presumed_acknowledged: first_contact && state.is_none() && before_ack,
                 report: report.facts,
+                feature: seen.features.get(&id).cloned(),
             });
             reports.push((collected, raw));
         }

@@ -41,6 +41,7 @@ fn collected(name: &str, id: u64, report_type: ReportType, presumed_acknowledged
         source: Source::Rest,
         parser: 1,
         presumed_acknowledged,
+        feature: None,
     })
 }
 
@@ -142,6 +143,7 @@ fn what_is_in_a_bundle_goes_again_until_its_answer_is_here() {
         bundle_id: Some("first".to_owned()),
         reports: vec![ReportId(1)],
         assigned: None,
+        licences: Vec::new(),
     };
     apply(&mut fleet, Fact::AnswerReceived(answer));
     let others = of(&[("b", &[1]), ("gone", &[1])]);

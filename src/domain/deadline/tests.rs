@@ -216,6 +216,7 @@ fn a_change_of_use_is_due_by_its_own_number_until_it_is_acknowledged() {
             source: crate::domain::event::Source::Rest,
             parser: 1,
             presumed_acknowledged: false,
+            feature: None,
         };
         fleet.apply(&Event { by: None, at: at("2026-01-07T00:00:00Z"), fact: Fact::ReportCollected(collected) });
     }

@@ -75,6 +75,7 @@ fn collected(name: &str, id: u64) -> Fact {
         source: Source::Rest,
         parser: 1,
         presumed_acknowledged: false,
+        feature: None,
     })
 }
 
@@ -207,6 +208,7 @@ fn the_chain_of_custody_names_each_step_and_stays_with_its_obligation() {
                 bundle_id: Some("b1".to_owned()),
                 reports: vec![ReportId(1)],
                 assigned: None,
+                licences: Vec::new(),
             }),
         ),
         ("2026-01-16", acked("a", Some("2026-01-16"), 30)),

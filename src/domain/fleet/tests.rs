@@ -75,6 +75,7 @@ fn collected(sn: &str, id: u64) -> Fact {
         source: Source::Rest,
         parser: 1,
         presumed_acknowledged: false,
+        feature: None,
     })
 }
 
@@ -110,6 +111,7 @@ fn answer(object: &[u8], sn: &str, bundle_id: Option<&str>, reports: &[u64]) -> 
         bundle_id: bundle_id.map(str::to_owned),
         reports: reports.iter().map(|id| ReportId(*id)).collect(),
         assigned: None,
+        licences: Vec::new(),
     })
 }
 

@@ -107,7 +107,7 @@ impl<'a> Survey<'a> {
         mut sums: Option<&mut Sums<'a>>,
         visit: &mut dyn FnMut(&Entry) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let names = Names::of([self.then, self.now], self.names);
+        let names = Names::of([self.then, self.now], self.consumption, self.names);
         let parts = self.parts();
         let chassis = self.chassis(&parts);
         let open = Open::default();

@@ -5,7 +5,10 @@ use std::ops::ControlFlow;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::domain::event::{DeviceIdentified, DeviceRetired, Event, Fact, ReportCollected, Source, StateRead};
+use crate::domain::ack::StatedLicence;
+use crate::domain::event::{
+    AnswerReceived, DeviceIdentified, DeviceRetired, Event, Fact, ReportCollected, Source, StateRead,
+};
 use crate::domain::fleet::Fleet;
 use crate::domain::instance::{Member, Role, Site, Udi};
 use crate::domain::plan::tests::{settings, watched};
@@ -117,6 +120,7 @@ impl World {
             source: Source::Rest,
             parser: 1,
             presumed_acknowledged: false,
+            feature: None,
         };
         self.tell(on, Fact::ReportCollected(collected))
     }
@@ -320,6 +324,66 @@ fn names_and_tiers_are_what_is_stated_and_nothing_more() {
     let (_, entries, _) = world.taken(10);
     let row = &entries[0].row;
     assert_eq!((row.license_name.as_deref(), row.tier), (Some("Cisco DNA"), Some(Tier::Advantage)));
+}
+
+#[test]
+fn what_a_device_or_an_answer_says_of_a_tag_names_it_everywhere() {
+    const ODD: &str = "regid.2017-03.com.cisco.advantagek9,1.0_x";
+    let mut world = World::default();
+    world.device(0, "edge-1", "A", &[]).state(0, "A", Model::Slp, 2, None).report(20, "A", 1, &[(0, 20, 2)]);
+    world.device(0, "edge-2", "B", &[]).report(20, "B", 1, &[(0, 20, 1)]);
+    let tagged = |world: &mut World, tag: &str, feature: Option<&str>| {
+        for event in &mut world.events {
+            if let Fact::ReportCollected(fact) = &mut event.fact {
+                fact.report.entitlement_tag = Some(EntitlementTag::from(tag.to_owned()));
+                // Only the first device lists its reports by name.
+                fact.feature = feature.filter(|_| *fact.report.udi.sn == *"A").map(str::to_owned);
+            }
+        }
+    };
+    let told = |world: &World| -> Vec<_> {
+        let rows = world.taken(20).1;
+        rows.iter().map(|entry| (entry.row.license_name.clone(), entry.row.license_type.clone())).collect()
+    };
+    let name = |name: &str| Some(name.to_owned());
+    // The tag has no word of the name, and nobody says that they are one.
+    tagged(&mut world, ODD, None);
+    assert_eq!(told(&world), [(None, None), (name("dna-advantage"), name("Subscription")), (None, None)]);
+    // The list of reports does: one row, and the other device's tag is called so too.
+    tagged(&mut world, ODD, Some("dna-advantage"));
+    assert_eq!(told(&world), [(name("dna-advantage"), name("Subscription")), (name("dna-advantage"), None)]);
+    // So does the short tag of the command line, on the device that prints it.
+    tagged(&mut world, "regid.2018-12.com.cisco.DNA_P_10M_P,1.0_x", None);
+    for event in &mut world.events {
+        if let Fact::StateRead(fact) = &mut event.fact {
+            fact.state.licenses[0].entitlement_tag = Some(EntitlementTag::from("DNA_P_10M_P".to_owned()));
+        }
+    }
+    assert_eq!(told(&world), [(name("dna-advantage"), name("Subscription")), (None, None)]);
+    // And an answer, of what no device names.
+    let licence = StatedLicence {
+        entitlement_tag: EntitlementTag::from(ODD.to_owned()),
+        name: name("Network Essentials"),
+        description: None,
+        license_type: name("PERPETUAL"),
+        count: Some(1),
+    };
+    let answer = AnswerReceived {
+        object: Sha256::ZERO,
+        name: "ACK_x".to_owned(),
+        udi: udi("A"),
+        parts: vec!["authorization".to_owned()],
+        bundle_id: None,
+        reports: Vec::new(),
+        assigned: None,
+        licences: vec![licence],
+    };
+    world.tell(30, Fact::AnswerReceived(answer));
+    tagged(&mut world, ODD, None);
+    let rows = world.taken(20).1;
+    let row = &rows.iter().find(|entry| entry.row.device == Some("edge-2".into())).unwrap().row;
+    assert_eq!((row.license_name.as_deref(), row.tier), (Some("Network Essentials"), Some(Tier::Essentials)));
+    assert_eq!((row.license_type.as_deref(), row.family), (Some("PERPETUAL"), Some(Family::Network)));
 }
 
 impl World {

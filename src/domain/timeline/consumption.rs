@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::company::{Company, Together, together};
+use super::named::{Named, Names};
 use super::observed::{Licence, Observed, Sight};
 use super::{Seconds, Skew, Timeline};
 use crate::domain::digest::Sha256;
@@ -23,6 +24,7 @@ pub struct Consumption {
     /// So that a hundred thousand timelines share the text of a few tags.
     tags: HashSet<EntitlementTag>,
     companies: HashSet<Together>,
+    called: Names,
     /// What ended before is kept only as far as it tells when was last measured.
     since: Seconds,
     /// Reports are counted that measure something from here on.
@@ -123,6 +125,9 @@ impl Consumption {
             Fact::ReportCollected(fact) => {
                 let span = fact.report.start().zip(fact.report.end());
                 let (since, until) = (self.counted, self.until);
+                if let (Some(tag), Some(feature)) = (&fact.report.entitlement_tag, &fact.feature) {
+                    self.called.listed(tag, feature);
+                }
                 let concerns = span.is_some_and(|(start, end)| start.as_second() <= until && end.as_second() >= since);
                 if self.report(&fact.report, fact.object, false) && concerns {
                     self.reports += 1;
@@ -164,6 +169,7 @@ impl Consumption {
                     }
                 }
             }
+            Fact::AnswerReceived(fact) => fact.licences.iter().for_each(|licence| self.called.answered(licence)),
             Fact::StateRead(fact) if at <= self.until => {
                 let since = self.since;
                 self.chassis(&fact.udi).sight.read(at, fact.state.licenses.iter(), since);
@@ -245,6 +251,11 @@ impl Consumption {
     /// The device that these were found to be together, the last one.
     pub fn name_of(&self, together: &[Udi]) -> Option<&DeviceName> {
         self.names.get(together)
+    }
+
+    /// What tags are called, by devices that list their reports and by answers.
+    pub fn called(&self) -> impl Iterator<Item = (&EntitlementTag, &Named)> {
+        self.called.each()
     }
 
     /// Every tag that a report named.
