@@ -394,6 +394,20 @@ impl World {
 }
 
 #[test]
+fn a_curve_ends_for_who_is_gone_and_a_gap_stays_one() {
+    let mut world = World::default();
+    world.device(0, "a", "A", &[]).report(50, "A", 1, &[(0, 50, 2)]);
+    world.device(0, "b", "B", &[]).report(50, "B", 1, &[(0, 25, 3), (30, 40, 3)]);
+    let retired = DeviceRetired { device: None, udi: Some(udi("B")), note: "gone".to_owned() };
+    world.tell(41, Fact::DeviceRetired(retired));
+    let whole = world.whole(50);
+    let steps = curve(whole.rows.iter(), whole.gone(), day(20), day(50));
+    let told: Vec<_> = steps.iter().map(|step| (step.start, step.measured, step.unknown)).collect();
+    let expected = [(day(20), 5, 0), (day(25), 2, 1), (day(30), 5, 0), (day(40), 2, 1), (day(41), 2, 0)];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn a_difference_names_what_changed_and_the_reports_that_tell_it() {
     let mut world = World::default();
     world.device(0, "a-grows", "A", &[]).report(50, "A", 1, &[(0, 20, 2), (20, 50, 5)]);
@@ -412,10 +426,19 @@ fn a_difference_names_what_changed_and_the_reports_that_tell_it() {
         (Turned::Grew, "a-grows".to_owned(), number(2), number(5), 1),
         (Turned::NoLongerMeasured, "b-goes".to_owned(), number(2), None, 1),
         (Turned::Came, "d-comes".to_owned(), None, number(4), 1),
-        (Turned::ChangedTier, "d-comes".to_owned(), None, Some("advantage".to_owned()), 0),
         (Turned::NowMeasured, "e-known-later".to_owned(), None, number(1), 1),
     ];
     assert_eq!(told, expected);
+    // Of many reports those that tell another quantity, and the last.
+    let mut world = World::default();
+    world.device(0, "a", "A", &[]);
+    for (id, start, end, value) in [(1, 0, 20, 2), (2, 20, 30, 2), (3, 30, 35, 5), (4, 35, 40, 5), (5, 40, 50, 5)] {
+        world.report(50, "A", id, &[(start, end, value)]);
+    }
+    let told = difference(&world.whole(10), &world.whole(45)).changed;
+    let ids: Vec<u64> = told[0].reports.iter().map(|report| report.report_id.0).collect();
+    assert_eq!((told[0].what, ids), (Turned::Grew, vec![3, 5]));
+
     let back: Vec<Turned> = difference(&second, &first).changed.iter().map(|one| one.what).collect();
     assert_eq!(back[..3], [Turned::Shrank, Turned::NowMeasured, Turned::Went]);
     assert_eq!(difference(&first, &first).changed, []);

@@ -55,6 +55,25 @@ fn a_chassis_that_left_its_stack_takes_nothing_of_it_along() {
 }
 
 #[test]
+fn a_stack_that_a_chassis_left_shrank_and_the_chassis_came() {
+    let mut world = World::default();
+    world.device(0, "stack", "A", &["B", "C"]).report_naming(20, &["A", "B", "C"], "A", 1, &[(0, 20, 3)]);
+    world.device(21, "alone", "A", &[]).device(21, "stack", "B", &["C"]);
+    world.report_naming(45, &["A"], "A", 2, &[(22, 45, 1)]).report_naming(45, &["B", "C"], "B", 7, &[(21, 45, 2)]);
+    let (first, second) = (world.whole(19), world.whole(40));
+    let told = |difference: Difference| -> Vec<_> {
+        let changed = difference.changed.into_iter();
+        changed.map(|one| (one.device.unwrap(), one.what, one.before, one.after)).collect()
+    };
+    let number = |number: u64| Some(number.to_string());
+    let expected = [
+        ("stack".to_owned(), Turned::Shrank, number(3), number(2)),
+        ("alone".to_owned(), Turned::Came, None, number(1)),
+    ];
+    assert_eq!(told(difference(&first, &second)), expected);
+}
+
+#[test]
 fn of_a_pair_that_parted_the_one_that_keeps_the_name_keeps_what_was_used() {
     for (stays, leaves) in [("A", "B"), ("B", "A")] {
         let mut world = World::default();
