@@ -206,19 +206,6 @@ impl Timeline {
         &self.changes
     }
 
-    /// The members that were counted at an instant, as far as reports told who joined and who left.
-    pub fn members_at(&self, at: Seconds) -> BTreeSet<&Udi> {
-        let mut members = BTreeSet::new();
-        for change in self.changes.iter().take_while(|change| change.at <= at) {
-            match &change.what {
-                What::Joined(udi) => drop(members.insert(udi)),
-                What::Left(udi) => drop(members.remove(udi)),
-                What::ClockMoved(_) | What::Reloaded => {}
-            }
-        }
-        members
-    }
-
     /// What it measured: in order, without overlap. `chassis` is its number among those of the instance.
     fn pieces(&self, chassis: u32) -> Vec<Piece> {
         let closed = |id: ReportId| self.of(id).iter().map(|one| one.end).max().unwrap_or(Seconds::MIN);
@@ -259,6 +246,23 @@ pub fn measured(timelines: &[&Timeline]) -> Vec<Run> {
         origin: Origin::Report { chassis: piece.rank.chassis, report: ReportId(piece.rank.report) },
     };
     history::joined(sweep::settle(&pieces).into_iter().map(run))
+}
+
+/// The members that the chassis of one instance counted at an instant, as far as their reports told who joined and who
+/// left: access points of a controller, whichever of its chassis was active then.
+pub fn members_at<'t>(timelines: &[&'t Timeline], at: Seconds) -> BTreeSet<&'t Udi> {
+    let mut changes: Vec<&Change> = timelines.iter().flat_map(|timeline| timeline.changes()).collect();
+    changes.retain(|change| change.at <= at);
+    changes.sort();
+    let mut members = BTreeSet::new();
+    for change in changes {
+        match &change.what {
+            What::Joined(udi) => drop(members.insert(udi)),
+            What::Left(udi) => drop(members.remove(udi)),
+            What::ClockMoved(_) | What::Reloaded => {}
+        }
+    }
+    members
 }
 
 /// When a measurement held, if it lasted at all.

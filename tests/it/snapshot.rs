@@ -2,6 +2,7 @@
 
 mod forms;
 mod plot;
+mod real;
 mod truth;
 
 use std::collections::BTreeSet;
