@@ -7,7 +7,7 @@ use crate::domain::event::{
     ReportCollected, Source, StateRead,
 };
 use crate::domain::plan::tests::{settings, watched};
-use crate::domain::report::ReportFacts;
+use crate::domain::report::{ReportFacts, made};
 use crate::domain::settings::Mode;
 use crate::domain::state::{Model, Stamp, UsageReporting};
 
@@ -23,20 +23,7 @@ fn collected(name: &str, id: u64, report_type: ReportType, presumed_acknowledged
     let payload_sha256 = Sha256::of(format!("{name} {id}").as_bytes());
     Fact::ReportCollected(ReportCollected {
         device: Some(name.into()),
-        report: ReportFacts {
-            report_id: ReportId(id),
-            payload_version: None,
-            udi: udi(name),
-            product_instance_identifier: None,
-            software_tag: None,
-            software_version: None,
-            entitlement_tag: None,
-            report_type,
-            members: Vec::new(),
-            signing_type: None,
-            payload_sha256,
-            measurements: Vec::new(),
-        },
+        report: ReportFacts { report_type, payload_sha256, ..made::report(udi(name), id, None, Vec::new()) },
         object: payload_sha256,
         source: Source::Rest,
         parser: 1,

@@ -7,7 +7,7 @@ use crate::domain::event::{
     OnPremSynced, ReportCollected, ReportStates, Source, StateRead,
 };
 use crate::domain::policy::{ClassPolicy, Policy};
-use crate::domain::report::{ReportFacts, ReportId, ReportType};
+use crate::domain::report::{ReportFacts, ReportId, made};
 use crate::domain::state::{DeviceState, License, Model, ReportState, Stamp};
 
 fn at(day: &str) -> Timestamp {
@@ -57,20 +57,7 @@ fn acked(name: &str, last_ack: Option<&str>, days: u32) -> Fact {
 fn collected(name: &str, id: u64) -> Fact {
     Fact::ReportCollected(ReportCollected {
         device: Some(name.into()),
-        report: ReportFacts {
-            report_id: ReportId(id),
-            payload_version: None,
-            udi: udi(name),
-            product_instance_identifier: None,
-            software_tag: None,
-            software_version: None,
-            entitlement_tag: None,
-            report_type: ReportType::Entitlement,
-            members: Vec::new(),
-            signing_type: None,
-            payload_sha256: Sha256::of(&id.to_be_bytes()),
-            measurements: Vec::new(),
-        },
+        report: ReportFacts { payload_sha256: Sha256::of(&id.to_be_bytes()), ..made::report(udi(name), id, None, Vec::new()) },
         object: Sha256::of(&id.to_le_bytes()),
         source: Source::Rest,
         parser: 1,

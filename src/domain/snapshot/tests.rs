@@ -13,7 +13,7 @@ use crate::domain::fleet::Fleet;
 use crate::domain::instance::{Member, Role, Site, Udi};
 use crate::domain::plan::tests::{settings, watched};
 use crate::domain::plan::{Settings, Watched};
-use crate::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
+use crate::domain::report::{EntitlementTag, ReportFacts, ReportId, made};
 use crate::domain::settings::Mode;
 use crate::domain::state::{DeviceState, License, Model, Reservation};
 use crate::domain::timeline::Consumption;
@@ -87,31 +87,10 @@ impl World {
 
     /// The same of one that names the chassis of its stack.
     fn report_naming(&mut self, on: i64, stack: &[&str], sn: &str, id: u64, measured: &[(i64, i64, u64)]) -> &mut Self {
-        let measurement = |&(start, end, value): &(i64, i64, u64)| Measurement {
-            metric: "ENTITLEMENT".to_owned(),
-            start: Some(day(start)),
-            end: Some(day(end)),
-            samples: None,
-            value: Some(value),
-            termination_reason: None,
-            close_reason: None,
-            clock_change_seconds: None,
-            added: Vec::new(),
-            removed: Vec::new(),
-        };
+        let measurement = |&(start, end, value): &(i64, i64, u64)| made::measurement(Some(day(start)), Some(day(end)), value);
         let report = ReportFacts {
-            report_id: ReportId(id),
-            payload_version: None,
-            udi: udi(sn),
-            product_instance_identifier: None,
-            software_tag: None,
-            software_version: None,
-            entitlement_tag: Some(EntitlementTag::from(TAG.to_owned())),
-            report_type: ReportType::Entitlement,
             members: stack.iter().map(|sn| Member { role: Role::Member, udi: udi(sn) }).collect(),
-            signing_type: None,
-            payload_sha256: Sha256::ZERO,
-            measurements: measured.iter().map(measurement).collect(),
+            ..made::report(udi(sn), id, Some(TAG), measured.iter().map(measurement).collect())
         };
         let collected = ReportCollected {
             device: None,
