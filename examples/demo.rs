@@ -353,10 +353,9 @@ fn polls(replies: Vec<Reply>) -> Vec<Polled> {
 }
 
 async fn register(house: &Arc<House>, at: Option<Timestamp>) -> Result<Vec<Row>> {
-    match ask(house, Request::Status(StatusQuery { at, ..StatusQuery::default() })).await?.1 {
-        Answered::Rows(rows) => Ok(rows),
-        other => Err(format!("expected the register, got {other:?}").into()),
-    }
+    let (replies, _) = ask(house, Request::Status(StatusQuery { at, ..StatusQuery::default() })).await?;
+    let rows = |reply| if let Reply::Rows(rows) = reply { Some(rows) } else { None };
+    Ok(replies.into_iter().filter_map(rows).flatten().collect())
 }
 
 /// The bundle, and how many devices could not be asked for their part.

@@ -30,7 +30,7 @@ use crate::domain::instance::{DeviceName, Site};
 use crate::domain::plan::PollTask;
 use crate::domain::problem::with_causes;
 use crate::domain::settings::{Mode, Reporter, Trust};
-use crate::domain::status::{self, Open, Row};
+use crate::domain::status::{self, Open, Register};
 use crate::flow::by_hand::{self, Which};
 use crate::flow::check;
 use crate::flow::consumption;
@@ -71,11 +71,13 @@ pub async fn execute_asking(
 ) -> Result<Answered, Error> {
     match request {
         Request::Poll { devices, ask } => poll_many(house, devices, ask, tell).await,
-        Request::Status(query) => aside(house, move |house| rows(house, &query)).await.map(Answered::Rows),
+        Request::Status(query) => {
+            let tell = tell.clone();
+            aside(house, move |house| rows(house, &query, &tell)).await.map(|()| Answered::Nothing)
+        }
         Request::Devices => {
-            let mut rows = aside(house, |house| rows(house, &StatusQuery::default())).await?;
-            rows.retain(|row| row.on_prem.is_none());
-            Ok(Answered::Rows(rows))
+            let (query, tell) = (StatusQuery { devices_only: true, ..StatusQuery::default() }, tell.clone());
+            aside(house, move |house| rows(house, &query, &tell)).await.map(|()| Answered::Nothing)
         }
         Request::Device { name } => sheet(house, &name).map(|sheet| Answered::Device(Box::new(sheet))),
         Request::Probe { name } => {
@@ -270,36 +272,41 @@ pub async fn poll_task(house: &House, task: &PollTask) -> Result<Option<Polled>,
     poll::poll(house, device, Ask { close, ..Ask::default() }).await.map(Some)
 }
 
-fn rows(house: &House, query: &StatusQuery) -> Result<Vec<Row>, Error> {
+/// Tells the rows of the register.
+fn rows(house: &House, query: &StatusQuery, tell: &Tell) -> Result<(), Error> {
     let now = house.clock.now();
     let at = query.at.unwrap_or(now);
-    let mut rows = if at < now {
-        let mut fleet = house.ledger.fleet_at(at)?;
-        // The fold keeps no contacts; what was learned at an instant was learned by contact.
-        let seen = fleet
-            .instances
-            .values()
-            .filter_map(|instance| Some((instance.device.clone()?, instance.state_read.max(instance.last_collected)?)));
-        fleet.contacts = seen.collect();
-        registered(house, &fleet, query.retired, at, at)
-    } else {
-        registered(house, &house.ledger.fleet(), query.retired, at, now)
-    };
-    let within = query.due_within.and_then(|within| at.checked_add(within).ok());
-    rows.retain(|row| {
-        query.site.as_ref().is_none_or(|site| *site == row.site)
-            && query.state.is_none_or(|state| state == row.state)
-            && within.is_none_or(|within| row.due.is_some_and(|due| due <= within))
-    });
-    Ok(rows)
+    if at >= now {
+        tell_rows(house, &house.ledger.fleet(), query, (at, now), tell);
+        return Ok(());
+    }
+    let mut fleet = house.ledger.fleet_at(at)?;
+    // The fold keeps no contacts; what was learned at an instant was learned by contact.
+    let seen = fleet
+        .instances
+        .values()
+        .filter_map(|instance| Some((instance.device.clone()?, instance.state_read.max(instance.last_collected)?)));
+    fleet.contacts = seen.collect();
+    tell_rows(house, &fleet, query, (at, at), tell);
+    Ok(())
 }
 
-fn registered(house: &House, fleet: &Fleet, retired: bool, at: Timestamp, now: Timestamp) -> Vec<Row> {
-    let mut rows = status::rows(fleet, &house.watched, &house.settings, at, now);
-    if retired {
-        rows.extend(status::retired(fleet, &house.watched, &house.settings, at, now));
+/// Some at a time: while one side reads them the other makes the next.
+fn tell_rows(house: &House, fleet: &Fleet, query: &StatusQuery, (at, now): (Timestamp, Timestamp), tell: &Tell) {
+    const AT_ONCE: usize = 1000;
+    let mut register = Register::of(fleet, &house.watched, &house.settings, at, now);
+    if query.retired {
+        register = register.with_retired();
     }
-    rows
+    let within = query.due_within.and_then(|within| at.checked_add(within).ok());
+    register.retain(|entry| {
+        query.site.as_ref().is_none_or(|site| *site == entry.site())
+            && query.state.is_none_or(|state| state == entry.state)
+            && within.is_none_or(|within| entry.due.is_some_and(|due| due <= within))
+            && !(query.devices_only && entry.is_on_prem())
+    });
+    // Whoever asked may have gone away.
+    let _ = register.chunks(AT_ONCE).try_for_each(|rows| tell.send(Reply::Rows(rows)));
 }
 
 fn known<'h>(house: &'h House, name: &DeviceName) -> Result<&'h Device, Error> {

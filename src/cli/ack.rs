@@ -242,6 +242,7 @@ fn import(
                     lines.push(Line::Delivered(delivered));
                 }
                 Reply::Total(_)
+                | Reply::Rows(_)
                 | Reply::Polled(_)
                 | Reply::Brought(_)
                 | Reply::Bytes(_)

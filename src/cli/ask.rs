@@ -21,11 +21,14 @@ pub(super) fn ask(config: Config, request: Request, told: &mut dyn FnMut(Reply))
     })
 }
 
-/// Asks what is answered in one. A daemon that answers has read the inventory; only where there is none it is read here.
-pub(super) fn ask_briefly(file: &Path, request: Request) -> Result<Answered, Stop> {
+/// As [`ask`]. A daemon that answers has read the inventory; only where there is none it is read here.
+pub(super) fn ask_briefly(file: &Path, request: Request, told: &mut dyn FnMut(Reply)) -> Result<Answered, Stop> {
     let outline = Outline::load(file).map_err(Stop::usage)?;
     let socket = outline.socket().to_owned();
-    exchange(socket, move || outline.complete().map_err(Stop::usage), request, &mut |_| None)
+    exchange(socket, move || outline.complete().map_err(Stop::usage), request, &mut |reply| {
+        told(reply);
+        None
+    })
 }
 
 /// As [`ask`], where `told` answers the questions among the parts.
@@ -60,6 +63,7 @@ fn exchange(
                 last = Some(Err(Stop { exit, reason }));
             }
             part @ (Reply::Total(_)
+            | Reply::Rows(_)
             | Reply::Polled(_)
             | Reply::Taken(_)
             | Reply::Delivered(_)

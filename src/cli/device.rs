@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::ask::{ask, part};
-use super::output::{self, Column, minute, or_dash, printable, word};
+use super::output::{self, Column, List, minute, or_dash, printable, word};
 use super::{Exit, Listing, Stop, probe, rehearse, status};
 use crate::config::Config;
-use crate::control::{Answered, DeviceSheet, Request, TrustLine};
+use crate::control::{Answered, DeviceSheet, Reply, Request, TrustLine};
 use crate::domain::digest::Sha256;
 use crate::domain::instance::{DeviceName, Site};
 use crate::domain::status::Row;
@@ -101,8 +101,13 @@ pub(super) enum Verb {
 pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
     match verb {
         Verb::List(listing) => {
-            let rows = part!(ask(config, Request::Devices, &mut |_| {})?, Answered::Rows(rows) => rows);
-            output::list(out, listing.format, &rows, LIST)?;
+            let mut list = List::new(out, listing.format, LIST);
+            let answered = ask(config, Request::Devices, &mut |reply| {
+                if let Reply::Rows(rows) = reply {
+                    list.add(&rows);
+                }
+            });
+            part!(answered?, Answered::Nothing => list.end()?);
             Ok(Exit::Done)
         }
         Verb::Show { name, listing } => {

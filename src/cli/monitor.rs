@@ -51,5 +51,5 @@ fn health(Args { warning, critical }: Args, config: &Path) -> Result<Health, Sto
         return Err(Stop::usage("--critical must not be longer than --warning: it is the nearer one"));
     }
     let request = Request::Monitor(Thresholds { warning, critical });
-    Ok(part!(ask_briefly(config, request)?, Answered::Health(health) => health))
+    Ok(part!(ask_briefly(config, request, &mut |_| {})?, Answered::Health(health) => health))
 }

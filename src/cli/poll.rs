@@ -112,6 +112,7 @@ impl Progress {
             Reply::Total(total) => self.0.set_length(*total as u64),
             Reply::Polled(_) | Reply::Delivered(_) => self.0.inc(1),
             Reply::Taken(_)
+            | Reply::Rows(_)
             | Reply::Brought(_)
             | Reply::Bytes(_)
             | Reply::Step(_)

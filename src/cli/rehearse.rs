@@ -38,6 +38,7 @@ pub(super) fn run(
             None
         }
         Reply::Total(_)
+        | Reply::Rows(_)
         | Reply::Polled(_)
         | Reply::Taken(_)
         | Reply::Delivered(_)

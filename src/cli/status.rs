@@ -6,10 +6,10 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::ask::{ask_briefly, part};
-use super::output::{self, Column, Format, minute};
+use super::output::{Column, Format, List, minute};
 use super::{Exit, Stop};
 use crate::config::Config;
-use crate::control::{Answered, Request, StatusQuery};
+use crate::control::{Answered, Reply, Request, StatusQuery};
 use crate::domain::calendar;
 use crate::domain::deadline::ObligationState;
 use crate::domain::instance::Site;
@@ -48,6 +48,19 @@ enum Form {
     Ics,
 }
 
+impl Form {
+    /// `None` for the calendar, which is no list.
+    fn list(self) -> Option<Format> {
+        match self {
+            Form::Table => Some(Format::Table),
+            Form::Json => Some(Format::Json),
+            Form::Ndjson => Some(Format::Ndjson),
+            Form::Csv => Some(Format::Csv),
+            Form::Ics => None,
+        }
+    }
+}
+
 pub(super) fn run(args: Args, config: &Path, out: &mut dyn Write) -> Result<Exit, Stop> {
     let query = StatusQuery {
         at: args.at,
@@ -55,21 +68,34 @@ pub(super) fn run(args: Args, config: &Path, out: &mut dyn Write) -> Result<Exit
         state: args.state,
         due_within: args.due_within,
         retired: args.retired,
+        devices_only: false,
     };
-    let rows = part!(ask_briefly(config, Request::Status(query))?, Answered::Rows(rows) => rows);
-    if let Some(site) = args.site.filter(|_| rows.is_empty())
-        && !is_known(&super::load(config)?, &site)
-    {
-        return Err(Stop::usage(format!("no site '{site}' in the configuration, and nothing is known of one")));
-    }
-    let list = |format: Format, out: &mut dyn Write| output::list(out, format, &rows, COLUMNS);
-    match args.format {
-        Form::Table => list(Format::Table, out)?,
-        Form::Json => list(Format::Json, out)?,
-        Form::Ndjson => list(Format::Ndjson, out)?,
-        Form::Csv => list(Format::Csv, out)?,
-        Form::Ics => out.write_all(calendar::calendar(&rows, Timestamp::now()).as_bytes())?,
-    }
+    let asked = |take: &mut dyn FnMut(Vec<Row>)| {
+        let request = Request::Status(query);
+        let answered = ask_briefly(config, request, &mut |reply| {
+            if let Reply::Rows(rows) = reply {
+                take(rows);
+            }
+        });
+        Ok(part!(answered?, Answered::Nothing => ()))
+    };
+    let known = |none: bool| match &args.site {
+        Some(site) if none && !is_known(&super::load(config)?, site) => {
+            Err(Stop::usage(format!("no site '{site}' in the configuration, and nothing is known of one")))
+        }
+        Some(_) | None => Ok(()),
+    };
+    let Some(format) = args.format.list() else {
+        let mut all = Vec::new();
+        asked(&mut |rows| all.extend(rows))?;
+        known(all.is_empty())?;
+        out.write_all(calendar::calendar(&all, Timestamp::now()).as_bytes())?;
+        return Ok(Exit::Done);
+    };
+    let mut list = List::new(out, format, COLUMNS);
+    asked(&mut |rows| list.add(&rows))?;
+    known(list.is_empty())?;
+    list.end()?;
     Ok(Exit::Done)
 }
 

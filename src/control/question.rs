@@ -263,6 +263,9 @@ pub struct StatusQuery {
     /// Also what is retired.
     #[serde(default)]
     pub retired: bool,
+    /// Without the License On-Prem servers.
+    #[serde(default)]
+    pub devices_only: bool,
 }
 
 /// One part of an answer.
@@ -271,6 +274,8 @@ pub struct StatusQuery {
 pub enum Reply {
     /// So many things are to be done.
     Total(usize),
+    /// Some rows of the register, in its order.
+    Rows(Vec<Row>),
     Polled(Polled),
     Taken(Taken),
     Delivered(Delivered),
@@ -294,6 +299,7 @@ pub enum Reply {
 pub enum Answered {
     /// Everything was said on the way.
     Nothing,
+    /// The rows of those whom a question names.
     Rows(Vec<Row>),
     Device(Box<DeviceSheet>),
     Probe(Box<Probe>),

@@ -4,14 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::{Answered, Answers, Reply, Request, Tell, execute_asking, failed};
-use crate::domain::status::Row;
+use super::{Answers, Reply, Request, Tell, execute_asking, failed};
 use crate::flow::rehearse::Leave;
 use crate::flow::{House, person};
 
@@ -47,6 +46,8 @@ pub async fn serve(mut houses: watch::Receiver<Arc<House>>, listener: UnixListen
 
 /// The largest question: answer files of a big fleet in base64.
 const QUESTION_LIMIT: u64 = 512 << 20;
+/// An answer may have a hundred thousand rows.
+const READ_AT_ONCE: usize = 256 << 10;
 
 async fn converse(house: Arc<House>, stream: UnixStream) -> std::io::Result<()> {
     // The kernel's word on who asks.
@@ -87,36 +88,12 @@ async fn converse(house: Arc<House>, stream: UnixStream) -> std::io::Result<()> 
     let mut heard = Ok(());
     while let Some(reply) = told.recv().await {
         if heard.is_ok() {
-            heard = answer(&mut writer, reply).await;
+            heard = write(&mut writer, &reply).await;
         }
     }
     listening.abort();
     work.await.map_err(std::io::Error::other)?;
     heard
-}
-
-/// Some rows of many, on a line before that of the [`Reply`] with the last ones: while one side reads them the other
-/// writes the next.
-#[derive(Serialize, Deserialize)]
-struct Part {
-    rows: Vec<Row>,
-}
-
-impl Part {
-    const ROWS: usize = 1000;
-    /// How its line begins, and no reply's does.
-    const BEGINS: &str = "{\"rows\":";
-}
-
-async fn answer(writer: &mut (impl AsyncWrite + Unpin), reply: Reply) -> std::io::Result<()> {
-    let Reply::Done(Answered::Rows(rows)) = reply else { return write(writer, &reply).await };
-    let mut left = rows.len();
-    let mut rows = rows.into_iter();
-    while left > Part::ROWS {
-        write(writer, &Part { rows: rows.by_ref().take(Part::ROWS).collect() }).await?;
-        left -= Part::ROWS;
-    }
-    write(writer, &Reply::Done(Answered::Rows(rows.collect()))).await
 }
 
 async fn write(writer: &mut (impl AsyncWrite + Unpin), line: &impl Serialize) -> std::io::Result<()> {
@@ -139,9 +116,8 @@ pub async fn call(socket: &Path, request: &Request, tell: &Tell, answers: &mut A
     let mut question = serde_json::to_vec(request)?;
     question.push(b'\n');
     writer.write_all(&question).await?;
-    let mut lines = BufReader::new(reader).lines();
+    let mut lines = BufReader::with_capacity(READ_AT_ONCE, reader).lines();
     let mut complete = false;
-    let mut rows = Vec::new();
     loop {
         let line = tokio::select! {
             line = lines.next_line() => line?,
@@ -153,15 +129,7 @@ pub async fn call(socket: &Path, request: &Request, tell: &Tell, answers: &mut A
             }
         };
         let Some(line) = line else { break };
-        if line.starts_with(Part::BEGINS) {
-            rows.extend(serde_json::from_str::<Part>(&line)?.rows);
-            continue;
-        }
-        let mut reply: Reply = serde_json::from_str(&line)?;
-        if let Reply::Done(Answered::Rows(last)) = &mut reply {
-            rows.append(last);
-            *last = std::mem::take(&mut rows);
-        }
+        let reply: Reply = serde_json::from_str(&line)?;
         complete = matches!(reply, Reply::Done(_) | Reply::Failed { .. });
         drop(tell.send(reply));
     }

@@ -131,6 +131,10 @@ pub fn excerpt(text: &str) -> Cow<'_, str> {
 /// Foreign text on one line of a terminal or a log: whatever moves the cursor, hides or turns text
 /// is spelled out.
 pub fn printable(text: &str) -> String {
+    // Nearly every text is.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         let hidden = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');

@@ -1,105 +1,156 @@
 //! The deadline register: one row an instance, soonest deadline first.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod row;
+
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 
-use super::bundle;
-use super::deadline::{self, Basis, Contact, ObligationState, Standing};
+use super::deadline::{self, ObligationState, Standing};
 use super::fleet::{Fleet, Instance, OnPrem};
 use super::instance::{DeviceName, Site, Udi};
 use super::on_prem;
 use super::parts;
-use super::plan::{self, Settings, Watched};
-use super::settings::{Mode, Reporter};
-use super::state::Model;
+use super::plan::{Settings, Watched};
 use super::violation::{Kind, Stage, Subject, find};
 
-/// An instance as the register shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InstanceRef {
-    pub pid: String,
-    pub sn: String,
-    pub uuid: Option<String>,
+pub use row::{InstanceRef, Row, on_prem, row};
+
+/// The register at one instant. What stands in it, and in which order, is settled first; rows, which are large, are
+/// made when they are read.
+pub struct Register<'a> {
+    fleet: &'a Fleet,
+    open: Open<'a>,
+    settings: &'a Settings,
+    at: Timestamp,
+    now: Timestamp,
+    entries: Vec<Entry<'a>>,
+    retired: Vec<Entry<'a>>,
 }
 
-/// One row of the register. The keys are part of the contract with other programs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    pub device: Option<DeviceName>,
-    /// The License On-Prem server whose own duty this row is; all that is about devices is `null` then.
-    #[serde(default)]
-    pub on_prem: Option<String>,
-    /// `null` until the device was reached for the first time.
-    pub instance: Option<InstanceRef>,
-    pub os: Option<String>,
-    pub software: Option<String>,
-    pub site: Site,
-    pub smart_account: Option<String>,
-    pub virtual_account: Option<String>,
-    pub model: Model,
-    pub transport: Option<String>,
-    /// `null` for an instance whose device is no longer in the inventory.
-    pub reporter: Option<Reporter>,
-    pub mode: Option<Mode>,
+/// What the register is about in one row, and how it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    about: About<'a>,
     pub state: ObligationState,
-    pub contact: Contact,
     pub due: Option<Timestamp>,
-    pub leave_by: Option<Timestamp>,
-    pub days_left: Option<f64>,
-    pub basis: Basis,
-    pub reason: String,
-    pub policy: Option<String>,
-    pub last_ack: Option<Timestamp>,
-    pub last_contact: Option<Timestamp>,
-    pub last_collected: Option<Timestamp>,
-    pub reports_waiting: usize,
-    pub violations: Vec<String>,
-    /// What keeps the device from answering as it should, or us from asking.
-    pub trouble: Option<String>,
-    /// Our own rule as a cross-check of a stated deadline.
-    pub computed: Option<Timestamp>,
-    pub agrees: Option<bool>,
-    /// So far the device's clock is ahead of ours; negative when it is behind.
-    #[serde(default)]
-    pub clock_skew_seconds: Option<i64>,
-    /// When its obligation ended by a person's word.
-    #[serde(default)]
-    pub retired: Option<Timestamp>,
 }
 
-impl Row {
-    /// What a person calls it: the device's name, else its UDI, or the On-Prem server's name.
-    pub fn name(&self) -> String {
-        let instance = || self.instance.as_ref().map(|own| Udi::new(&own.pid, &own.sn).to_string());
-        let on_prem = || self.on_prem.as_ref().map(|name| Subject::OnPrem(name.clone()).to_string());
-        self.device.as_ref().map(ToString::to_string).or_else(instance).or_else(on_prem).unwrap_or_default()
+#[derive(Clone, Copy, Debug)]
+enum About<'a> {
+    /// A device of the inventory, and the instance behind it where that is known.
+    Device(&'a Watched, Option<&'a Instance>),
+    /// An instance whose device is not in the inventory.
+    Gone(&'a Instance),
+    OnPrem(&'a str, &'a OnPrem),
+}
+
+impl<'a> Entry<'a> {
+    /// A License On-Prem server is of no site.
+    pub fn site(&self) -> Site {
+        match self.about {
+            About::Device(device, _) => device.site.clone(),
+            About::Gone(instance) => instance.site.clone(),
+            About::OnPrem(..) => Site::default(),
+        }
+    }
+
+    /// Is it a License On-Prem server's own duty?
+    pub fn is_on_prem(&self) -> bool {
+        matches!(self.about, About::OnPrem(..))
+    }
+
+    fn device(&self) -> Option<&'a DeviceName> {
+        match self.about {
+            About::Device(device, _) => Some(&device.name),
+            About::Gone(instance) => instance.device.as_ref(),
+            About::OnPrem(..) => None,
+        }
+    }
+
+    fn retired(&self) -> Option<Timestamp> {
+        match self.about {
+            About::Gone(instance) => instance.retired.as_ref().map(|retired| retired.at),
+            About::Device(..) | About::OnPrem(..) => None,
+        }
     }
 }
 
-/// The whole register at the instant `at`; `now` is the present, against which contact is judged. Without what is
-/// retired, unless the inventory lists it.
+impl<'a> Register<'a> {
+    /// All at the instant `at`; `now` is the present, against which contact is judged. Without what is retired, unless
+    /// the inventory lists it.
+    pub fn of(fleet: &'a Fleet, watched: &'a [Watched], settings: &'a Settings, at: Timestamp, now: Timestamp) -> Self {
+        let entry = |about: About<'a>, instance: Option<&Instance>, lead| {
+            let standing = instance.map(|instance| deadline::standing(instance, lead, &settings.rules, at));
+            let state = standing.as_ref().map_or(ObligationState::Unknown, |standing| standing.state);
+            Entry { about, state, due: standing.and_then(|standing| standing.due) }
+        };
+        let listed = |device: &'a Watched| {
+            let instance = fleet.of_device(&device.name);
+            (instance, entry(About::Device(device, instance), instance, device.exchange_lead))
+        };
+        // By their places in memory, which are cheaper to compare than their names.
+        let mut shown: HashSet<*const Instance> = HashSet::with_capacity(watched.len());
+        let mut entries: Vec<Entry<'a>> = Vec::with_capacity(watched.len());
+        for (instance, listed) in parts::each(watched, listed) {
+            shown.extend(instance.map(std::ptr::from_ref));
+            entries.push(listed);
+        }
+        let (ended, gone): (Vec<&'a Instance>, Vec<&'a Instance>) = fleet
+            .instances
+            .values()
+            .map(Box::as_ref)
+            .filter(|one| !shown.contains(&std::ptr::from_ref(*one)))
+            .partition(|one| one.retired.is_some());
+        entries.extend(gone.into_iter().map(|one| entry(About::Gone(one), Some(one), SignedDuration::ZERO)));
+        entries.extend(fleet.on_prem.iter().map(|(name, server)| {
+            let standing = on_prem::standing(server, at);
+            Entry { about: About::OnPrem(name, server), state: standing.state, due: standing.due }
+        }));
+        entries.sort_by(|a, b| {
+            let key = |entry: &Entry<'a>| (entry.due.is_none(), entry.due);
+            key(a).cmp(&key(b)).then_with(|| a.device().cmp(&b.device()))
+        });
+        let mut retired: Vec<Entry<'a>> =
+            ended.into_iter().map(|one| entry(About::Gone(one), Some(one), SignedDuration::ZERO)).collect();
+        retired.sort_by_key(|entry| std::cmp::Reverse(entry.retired()));
+        Register { fleet, open: Open::of(fleet, at), settings, at, now, entries, retired }
+    }
+
+    /// Adds what is retired and no longer in the inventory, after the rest, the latest first.
+    pub fn with_retired(mut self) -> Self {
+        self.entries.append(&mut self.retired);
+        self
+    }
+
+    /// Keeps the rows that are asked for.
+    pub fn retain(&mut self, asked: impl FnMut(&Entry<'a>) -> bool) {
+        self.entries.retain(asked);
+    }
+
+    /// The rows, `size` at a time.
+    pub fn chunks(&self, size: usize) -> impl Iterator<Item = Vec<Row>> {
+        self.entries.chunks(size).map(|some| some.iter().map(|entry| self.row(entry)).collect())
+    }
+
+    /// All rows, made by several threads.
+    pub fn rows(&self) -> Vec<Row> {
+        parts::each(&self.entries, |entry| self.row(entry))
+    }
+
+    fn row(&self, entry: &Entry<'a>) -> Row {
+        let of = |instance, device| row(self.fleet, &self.open, instance, device, self.settings, self.at, self.now);
+        match entry.about {
+            About::Device(device, instance) => of(instance, Some(device)),
+            About::Gone(instance) => of(Some(instance), None),
+            About::OnPrem(name, server) => on_prem(name, server, self.at),
+        }
+    }
+}
+
+/// The whole register, as [`Register::of`] has it.
 pub fn rows(fleet: &Fleet, watched: &[Watched], settings: &Settings, at: Timestamp, now: Timestamp) -> Vec<Row> {
-    let open = Open::of(fleet, at);
-    let listed = |device: &Watched| {
-        let instance = fleet.of_device(&device.name);
-        (instance, row(fleet, &open, instance, Some(device), settings, at, now))
-    };
-    // By their places in memory, which are cheaper to compare than their names.
-    let mut shown: HashSet<*const Instance> = HashSet::with_capacity(watched.len());
-    let mut rows: Vec<Row> = Vec::with_capacity(watched.len());
-    for (instance, row) in parts::each(watched, listed) {
-        shown.extend(instance.map(std::ptr::from_ref));
-        rows.push(row);
-    }
-    let gone = fleet.instances.values().map(Box::as_ref);
-    let gone = gone.filter(|one| one.retired.is_none() && !shown.contains(&std::ptr::from_ref(*one)));
-    rows.extend(gone.map(|instance| row(fleet, &open, Some(instance), None, settings, at, now)));
-    rows.extend(fleet.on_prem.iter().map(|(name, server)| on_prem(name, server, at)));
-    // Rows are large: their keys are sorted, and each row is moved once.
-    rows.sort_by_cached_key(|row| (row.due.is_none(), row.due, row.device.clone()));
-    rows
+    Register::of(fleet, watched, settings, at, now).rows()
 }
 
 /// The violations that are not resolved, by whom they are about.
@@ -147,147 +198,13 @@ impl<'a> Open<'a> {
     }
 }
 
-/// What is retired and no longer in the inventory, the latest first.
-pub fn retired(fleet: &Fleet, watched: &[Watched], settings: &Settings, at: Timestamp, now: Timestamp) -> Vec<Row> {
-    let listed: BTreeSet<_> = watched.iter().filter_map(|device| Some(&fleet.of_device(&device.name)?.udi)).collect();
-    let ended = fleet.instances.values().filter(|one| one.retired.is_some() && !listed.contains(&one.udi));
-    let open = Open::of(fleet, at);
-    let mut rows: Vec<Row> = ended.map(|instance| row(fleet, &open, Some(instance), None, settings, at, now)).collect();
-    rows.sort_by_key(|row| std::cmp::Reverse(row.retired));
-    rows
-}
-
-/// The row of a License On-Prem server.
-pub fn on_prem(name: &str, server: &OnPrem, at: Timestamp) -> Row {
-    let standing = on_prem::standing(server, at);
-    Row {
-        device: None,
-        on_prem: Some(name.to_owned()),
-        instance: None,
-        os: None,
-        software: None,
-        site: Site::default(),
-        smart_account: None,
-        virtual_account: None,
-        model: Model::Unknown,
-        transport: None,
-        reporter: None,
-        mode: None,
-        state: standing.state,
-        contact: Contact::Never,
-        due: standing.due,
-        leave_by: standing.leave_by,
-        days_left: standing.days_left.map(tenth),
-        basis: standing.basis,
-        reason: standing.reason.to_string(),
-        policy: None,
-        last_ack: None,
-        last_contact: None,
-        last_collected: None,
-        reports_waiting: 0,
-        violations: if standing.state == ObligationState::Overdue {
-            vec![Kind::OnPremSyncOverdue.to_string()]
-        } else {
-            Vec::new()
-        },
-        trouble: None,
-        computed: None,
-        agrees: None,
-        clock_skew_seconds: None,
-        retired: None,
-    }
-}
-
-fn tenth(days: f64) -> f64 {
-    (days * 10.0).round() / 10.0
-}
-
-/// One row; at least one of `instance` and `device` is there.
-pub fn row(
-    fleet: &Fleet,
-    open: &Open<'_>,
-    instance: Option<&Instance>,
-    device: Option<&Watched>,
-    settings: &Settings,
-    at: Timestamp,
-    now: Timestamp,
-) -> Row {
-    let name = device.map(|device| &device.name).or(instance.and_then(|instance| instance.device.as_ref()));
-    let known = name.and_then(|name| fleet.devices.get(name));
-    let last_contact = name.and_then(|name| fleet.contacts.get(name).copied());
-    let state = instance.and_then(|instance| instance.state.as_ref());
-    let lead = device.map_or(SignedDuration::ZERO, |device| device.exchange_lead);
-    let standing = instance.map(|instance| deadline::standing(instance, lead, &settings.rules, at));
-    let trouble = known.and_then(|known| known.trouble.as_ref()).map(|trouble| trouble.cause.clone());
-    let trouble = trouble.or_else(|| device.and_then(|device| plan::hold(fleet, device, settings)));
-    let trouble = if device.is_none() { instance.and_then(gone) } else { trouble };
-    let account = bundle::account(device, instance);
-    let last_ack = state.and_then(|state| state.usage_reporting.last_ack.as_ref()).and_then(|stamp| stamp.utc);
-    let violations = open.violations(name, instance.zip(standing.as_ref()), device, settings, at);
-    let obligation = standing.as_ref().map_or(ObligationState::Unknown, |standing| standing.state);
-    Row {
-        device: name.cloned(),
-        on_prem: None,
-        instance: instance.map(|instance| InstanceRef {
-            pid: instance.udi.pid.to_string(),
-            sn: instance.udi.sn.to_string(),
-            uuid: instance.uuid.clone(),
-        }),
-        os: instance.and_then(|instance| instance.os.clone()),
-        software: instance.and_then(|instance| instance.software.clone()),
-        site: device.map(|device| device.site.clone()).or(instance.map(|i| i.site.clone())).unwrap_or_default(),
-        smart_account: account.smart_account,
-        virtual_account: account.virtual_account,
-        model: state.map_or(Model::Unknown, |state| state.model),
-        transport: state.and_then(|state| state.transport.as_ref()).and_then(|transport| transport.kind.clone()),
-        reporter: device.map(|device| device.reporter),
-        mode: device.map(|device| device.mode),
-        state: obligation,
-        contact: deadline::contact(last_contact, settings.stale_after, now),
-        due: standing.as_ref().and_then(|standing| standing.due),
-        leave_by: standing.as_ref().and_then(|standing| standing.leave_by),
-        days_left: standing.as_ref().and_then(|standing| standing.days_left).map(tenth),
-        basis: standing.as_ref().map_or(Basis::Unknown, |standing| standing.basis),
-        computed: standing.as_ref().and_then(|standing| standing.computed),
-        agrees: standing.as_ref().and_then(|standing| standing.agrees),
-        reason: standing.map_or_else(|| unknown(fleet, device), |standing| standing.reason.to_string()),
-        policy: state.and_then(|state| state.policy.as_ref()).and_then(|policy| policy.name.clone()),
-        last_ack,
-        last_contact,
-        last_collected: instance.and_then(|instance| instance.last_collected),
-        reports_waiting: instance.map_or(0, |instance| instance.waiting().count()),
-        violations,
-        trouble,
-        clock_skew_seconds: instance.and_then(|instance| instance.clock_skew_seconds),
-        retired: instance.and_then(|instance| instance.retired.as_ref()).map(|retired| retired.at),
-    }
-}
-
-/// What an instance that the inventory does not list is.
-fn gone(instance: &Instance) -> Option<String> {
-    if instance.retired.is_some() {
-        return None;
-    }
-    let lost = match instance.device {
-        Some(_) => "no longer in the inventory",
-        None => "no device of the inventory is it, or another chassis has its name now",
-    };
-    Some(format!("{lost}; what is owed stays owed"))
-}
-
-/// Why nothing is known of a device of the inventory.
-fn unknown(fleet: &Fleet, device: Option<&Watched>) -> String {
-    match device.and_then(|device| fleet.told_by(&device.name)).and_then(|instance| instance.device.as_ref()) {
-        Some(other) => format!("it is the product instance that is listed as '{other}'"),
-        None => "the device was never reached".to_owned(),
-    }
-}
-
 #[cfg(test)]
 pub(in crate::domain) mod tests {
     use super::*;
+    use crate::domain::deadline::{Basis, Contact};
     use crate::domain::event::{DeviceIdentified, Event, Fact};
     use crate::domain::plan::tests::{settings, watched};
+    use crate::domain::settings::{Mode, Reporter};
 
     const NOW: &str = "2026-03-01T00:00:00Z";
 
@@ -307,7 +224,7 @@ pub(in crate::domain) mod tests {
             state,
             due: Some(due),
             leave_by: Some(due - SignedDuration::from_hours(24 * lead_days)),
-            days_left: Some(tenth(due.duration_since(now).as_secs_f64() / 86_400.0)),
+            days_left: Some(row::tenth(due.duration_since(now).as_secs_f64() / 86_400.0)),
             basis: Basis::DeviceStated,
             reason: "stated by the device".to_owned(),
             ..super::on_prem("", &server, now)

@@ -4,15 +4,19 @@
 //! contract. That the newer base (`https://apx.cisco.com/v1/software/apis`) has the same paths is **not confirmed**. What is
 //! read is read tolerantly: keys that we do not know are passed over, those that we need and miss are told.
 
+mod account;
+mod answer;
+
 use std::time::{Duration, Instant};
 
-use data_encoding::{BASE64, BASE64_MIME};
 use jiff::Timestamp;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+
+use answer::{acknowledgement, header_text, is_duplicate, number, seen, text};
 
 use super::Error;
 use super::certificate::{self, Certificate};
@@ -20,10 +24,12 @@ use super::http::{Answer, Http, password, segment};
 use crate::config::Upstream;
 use crate::config::upstreams::{Api, Cssm as Settings};
 use crate::domain::cross_check::Seen;
-use crate::domain::instance::{Account, Udi};
-use crate::domain::problem::{excerpt, printable};
+use crate::domain::instance::Udi;
 use crate::domain::submission::Route;
 use crate::secret::Secret;
+
+pub use account::{Ids, SmartAccount, VirtualAccount, ids};
+pub use answer::Acknowledgement;
 
 /// A token is not used for its last seconds: a request may be on its way while it ends.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -52,28 +58,6 @@ pub struct Session<'a> {
     token: &'a mut Option<Token>,
 }
 
-/// A Smart Account, as the API client may see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SmartAccount {
-    pub id: String,
-    pub domain: String,
-    pub name: String,
-    pub virtual_accounts: Vec<VirtualAccount>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VirtualAccount {
-    pub id: String,
-    pub name: String,
-}
-
-/// The numbers by which requests name a Virtual Account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ids {
-    pub smart: String,
-    pub virtual_: String,
-}
-
 /// The reports of one chassis: the report objects byte for byte as they are kept.
 #[derive(Clone, Debug)]
 pub struct Usage<'a> {
@@ -98,14 +82,6 @@ pub enum Polled {
     Failed { said: String },
 }
 
-/// One device's part of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Acknowledgement {
-    pub udi: Option<Udi>,
-    /// The file for the device, or why there is none.
-    pub file: Result<Vec<u8>, String>,
-}
-
 /// A licence of a Virtual Account and how much of it is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Licence {
@@ -127,35 +103,6 @@ pub struct View<T> {
 /// Bytes that one report object takes in a request, about.
 pub fn size(object: &str) -> usize {
     object.len() + 64
-}
-
-impl SmartAccount {
-    /// Is the account of the route this one, or one in it?
-    pub fn holds(&self, route: &Route) -> bool {
-        let named = |one: &VirtualAccount| route.takes_virtual(Some(&one.name));
-        self.is(&route.smart_account) && (route.virtual_account.is_none() || self.virtual_accounts.iter().any(named))
-    }
-
-    /// Does a device mean this one by that name?
-    fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name) || self.domain.eq_ignore_ascii_case(name)
-    }
-}
-
-/// The numbers of an account, or a sentence why there are none.
-pub fn ids(accounts: &[SmartAccount], account: &Account) -> Result<Ids, String> {
-    let Some(smart) = &account.smart_account else { return Err("its Smart Account is not known".to_owned()) };
-    let Some(virtual_) = &account.virtual_account else {
-        return Err(format!("its Virtual Account in '{smart}' is not known; set virtual_account in the inventory"));
-    };
-    let Some(found) = accounts.iter().find(|found| found.is(smart)) else {
-        return Err(format!("the API client sees no Smart Account '{smart}'"));
-    };
-    let named = found.virtual_accounts.iter().find(|one| one.name.eq_ignore_ascii_case(virtual_));
-    match named {
-        Some(one) => Ok(Ids { smart: found.id.clone(), virtual_: one.id.clone() }),
-        None => Err(format!("the API client sees no Virtual Account '{virtual_}' in '{smart}'")),
-    }
 }
 
 impl<'a> Session<'a> {
@@ -304,7 +251,7 @@ impl<'a> Session<'a> {
         }
         let body = Body { data: Data { timestamp: at.as_millisecond(), nonce, reports } };
         let body = serde_json::to_vec(&body).map_err(|error| Error::Ours(error.to_string()))?;
-        let answer = self.ask(STEP, Method::POST, "v2/devices/reportusage", headers(ids)?, Some(body)).await?;
+        let answer = self.ask(STEP, Method::POST, "v2/devices/reportusage", ids.headers()?, Some(body)).await?;
         let told = self.told(STEP, &answer)?;
         match text(&told, "status").as_deref() {
             Some("OK_POLL") => match (number(&told, "poll_id"), self.message(&told)) {
@@ -327,7 +274,7 @@ impl<'a> Session<'a> {
             "timestamp": at.as_millisecond(), "nonce": nonce, "poll_id": poll_id, "action": "acknowledgements",
         });
         let body = json!({ "data": data }).to_string().into_bytes();
-        let answer = self.ask(STEP, Method::POST, "v2/accounts/poll", headers(ids)?, Some(body)).await?;
+        let answer = self.ask(STEP, Method::POST, "v2/accounts/poll", ids.headers()?, Some(body)).await?;
         let told = self.told(STEP, &answer)?;
         match text(&told, "status").as_deref() {
             Some("COMPLETE") => {
@@ -395,7 +342,7 @@ impl<'a> Session<'a> {
         // An empty list of tags asks for all, by public programs.
         let data = json!({ "timestamp": at.as_millisecond(), "nonce": nonce, "tags": [] });
         let body = json!({ "data": data }).to_string().into_bytes();
-        let answer = self.ask(STEP, Method::POST, "v3/licenses/summary", headers(ids)?, Some(body)).await?;
+        let answer = self.ask(STEP, Method::POST, "v3/licenses/summary", ids.headers()?, Some(body)).await?;
         let told = self.told(STEP, &answer)?;
         let Some(list) = told.get("summary").and_then(Value::as_array) else {
             return Err(self.missing(STEP, "a summary", &told));
@@ -484,83 +431,6 @@ struct Kept<'a> {
     signature: &'a RawValue,
 }
 
-/// Samples name CSLU, a script or the device as the system that asks; we say who we are and no host name.
-fn headers(ids: &Ids) -> Result<HeaderMap, Error> {
-    let value = |text: &str| {
-        HeaderValue::from_str(text).map_err(|_| Error::Ours("an account's number is no header".to_owned()))
-    };
-    Ok(HeaderMap::from_iter([
-        (HeaderName::from_static("x-csw-smart-account-id"), value(&ids.smart)?),
-        (HeaderName::from_static("x-csw-virtual-account-id"), value(&ids.virtual_)?),
-        (
-            HeaderName::from_static("x-csw-requesting-system"),
-            HeaderValue::from_static(r#"{"display_name":"slp-collector"}"#),
-        ),
-    ]))
-}
-
-fn acknowledgement(told: &Value) -> Acknowledgement {
-    let udi =
-        told.get("sudi").and_then(|sudi| Some(Udi::new(text(sudi, "udi_pid")?, text(sudi, "udi_serial_number")?)));
-    let file = match text(told, "smart_license") {
-        None => Err(match ["status_message", "error_code", "status"].iter().find_map(|key| text(told, key)) {
-            Some(said) => format!("no smart_license came, but {:?}", printable(&excerpt(&said))),
-            None => "no smart_license came".to_owned(),
-        }),
-        Some(base64) => BASE64
-            .decode(base64.as_bytes())
-            .or_else(|_| BASE64_MIME.decode(base64.as_bytes()))
-            .map_err(|error| format!("its smart_license is not base64: {error}")),
-    };
-    Acknowledgement { udi, file }
-}
-
-fn seen(account: &SmartAccount, told: &Value) -> Result<Seen, String> {
-    let sudi = told.get("sudi").unwrap_or(&Value::Null);
-    let (Some(pid), Some(sn)) = (text(sudi, "udiPid"), text(sudi, "udiSerialNumber")) else {
-        let name = text(told, "displayName").unwrap_or_default();
-        return Err(format!(
-            "a device of '{}' without a UDI is left out: {:?}",
-            account.name,
-            printable(&excerpt(&name))
-        ));
-    };
-    Ok(Seen {
-        udi: Udi::new(pid, sn),
-        account: Account { smart_account: Some(account.name.clone()), virtual_account: text(told, "virtualAccount") },
-        last_contact: text(told, "lastContactDate").and_then(|at| at.parse().ok()),
-        host: text(told, "hostName"),
-    })
-}
-
-/// A text that is not empty; numbers are taken for theirs.
-fn text(told: &Value, key: &str) -> Option<String> {
-    match told.get(key)? {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-/// An id that will stand in a header.
-fn header_text(told: &Value, key: &str) -> Option<String> {
-    text(told, key).filter(|id| id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic()))
-}
-
-/// A whole number, also as text; never by way of a float.
-fn number(told: &Value, key: &str) -> Option<u64> {
-    match told.get(key)? {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.trim().parse().ok(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-/// By a sample's comment the usual reason of a failure; its exact words are not public.
-fn is_duplicate(said: &str) -> bool {
-    said.to_ascii_lowercase().contains("duplicate")
-}
-
 fn encoded(form: &[(&str, &str)]) -> String {
     let pairs: Vec<String> = form.iter().map(|(key, value)| format!("{key}={}", segment(value))).collect();
     pairs.join("&")
@@ -571,39 +441,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_keep_every_digit() {
-        let told: Value =
-            serde_json::from_str(r#"{"a":773126444402795033,"b":"18446744073709551615","c":1.5}"#).unwrap();
-        assert_eq!(number(&told, "a"), Some(773_126_444_402_795_033));
-        assert_eq!(number(&told, "b"), Some(u64::MAX));
-        assert_eq!((number(&told, "c"), number(&told, "d")), (None, None));
-    }
-
-    #[test]
     fn forms_and_paths_are_escaped() {
         assert_eq!(encoded(&[("a", "x y&z=1+ü")]), "a=x%20y%26z%3D1%2B%C3%BC");
         assert_eq!((segment(".."), segment("a/../b")), ("%2E%2E".to_owned(), "a%2F..%2Fb".to_owned()));
-    }
-
-    #[test]
-    fn accounts_are_found_by_name_or_domain() {
-        let inside = vec![VirtualAccount { id: "22".into(), name: "Branch".into() }];
-        let (id, domain, name) = ("11".to_owned(), "example.com".to_owned(), "Example Ltd".to_owned());
-        let all = [SmartAccount { id, domain, name, virtual_accounts: inside }];
-        let account = |smart: &str, virtual_: Option<&str>| Account {
-            smart_account: Some(smart.to_owned()),
-            virtual_account: virtual_.map(str::to_owned),
-        };
-        let found = Ok(Ids { smart: "11".into(), virtual_: "22".into() });
-        assert_eq!(ids(&all, &account("Example.com", Some("branch"))), found);
-        assert_eq!(ids(&all, &account("Example Ltd", Some("Branch"))), found);
-        for (account, told) in [
-            (account("example.com", None), "inventory"),
-            (account("example.com", Some("Lab")), "'Lab'"),
-            (account("example.net", Some("Branch")), "'example.net'"),
-            (Account::default(), "Smart Account"),
-        ] {
-            assert!(ids(&all, &account).unwrap_err().contains(told));
-        }
     }
 }

@@ -514,7 +514,8 @@ fn nothing_finite_panics() {
             }
             let rows = status::rows(&fleet, &watched, &settings, at, now);
             assert!(rows.len() >= watched.len());
-            status::retired(&fleet, &watched, &settings, at, now);
+            let all = status::Register::of(&fleet, &watched, &settings, at, now).with_retired().rows();
+            assert!(all.len() >= rows.len());
             assert!(calendar::calendar(&rows, now).ends_with("END:VCALENDAR\r\n"));
             let days = if dice.one_in(100) { u16::MAX } else { 90 };
             let weeks = forecast::forecast(&rows, days, now);
