@@ -57,7 +57,10 @@ fn acked(name: &str, last_ack: Option<&str>, days: u32) -> Fact {
 fn collected(name: &str, id: u64) -> Fact {
     Fact::ReportCollected(ReportCollected {
         device: Some(name.into()),
-        report: ReportFacts { payload_sha256: Sha256::of(&id.to_be_bytes()), ..made::report(udi(name), id, None, Vec::new()) },
+        report: ReportFacts {
+            payload_sha256: Sha256::of(&id.to_be_bytes()),
+            ..made::report(udi(name), id, None, Vec::new())
+        },
         object: Sha256::of(&id.to_le_bytes()),
         source: Source::Rest,
         parser: 1,

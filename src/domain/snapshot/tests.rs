@@ -87,7 +87,8 @@ impl World {
 
     /// The same of one that names the chassis of its stack.
     fn report_naming(&mut self, on: i64, stack: &[&str], sn: &str, id: u64, measured: &[(i64, i64, u64)]) -> &mut Self {
-        let measurement = |&(start, end, value): &(i64, i64, u64)| made::measurement(Some(day(start)), Some(day(end)), value);
+        let measurement =
+            |&(start, end, value): &(i64, i64, u64)| made::measurement(Some(day(start)), Some(day(end)), value);
         let report = ReportFacts {
             members: stack.iter().map(|sn| Member { role: Role::Member, udi: udi(sn) }).collect(),
             ..made::report(udi(sn), id, Some(TAG), measured.iter().map(measurement).collect())
