@@ -288,12 +288,14 @@ pub(super) async fn keep_reports(
         let mut taken = BTreeSet::new();
         for report in fetched.reports {
             let (udi, id) = (report.facts.udi.clone(), report.facts.report_id);
-            if !ours(&udi) {
+            // What a chassis signed for its stack stays the stack's when it leaves, and says so itself.
+            if !ours(&udi) && !report.facts.members.iter().any(|member| ours(&member.udi)) {
                 polled.problems.push(format!("report {id} is signed by {udi}, not by {}; not kept", identity.udi));
                 continue;
             }
-            if known.is_some_and(|known| known.collected.contains(&udi, id)) || !taken.insert((udi.clone(), id)) {
-                if let Some(conflict) = conflict(house, known, &report) {
+            let holder = fleet.resolve(&udi).or(known);
+            if holder.is_some_and(|holder| holder.collected.contains(&udi, id)) || !taken.insert((udi.clone(), id)) {
+                if let Some(conflict) = conflict(house, holder, &report) {
                     polled.problems.push(format!("report {id} came again with other bytes; both are kept"));
                     reports.push((conflict, report.raw));
                 }

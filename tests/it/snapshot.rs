@@ -3,6 +3,7 @@
 mod forms;
 mod plot;
 mod real;
+mod stack;
 mod truth;
 
 use std::collections::BTreeSet;
