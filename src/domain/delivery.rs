@@ -140,6 +140,7 @@ mod tests {
             bundle_id: None,
             reports: Vec::new(),
             assigned: None,
+            licences: Vec::new(),
         };
         fleet.apply(&event("2026-01-01T01:00:00Z", Fact::AnswerReceived(received)));
         (fleet, AnswerKey { udi: Some(udi), object })

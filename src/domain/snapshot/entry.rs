@@ -13,7 +13,7 @@ use crate::domain::fleet::Instance;
 use crate::domain::plan::Watched;
 use crate::domain::state::{DeviceState, License, Model};
 use crate::domain::status::{self, Open};
-use crate::domain::timeline::{Origin, Run, Seconds, What};
+use crate::domain::timeline::{Origin, Run, Seconds, What, members_at};
 
 impl Survey<'_> {
     /// All that is not about a licence.
@@ -99,7 +99,8 @@ impl Survey<'_> {
             family: naming.family,
             ..plain.clone()
         };
-        Entry { row, detail: self.detail(one) }
+        let until = last.map(|run| run.end.min(to));
+        Entry { row, detail: self.detail(one, until) }
     }
 
     fn measured_state(&self, subject: Subject<'_>, one: &Use<'_>, measured: bool, last: Option<&Run>) -> MeasuredState {
@@ -134,7 +135,7 @@ impl Survey<'_> {
         Some(SourceReport { udi: (*udi).clone(), report_id: report, sha256: source.object })
     }
 
-    fn detail(&self, one: &Use<'_>) -> Detail {
+    fn detail(&self, one: &Use<'_>, measured_until: Option<Seconds>) -> Detail {
         let (from, to) = (self.from(), self.to());
         let mut detail = Detail::default();
         for run in one.history.within(from, to) {
@@ -163,6 +164,10 @@ impl Survey<'_> {
             }
         }
         detail.changes.sort_by_key(|change| change.at);
+        if let Some(until) = measured_until {
+            let timelines: Vec<_> = one.timelines.iter().map(|(_, timeline)| *timeline).collect();
+            detail.members = members_at(&timelines, until).into_iter().cloned().collect();
+        }
         detail
     }
 }

@@ -1,5 +1,6 @@
 //! The survey itself: which instances and devices there are, and in which order their rows come.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
@@ -16,7 +17,7 @@ use crate::domain::fleet::{Fleet, Instance};
 use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::plan::{Settings, Watched, watched_as};
 use crate::domain::status::Open;
-use crate::domain::timeline::{Chassis, Consumption, Seconds};
+use crate::domain::timeline::{Chassis, Consumption, Seconds, Together};
 
 /// What a snapshot is made of, and as of when.
 pub struct Survey<'a> {
@@ -36,6 +37,9 @@ pub struct Survey<'a> {
     /// The journal is kept from here on only.
     pub incomplete_before: Option<Timestamp>,
 }
+
+/// What of a chassis is of which instance.
+type Parts<'a> = BTreeMap<&'a Udi, Vec<(&'a Udi, Chassis)>>;
 
 /// An instance, by whichever fold knows it.
 #[derive(Clone, Copy)]
@@ -103,8 +107,9 @@ impl<'a> Survey<'a> {
         mut sums: Option<&mut Sums<'a>>,
         visit: &mut dyn FnMut(&Entry) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let names = Names::of([self.then, self.now], self.names);
-        let chassis = self.chassis();
+        let names = Names::of([self.then, self.now], self.consumption, self.names);
+        let parts = self.parts();
+        let chassis = self.chassis(&parts);
         let open = Open::default();
         let every: BTreeSet<&Udi> = self.then.instances.keys().chain(chassis.keys().copied()).collect();
         for udi in every {
@@ -141,14 +146,63 @@ impl<'a> Survey<'a> {
         ControlFlow::Continue(())
     }
 
-    /// The chassis of each instance, by who it is as of the instant, else by who it is now.
-    fn chassis(&self) -> BTreeMap<&'a Udi, Vec<(&'a Udi, &'a Chassis)>> {
+    /// The chassis of each instance, or what of them is its own.
+    fn chassis<'p>(&self, parts: &'p Parts<'a>) -> BTreeMap<&'a Udi, Vec<(&'a Udi, &'p Chassis)>>
+    where
+        'a: 'p,
+    {
         let mut of: BTreeMap<&Udi, Vec<(&Udi, &Chassis)>> = BTreeMap::new();
         for (udi, chassis) in self.consumption.each() {
-            let known = self.then.resolve(udi).or_else(|| self.now.resolve(udi));
-            of.entry(known.map_or(udi, |instance| &instance.udi)).or_default().push((udi, chassis));
+            match parts.get(udi) {
+                Some(parts) => parts.iter().for_each(|(whose, part)| of.entry(whose).or_default().push((udi, part))),
+                None => of.entry(self.known_as(udi)).or_default().push((udi, chassis)),
+            }
         }
         of
+    }
+
+    /// Chassis that signed for others than those to whom they belong, in parts.
+    fn parts(&self) -> Parts<'a> {
+        let apart = |(udi, chassis): (&'a Udi, &'a Chassis)| {
+            let own = self.known_as(udi);
+            let company = chassis.company();
+            if company.is_empty() && self.then.instances.get(udi).is_some_and(|own| own.members.is_empty()) {
+                return None;
+            }
+            let alone = if chassis.tells_when_alone() { self.whose(udi, std::slice::from_ref(udi)) } else { own };
+            let mut of: BTreeMap<&Udi, BTreeSet<Option<&Together>>> = BTreeMap::from([(alone, BTreeSet::from([None]))]);
+            for together in company {
+                of.entry(self.whose(udi, together)).or_default().insert(Some(together));
+            }
+            if of.keys().all(|whose| *whose == own) {
+                return None;
+            }
+            let part = |(whose, with): (&'a Udi, BTreeSet<Option<&Together>>)| {
+                (whose, chassis.part(|together| with.contains(&together)))
+            };
+            Some((udi, of.into_iter().map(part).collect()))
+        };
+        self.consumption.each().filter_map(apart).collect()
+    }
+
+    /// Who it is as of the instant, else who it is now.
+    fn known_as(&self, udi: &'a Udi) -> &'a Udi {
+        self.then.resolve(udi).or_else(|| self.now.resolve(udi)).map_or(udi, |instance| &instance.udi)
+    }
+
+    /// Whose a report is that names these chassis: of the instance that has most of them and fewest others; of two with
+    /// as many, the one by whose name they went together, else the signer's.
+    fn whose(&self, signer: &'a Udi, together: &[Udi]) -> &'a Udi {
+        let own = self.known_as(signer);
+        let name = self.consumption.name_of(together);
+        let known = together.iter().flat_map(|udi| [self.then.resolve(udi), self.now.resolve(udi)]).flatten();
+        let fits = |instance: &&'a Instance| {
+            let chassis: BTreeSet<&Udi> = instance.chassis().collect();
+            let shared = chassis.iter().filter(|udi| together.contains(udi)).count();
+            let named = name.is_some() && instance.device.as_ref() == name;
+            (shared, Reverse(chassis.len()), named, instance.udi == *own, Reverse(&instance.udi))
+        };
+        known.max_by(|a, b| fits(a).cmp(&fits(b))).map_or(own, |instance| &instance.udi)
     }
 
     fn subject(&self, udi: &'a Udi) -> Subject<'a> {

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::company::{Company, Together, together};
+use super::named::{Named, Names};
 use super::observed::{Licence, Observed, Sight};
 use super::{Seconds, Skew, Timeline};
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, Fact};
-use crate::domain::instance::{DeviceName, Udi};
+use crate::domain::instance::{DeviceName, Member, Udi};
 use crate::domain::report::{EntitlementTag, ReportFacts};
 
 /// What is known of the use of licences, by chassis.
@@ -17,8 +19,12 @@ use crate::domain::report::{EntitlementTag, ReportFacts};
 pub struct Consumption {
     chassis: BTreeMap<Udi, Chassis>,
     devices: BTreeMap<DeviceName, Udi>,
+    /// The name by which chassis went together that were found as one, the last one.
+    names: BTreeMap<Together, DeviceName>,
     /// So that a hundred thousand timelines share the text of a few tags.
     tags: HashSet<EntitlementTag>,
+    companies: HashSet<Together>,
+    called: Names,
     /// What ended before is kept only as far as it tells when was last measured.
     since: Seconds,
     /// Reports are counted that measure something from here on.
@@ -34,6 +40,10 @@ pub struct Chassis {
     timelines: Vec<(EntitlementTag, Timeline)>,
     sight: Sight,
     skews: Vec<Skew>,
+    /// `None`: it was never seen but alone.
+    company: Option<Box<Company>>,
+    /// Some report of it names nobody, not even the chassis itself.
+    tells_nobody: bool,
 }
 
 impl Chassis {
@@ -53,6 +63,38 @@ impl Chassis {
     /// What polls saw up to `until`, where contact lasts.
     pub fn observed(&self, until: Seconds) -> impl Iterator<Item = (&Licence, Vec<Observed>)> {
         self.sight.licences(until)
+    }
+
+    /// Everybody with whom it ever was, each once.
+    pub fn company(&self) -> BTreeSet<&Together> {
+        self.company.iter().flat_map(|company| company.all()).collect()
+    }
+
+    /// Its reports that name no other tell so.
+    pub fn tells_when_alone(&self) -> bool {
+        !self.tells_nobody
+    }
+
+    /// That of it which is of the time with them; `None`: when it was alone.
+    pub fn part(&self, wanted: impl Fn(Option<&Together>) -> bool) -> Chassis {
+        let Some(company) = &self.company else { return self.clone() };
+        let of = |(tag, timeline): &(EntitlementTag, Timeline)| {
+            let own = timeline.part(|id| wanted(company.of(id)));
+            (!own.sources().is_empty()).then(|| (tag.clone(), own))
+        };
+        Chassis {
+            timelines: self.timelines.iter().filter_map(of).collect(),
+            sight: self.sight.within(&company.times(&wanted)),
+            skews: self.skews.clone(),
+            company: None,
+            tells_nobody: self.tells_nobody,
+        }
+    }
+
+    fn found(&mut self, at: Seconds, with: Option<Together>) {
+        if with.is_some() || self.company.is_some() {
+            self.company.get_or_insert_default().found(at, with);
+        }
     }
 
     fn timeline_mut(&mut self, tag: &EntitlementTag) -> &mut Timeline {
@@ -83,6 +125,9 @@ impl Consumption {
             Fact::ReportCollected(fact) => {
                 let span = fact.report.start().zip(fact.report.end());
                 let (since, until) = (self.counted, self.until);
+                if let (Some(tag), Some(feature)) = (&fact.report.entitlement_tag, &fact.feature) {
+                    self.called.listed(tag, feature);
+                }
                 let concerns = span.is_some_and(|(start, end)| start.as_second() <= until && end.as_second() >= since);
                 if self.report(&fact.report, fact.object, false) && concerns {
                     self.reports += 1;
@@ -101,13 +146,30 @@ impl Consumption {
                 if at > self.until {
                     return;
                 }
+                let with = self.together(&fact.udi, &fact.members);
+                match &with {
+                    None => self.chassis(&fact.udi).found(at, None),
+                    Some(with) => {
+                        self.names.insert(with.clone(), fact.device.clone());
+                        for udi in with.iter() {
+                            self.chassis(udi).found(at, Some(with.clone()));
+                        }
+                    }
+                }
                 let before = self.devices.insert(fact.device.clone(), fact.udi.clone());
-                // Another chassis answers: what the one before said is no longer seen.
+                if let Some(company) = &mut self.chassis(&fact.udi).company {
+                    company.answered_as(&fact.device);
+                }
+                // Another chassis answers: what the one before said is no longer seen, if it did not go elsewhere.
                 if let Some(before) = before.filter(|before| *before != fact.udi) {
                     let since = self.since;
-                    self.chassis(&before).sight.lost(at, since);
+                    let before = self.chassis(&before);
+                    if !before.company.as_ref().is_some_and(|company| company.answers_elsewhere(&fact.device)) {
+                        before.sight.lost(at, since);
+                    }
                 }
             }
+            Fact::AnswerReceived(fact) => fact.licences.iter().for_each(|licence| self.called.answered(licence)),
             Fact::StateRead(fact) if at <= self.until => {
                 let since = self.since;
                 self.chassis(&fact.udi).sight.read(at, fact.state.licenses.iter(), since);
@@ -146,7 +208,28 @@ impl Consumption {
                 return false;
             }
         }
-        chassis.timeline_mut(&tag).take(facts, object, since)
+        let taken = chassis.timeline_mut(&tag).take(facts, object, since);
+        if taken {
+            let with = self.together(&facts.udi, &facts.members);
+            let chassis = self.chassis(&facts.udi);
+            chassis.tells_nobody |= facts.members.is_empty();
+            if with.is_some() || chassis.company.is_some() {
+                chassis.company.get_or_insert_default().report(facts.report_id, with);
+            }
+        }
+        taken
+    }
+
+    /// A fleet has few pairs and stacks, and they tell of themselves in every report.
+    fn together(&mut self, udi: &Udi, members: &[Member]) -> Option<Together> {
+        let with = together(udi, members)?;
+        match self.companies.get(&with) {
+            Some(known) => Some(known.clone()),
+            None => {
+                self.companies.insert(with.clone());
+                Some(with)
+            }
+        }
     }
 
     fn chassis(&mut self, udi: &Udi) -> &mut Chassis {
@@ -163,6 +246,16 @@ impl Consumption {
     /// Every chassis that signed or said something.
     pub fn each(&self) -> impl Iterator<Item = (&Udi, &Chassis)> {
         self.chassis.iter()
+    }
+
+    /// The device that these were found to be together, the last one.
+    pub fn name_of(&self, together: &[Udi]) -> Option<&DeviceName> {
+        self.names.get(together)
+    }
+
+    /// What tags are called, by devices that list their reports and by answers.
+    pub fn called(&self) -> impl Iterator<Item = (&EntitlementTag, &Named)> {
+        self.called.each()
     }
 
     /// Every tag that a report named.
