@@ -207,6 +207,7 @@ fn fill(folder: &Path, instances: usize) -> usize {
                     source: Source::Rest,
                     parser: 1,
                     presumed_acknowledged: false,
+                    feature: None,
                 }));
                 objects.push(object);
             }

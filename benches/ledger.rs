@@ -108,6 +108,7 @@ fn collected(instance: usize, license: usize, object: &[u8]) -> Fact {
         source: Source::Rest,
         parser: 1,
         presumed_acknowledged: false,
+        feature: None,
     })
 }
 

@@ -222,6 +222,7 @@ fn collected(instance: usize, month: i64, license: u64) -> Fact {
         source: Source::Rest,
         parser: 1,
         presumed_acknowledged: false,
+        feature: None,
     })
 }
 

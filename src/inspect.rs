@@ -91,6 +91,7 @@ fn answer_json(file: &AnswerFile) -> Value {
         "policy": file.policy,
         "account": file.account,
         "acknowledgements": file.acknowledgements,
+        "licences": file.licences,
         "correlation_id": file.correlation_id,
     });
     if file.udis.len() > 1 {

@@ -29,7 +29,7 @@ const BOTTOM: f64 = 350.0;
 
 /// Grey by brightness alone, so that a printer without colours shows the same; hatched is not known.
 const STYLE: &str = "text{font:13px sans-serif;fill:#111}.title{font-size:17px;font-weight:bold}.small{font-size:11px}\
-.end{text-anchor:end}.middle{text-anchor:middle}.measured{fill:#1f4e79}.observed{fill:#a9c8e6;stroke:#1f4e79;\
+.end{text-anchor:end}.middle{text-anchor:middle}.measured{fill:#1f4e79;shape-rendering:crispEdges}.observed{fill:#a9c8e6;stroke:#1f4e79;\
 stroke-width:.5;stroke-dasharray:3 2}.gap{fill:url(#hatch)}.line{stroke:#bbb;stroke-width:.5}\
 .axis{stroke:#111;stroke-width:1}.mark{stroke:#111;stroke-width:1;stroke-dasharray:6 3}.peak{fill:none;stroke:#b00020;\
 stroke-width:2}";

@@ -1,5 +1,6 @@
 //! `snapshot`: who used how much of what, at an instant.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -228,17 +229,25 @@ fn picture(
         let window = format!("{} to {}", head.window_start, head.window_end);
         return Err(Stop::usage(format!("the snapshot tells of {window}; write --from and --to within it")));
     }
-    let mut rows = whole.of(Some(tag), account).peekable();
-    let Some(first) = rows.peek() else {
+    let rows: Vec<&Entry> = whole.of(Some(tag), account).collect();
+    let Some(first) = rows.first() else {
         return Err(Stop::usage(format!("no row of the snapshot is of {}", printable(tag))));
     };
     let name = first.row.license_name.as_deref().unwrap_or(tag);
     let place = account.map(|account| format!(" in {account}")).unwrap_or_default();
     let title = format!("{name}{place}");
-    let subtitle =
-        format!("{}; snapshot {}", first.row.entitlement_tag.as_ref().map_or(tag, |tag| &tag.0), head.snapshot_id);
+    let tags: BTreeSet<&str> =
+        rows.iter().filter_map(|entry| entry.row.entitlement_tag.as_ref().map(|tag| &*tag.0)).collect();
+    // A name may be that of several tags: all of them are drawn together.
+    let licence = match (tags.first(), tags.len()) {
+        (None, _) => tag.to_owned(),
+        (Some(one), 1) => (*one).to_owned(),
+        (Some(one), more) => format!("{one} and {} more of that name", more - 1),
+    };
+    let subtitle = format!("{licence}; snapshot {}", head.snapshot_id);
     let marks = wholes.iter().map(|whole| whole.head.as_of).collect();
-    Ok(Picture { title, subtitle, from, to, marks, steps: curve(rows, from, to) })
+    let steps = curve(rows.iter().copied(), whole.gone(), from, to);
+    Ok(Picture { title, subtitle, from, to, marks, steps })
 }
 
 const COLUMNS: &[Column<SnapshotLine>] = &[

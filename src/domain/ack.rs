@@ -16,6 +16,9 @@ use super::slp_file::{self, SlpFile};
 use super::xml::{Document, Element};
 
 mod acknowledgement;
+mod licence;
+
+pub use licence::StatedLicence;
 
 /// A part of an answer file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -79,6 +82,8 @@ pub struct AnswerFile {
     pub acknowledgements: Vec<Acknowledgement>,
     /// It carries a RUM ACK with an empty list: readable, and no report is acknowledged by it.
     pub acknowledges_none: bool,
+    /// What authorization codes allow.
+    pub licences: Vec<StatedLicence>,
     pub correlation_id: Option<String>,
     pub problems: Problems,
 }
@@ -165,6 +170,7 @@ pub(super) fn from_xml(document: &Document) -> Option<AnswerFile> {
             Err(cause) => file.problems.remark(format!("the data of the RUM ACK is not JSON: {}", excerpt(&cause))),
         }
     }
+    file.licences = licence::find(&all);
     file.account = account(root);
     file.correlation_id = root.child_text("correlationID").map(str::to_owned);
 
@@ -259,7 +265,10 @@ mod tests {
     use super::*;
 
     const ACK: &str = "<smartLicense><smartLicenseAuthorization><udi>P:C8000V,S:9INVENTED01</udi><authorizationCode>\
-        <customerInfo><smartAccount>SA</smartAccount></customerInfo></authorizationCode><signature>M</signature>\
+        <customerInfo><smartAccount>SA</smartAccount></customerInfo><entitlements><entitlement>\
+        <tag>regid.2019-03.com.cisco.INVENTED_HSEC,1.0_x</tag><count>1</count><licenseType>PERPETUAL</licenseType>\
+        <displayName>Router Export Lic.</displayName><tagDescription/></entitlement><entitlement><tag>none</tag>\
+        </entitlement></entitlements></authorizationCode><signature>M</signature>\
         </smartLicenseAuthorization><smartLicensePolicy><policyCode><name>P1</name><ackRequired>yes</ackRequired>\
         <subscription><firstTimeReport>90</firstTimeReport><onGoingReporting>365</onGoingReporting>\
         <reportOnMACD>ninety</reportOnMACD></subscription><export><onGoingReporting>0</onGoingReporting></export>\
@@ -285,6 +294,14 @@ mod tests {
         assert_eq!(account.smart_account.as_deref(), Some("Example & Co"));
         assert_eq!(account.timestamp.unwrap().to_string(), "2022-07-01T14:18:04.85Z");
         assert_eq!(file.acknowledgements[0].report_id, ReportId(7));
+        let stated = StatedLicence {
+            entitlement_tag: "regid.2019-03.com.cisco.INVENTED_HSEC,1.0_x".to_owned().into(),
+            name: Some("Router Export Lic.".to_owned()),
+            description: None,
+            license_type: Some("PERPETUAL".to_owned()),
+            count: Some(1),
+        };
+        assert_eq!(file.licences, [stated]);
         assert_eq!(file.correlation_id.as_deref(), Some("ab-cd"));
         assert!(file.problems.is_whole());
         assert_eq!(file.problems.sentences(), ["expected days in reportOnMACD of subscription, got \"ninety\""]);

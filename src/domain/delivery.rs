@@ -140,6 +140,7 @@ mod tests {
             bundle_id: None,
             reports: Vec::new(),
             assigned: None,
+            licences: Vec::new(),
         };
         fleet.apply(&event("2026-01-01T01:00:00Z", Fact::AnswerReceived(received)));
         (fleet, AnswerKey { udi: Some(udi), object })
@@ -152,7 +153,10 @@ mod tests {
         let collect = [watched("a", Mode::Collect, 0)];
         assert!(plan(&fleet, &collect, &settings(), &Pacing::default(), None, None, now).deliver.is_empty());
         let deliver = [watched("a", Mode::Deliver, 0)];
-        assert_eq!(plan(&fleet, &deliver, &settings(), &Pacing::default(), None, None, now).deliver, [key.clone()]);
+        assert_eq!(
+            plan(&fleet, &deliver, &settings(), &Pacing::default(), None, None, now).deliver,
+            std::slice::from_ref(&key)
+        );
         for hour in [2, 3] {
             let outcome = Outcome::Failed { cause: "timeout".to_owned(), again: true };
             let delivered =
@@ -172,7 +176,7 @@ mod tests {
         let day = ask("2026-01-01T12:00:00Z");
         assert!(day.deliver.is_empty());
         assert_eq!(day.wake, Some(at("2026-01-01T22:00:00Z")));
-        assert_eq!(ask("2026-01-01T22:00:00Z").deliver, [key.clone()]);
+        assert_eq!(ask("2026-01-01T22:00:00Z").deliver, std::slice::from_ref(&key));
         let waits = |now: &str| waits_for(&fleet, devices.first(), &fleet.answers[&key], &settings(), at(now));
         let expected = "its maintenance window (daily 22:00-04:00 UTC), which opens at 2026-01-01T22:00:00Z";
         assert_eq!(waits("2026-01-01T12:00:00Z").as_deref(), Some(expected));

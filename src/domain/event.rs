@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ack::StatedLicence;
 use super::cross_check::{Counts, Difference};
 use super::digest::Sha256;
 use super::instance::{Account, DeviceName, Member, Site, Udi};
@@ -212,6 +213,10 @@ pub struct ReportCollected {
     /// It ended before the device's last ACK and its state cannot be read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub presumed_acknowledged: bool,
+    /// What the device calls the licence in its list of reports, beside the number of this one: a report itself names
+    /// only the tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -439,6 +444,9 @@ pub struct AnswerReceived {
     pub reports: Vec<ReportId>,
     /// A person placed it (`ack assign`).
     pub assigned: Option<String>,
+    /// What it says of licences by their tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub licences: Vec<StatedLicence>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

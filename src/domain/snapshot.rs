@@ -32,6 +32,8 @@ mod terms;
 mod total;
 mod uses;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +93,7 @@ pub struct Head {
     /// The share of rows that are measured at `as_of`, of those that should be; `null` where none should be.
     pub completeness: Option<f64>,
     /// Rows by how their quantity is known.
-    pub measured_states: std::collections::BTreeMap<MeasuredState, u64>,
+    pub measured_states: BTreeMap<MeasuredState, u64>,
     /// Reports that measure something of the window, and when the newest of them was collected.
     pub reports: u64,
     pub newest_report_collected: Option<Timestamp>,
@@ -123,6 +125,22 @@ pub struct Whole {
 }
 
 impl Whole {
+    /// From when on a row stands for nothing any more: its instance is retired or replaced, or uses it no longer.
+    pub fn gone(&self) -> impl Fn(&Row) -> Option<Timestamp> {
+        let mut gone: BTreeMap<(&str, &str), Vec<&Gone>> = BTreeMap::new();
+        for one in &self.lists.gone {
+            gone.entry((&one.whom.pid, &one.whom.sn)).or_default().push(one);
+        }
+        move |row| {
+            let own = gone.get(&(row.pid.as_deref()?, row.sn.as_deref()?))?;
+            let same = |held: &Held| {
+                held.entitlement_tag == row.entitlement_tag
+                    && (row.entitlement_tag.is_some() || held.license_name == row.license_name)
+            };
+            own.iter().filter(|one| one.licences.iter().any(same)).map(|one| one.at).min()
+        }
+    }
+
     /// The rows of a licence, by its tag or its name, in a Smart or Virtual Account; not given: of all.
     pub fn of<'a>(&'a self, tag: Option<&'a str>, account: Option<&'a str>) -> impl Iterator<Item = &'a Entry> {
         let licence = move |row: &Row| {

@@ -242,7 +242,7 @@ mod tests {
         BundledReport, Event, Fact, ReportCollected, ReportsSubmitted, Source, SubmissionMoved,
     };
     use crate::domain::plan::tests::settings;
-    use crate::domain::report::{ReportFacts, ReportType};
+    use crate::domain::report::made;
     use crate::domain::state::DeviceState;
 
     use jiff::SignedDuration;
@@ -258,23 +258,17 @@ mod tests {
     }
 
     fn collected(id: u64) -> Fact {
-        let report = ReportFacts {
-            report_id: ReportId(id),
-            payload_version: None,
-            udi: Udi::new("C9300", "LAB1"),
-            product_instance_identifier: None,
-            software_tag: None,
-            software_version: None,
-            entitlement_tag: None,
-            report_type: ReportType::Entitlement,
-            members: Vec::new(),
-            signing_type: None,
-            payload_sha256: Sha256::of(b"payload"),
-            measurements: Vec::new(),
-        };
+        let report = made::report(Udi::new("C9300", "LAB1"), id, None, Vec::new());
         let (object, source) = (Sha256::of(&id.to_be_bytes()), Source::Rest);
-        let collected =
-            ReportCollected { device: None, report, object, source, parser: 1, presumed_acknowledged: false };
+        let collected = ReportCollected {
+            device: None,
+            report,
+            object,
+            source,
+            parser: 1,
+            presumed_acknowledged: false,
+            feature: None,
+        };
         Fact::ReportCollected(collected)
     }
 

@@ -11,6 +11,8 @@
 //! * **Overlap between the chassis of one instance** (a pair after a switch-over, the members of a stack): they count
 //!   the same licences, so that one counts: the one whose report ended later. Nothing is ever added up; what a pair or
 //!   stack uses is in the report of whoever was active.
+//! * **A chassis that was of a pair or stack and is not any more** signed reports of both. Each is of those whom it
+//!   names (`ha_udi`), and goes with them; what polls saw goes by who answered as one then ([`Chassis::part`]).
 //! * **A clock that was moved** within a measurement (`clock_change_delta`) is told as a [`Change`], and moves nothing:
 //!   devices state such a measurement to begin where the one before it ended, by the old clock, and what was signed
 //!   keeps the times that were signed. Only time that nobody lived is not taken for measured: a measurement in which
@@ -25,8 +27,11 @@
 //! What comes out depends on the reports alone, not on the order in which they came.
 
 mod clock;
+mod company;
 mod consumption;
+mod devices;
 mod history;
+mod named;
 mod note;
 mod observed;
 mod sweep;
@@ -38,9 +43,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use clock::{Skew, uncertainty};
-pub use consumption::{Chassis, Chronicle, Consumption, Devices, Part, Reach, Sighted, Unreadable};
+pub use company::Together;
+pub use consumption::{Chassis, Chronicle, Consumption, Part, Reach, Unreadable};
+pub use devices::{Contact, Devices, Sighted};
 pub use history::{History, Origin, Peak, Run, Share};
-pub use note::{Contact, Note, Reading, notes};
+pub use named::{Called, Named};
+pub use note::{Note, Reading, Saying, sayings};
 pub use observed::{Licence, Observed, observed};
 
 use super::digest::Sha256;
@@ -114,7 +122,7 @@ impl Timeline {
 
     /// The same of a report of which nothing else is left.
     pub fn add(&mut self, reading: Reading, since: Seconds) -> bool {
-        let Reading { source, counts, span: _, stretches, changes } = reading;
+        let Reading { source, counts, span: _, stretches, changes, with: _, tells_nobody: _ } = reading;
         let id = source.report;
         let Err(place) = self.sources.binary_search_by_key(&id, |source| source.report) else { return false };
         if !counts {
@@ -146,6 +154,20 @@ impl Timeline {
         held
     }
 
+    /// Those reports of it. When the first of all began is known to whom the earliest that is held is.
+    pub(super) fn part(&self, of: impl Fn(ReportId) -> bool) -> Timeline {
+        let stretches: Vec<Stretch> = self.stretches.iter().filter(|one| of(one.report)).copied().collect();
+        let earliest = |stretches: &[Stretch]| stretches.iter().map(|one| (one.start, one.report)).min();
+        let own = earliest(&stretches);
+        let first = if own == earliest(&self.stretches) { self.first } else { own.map(|(start, _)| start) };
+        Timeline {
+            stretches,
+            sources: self.sources.iter().filter(|one| of(one.report)).copied().collect(),
+            changes: self.changes.iter().filter(|one| of(one.report)).cloned().collect(),
+            first,
+        }
+    }
+
     fn forget_before(&mut self, since: Seconds) {
         let past = |stretch: &Stretch| stretch.end < since;
         let latest = self.stretches.iter().filter(|one| past(one)).map(|one| (one.end, one.report)).max();
@@ -174,19 +196,6 @@ impl Timeline {
     /// What the reports tell beside the count, in the order of time.
     pub fn changes(&self) -> &[Change] {
         &self.changes
-    }
-
-    /// The members that were counted at an instant, as far as reports told who joined and who left.
-    pub fn members_at(&self, at: Seconds) -> BTreeSet<&Udi> {
-        let mut members = BTreeSet::new();
-        for change in self.changes.iter().take_while(|change| change.at <= at) {
-            match &change.what {
-                What::Joined(udi) => drop(members.insert(udi)),
-                What::Left(udi) => drop(members.remove(udi)),
-                What::ClockMoved(_) | What::Reloaded => {}
-            }
-        }
-        members
     }
 
     /// What it measured: in order, without overlap. `chassis` is its number among those of the instance.
@@ -229,6 +238,23 @@ pub fn measured(timelines: &[&Timeline]) -> Vec<Run> {
         origin: Origin::Report { chassis: piece.rank.chassis, report: ReportId(piece.rank.report) },
     };
     history::joined(sweep::settle(&pieces).into_iter().map(run))
+}
+
+/// The members that the chassis of one instance counted at an instant, as far as their reports told who joined and who
+/// left: access points of a controller, whichever of its chassis was active then.
+pub fn members_at<'t>(timelines: &[&'t Timeline], at: Seconds) -> BTreeSet<&'t Udi> {
+    let mut changes: Vec<&Change> = timelines.iter().flat_map(|timeline| timeline.changes()).collect();
+    changes.retain(|change| change.at <= at);
+    changes.sort();
+    let mut members = BTreeSet::new();
+    for change in changes {
+        match &change.what {
+            What::Joined(udi) => drop(members.insert(udi)),
+            What::Left(udi) => drop(members.remove(udi)),
+            What::ClockMoved(_) | What::Reloaded => {}
+        }
+    }
+    members
 }
 
 /// When a measurement held, if it lasted at all.

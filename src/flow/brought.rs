@@ -149,7 +149,7 @@ fn keep_of(
         match binds(house, &fleet, &udi, device, host) {
             Ok(Some(device)) => {
                 brought.bound = Some(device.name.clone());
-                about.push(identified(&fleet, &udi, device, host, &reports));
+                about.push(identified(house, &fleet, &udi, device, host, &reports));
             }
             Ok(None) => {}
             Err(reason) => return Ok(Brought { problems: vec![reason], ..brought }),
@@ -181,6 +181,7 @@ fn keep_of(
                 parser: READER_VERSION,
                 presumed_acknowledged: first_contact && before_ack,
                 report: report.facts,
+                feature: None,
             };
             facts.push((Fact::ReportCollected(collected), report.raw));
         }
@@ -239,8 +240,16 @@ fn binds<'h>(
     }
 }
 
-fn identified(fleet: &Fleet, udi: &Udi, device: &Device, host: Option<&str>, reports: &[RawReport]) -> Fact {
+fn identified(
+    house: &House,
+    fleet: &Fleet,
+    udi: &Udi,
+    device: &Device,
+    host: Option<&str>,
+    reports: &[RawReport],
+) -> Fact {
     let known = fleet.resolve(udi);
+    let members = || known.filter(|known| house.is_still(known, device)).map(|known| known.members.clone());
     let newest = reports.iter().max_by_key(|report| report.facts.report_id);
     let told = newest.map(|newest| &newest.facts.members).filter(|members| members.len() > 1);
     let software = newest.and_then(|newest| newest.facts.software_version.clone());
@@ -249,7 +258,7 @@ fn identified(fleet: &Fleet, udi: &Udi, device: &Device, host: Option<&str>, rep
         site: device.site.clone(),
         udi: udi.clone(),
         uuid: known.and_then(|known| known.uuid.clone()),
-        members: told.cloned().or_else(|| Some(known?.members.clone())).unwrap_or_default(),
+        members: told.cloned().or_else(members).unwrap_or_default(),
         // What a file says of its product names no system.
         os: device.os.map(|os| os.word().to_owned()).unwrap_or_default(),
         software: software.or_else(|| known?.software.clone()),

@@ -212,6 +212,7 @@ fn unplaced(fleet: &Fleet, name: &str, object: Sha256, reason: String) -> (Vec<F
                 bundle_id: known.bundle_id.clone(),
                 reports: known.reports.clone(),
                 assigned: known.assigned.clone(),
+                licences: Vec::new(),
             }));
         }
         all.push(taken);
@@ -281,6 +282,7 @@ fn received(name: &str, object: Sha256, file: &AnswerFile, placed: Placed, assig
         bundle_id: placed.bundle_id,
         reports: placed.reports,
         assigned,
+        licences: file.licences.clone(),
     }
 }
 

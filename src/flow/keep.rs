@@ -23,12 +23,17 @@ use crate::domain::state::{DeviceState, ListedReport, ReportState};
 /// By so many seconds a clock's distance from ours must change to be kept.
 const CLOCK_NEWS: u64 = 60;
 
+/// No licence's name comes near.
+const LONGEST_FEATURE: usize = 200;
+
 /// What a device told in one poll.
 pub(super) struct Seen {
     pub(super) identity: Option<Identity>,
     pub(super) state: DeviceState,
     /// Its reports: ids of every list, states where one told them.
     pub(super) listed: BTreeMap<ReportId, Option<ReportState>>,
+    /// What it calls the licences of its reports, as far as a list says so.
+    pub(super) features: BTreeMap<ReportId, String>,
     /// Reports of licences that it lists as deleted. Telemetry comes and goes as it likes.
     pub(super) deleted: BTreeSet<ReportId>,
     /// So far its clock is ahead of ours, where that is certain.
@@ -45,6 +50,12 @@ pub(super) fn merge(listed: Vec<ListedReport>, keys: &[ListedReport]) -> BTreeMa
     merged
 }
 
+/// What lists call the licences of reports.
+pub(super) fn features<'a>(listed: impl IntoIterator<Item = &'a ListedReport>) -> BTreeMap<ReportId, String> {
+    let called = |report: &ListedReport| report.feature.clone().filter(|feature| feature.len() <= LONGEST_FEATURE);
+    listed.into_iter().filter_map(|report| Some((report.report_id, called(report)?))).collect()
+}
+
 /// Those of a list that the device deleted and that count licences.
 pub(super) fn deleted<'a>(listed: impl IntoIterator<Item = &'a ListedReport>) -> BTreeSet<ReportId> {
     let deleted = listed.into_iter().filter(|report| report.state == Some(ReportState::Deleted));
@@ -58,7 +69,7 @@ pub(super) async fn keep_state(house: &House, device: &Device, seen: &Seen) -> R
         let fleet = house.ledger.fleet();
         let instance = match &seen.identity {
             Some(identity) => {
-                facts.extend(identified(&fleet, device, identity, seen.clock_skew_seconds));
+                facts.extend(identified(house, &fleet, device, identity, seen.clock_skew_seconds));
                 let instance = fleet.resolve(&identity.udi);
                 facts.extend(state(instance, &identity.udi, seen));
                 instance
@@ -127,10 +138,16 @@ fn lost(instance: Option<&Instance>, seen: &Seen) -> Vec<ListedReport> {
     lost.into_iter().rev().take(MOST).map(listed).collect()
 }
 
-fn identified(fleet: &Fleet, device: &Device, identity: &Identity, clock_skew_seconds: Option<i64>) -> Option<Fact> {
+fn identified(
+    house: &House,
+    fleet: &Fleet,
+    device: &Device,
+    identity: &Identity,
+    clock_skew_seconds: Option<i64>,
+) -> Option<Fact> {
     let known = fleet.resolve(&identity.udi);
     // An access that cannot tell members says nothing against those known.
-    let members = match known {
+    let members = match known.filter(|known| house.is_still(known, device)) {
         Some(known) if identity.members.is_empty() => known.members.clone(),
         _ => identity.members.clone(),
     };
@@ -255,7 +272,7 @@ pub(super) async fn keep_reports(
     let (mut about, mut reports, mut after) = (Vec::new(), Vec::new(), Vec::new());
     {
         let fleet = house.ledger.fleet();
-        about.extend(identified(&fleet, device, identity, None));
+        about.extend(identified(house, &fleet, device, identity, None));
         let known = fleet.resolve(&identity.udi);
         if known.is_none() {
             about.extend(state(known, &identity.udi, seen));
@@ -271,12 +288,14 @@ pub(super) async fn keep_reports(
         let mut taken = BTreeSet::new();
         for report in fetched.reports {
             let (udi, id) = (report.facts.udi.clone(), report.facts.report_id);
-            if !ours(&udi) {
+            // What a chassis signed for its stack stays the stack's when it leaves, and says so itself.
+            if !ours(&udi) && !report.facts.members.iter().any(|member| ours(&member.udi)) {
                 polled.problems.push(format!("report {id} is signed by {udi}, not by {}; not kept", identity.udi));
                 continue;
             }
-            if known.is_some_and(|known| known.collected.contains(&udi, id)) || !taken.insert((udi.clone(), id)) {
-                if let Some(conflict) = conflict(house, known, &report) {
+            let holder = fleet.resolve(&udi).or(known);
+            if holder.is_some_and(|holder| holder.collected.contains(&udi, id)) || !taken.insert((udi.clone(), id)) {
+                if let Some(conflict) = conflict(house, holder, &report) {
                     polled.problems.push(format!("report {id} came again with other bytes; both are kept"));
                     reports.push((conflict, report.raw));
                 }
@@ -292,6 +311,7 @@ pub(super) async fn keep_reports(
                 parser: READER_VERSION,
                 presumed_acknowledged: first_contact && state.is_none() && before_ack,
                 report: report.facts,
+                feature: seen.features.get(&id).cloned(),
             });
             reports.push((collected, raw));
         }

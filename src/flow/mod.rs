@@ -50,6 +50,7 @@ use crate::device::{self, Driver, Proven};
 use crate::domain::alert::{self, Daily, Ladder};
 use crate::domain::deadline::Rules;
 use crate::domain::event::{ContactLost, ContactRestored, CredentialRefused, Decider, Fact, TrustPinned, TrustRefused};
+use crate::domain::fleet::Instance;
 use crate::domain::instance::{DeviceName, Site};
 use crate::domain::pacing::CircuitRule;
 use crate::domain::plan::{self, Settings, Watched};
@@ -167,6 +168,12 @@ impl House {
     /// The inventory's entry of that name.
     pub fn device(&self, name: &DeviceName) -> Option<&Device> {
         self.config.inventory.device(name)
+    }
+
+    /// Is it the instance of that device, by whichever name of it? A chassis that left its stack stands beside it in the
+    /// inventory, and is another one.
+    fn is_still(&self, instance: &Instance, device: &Device) -> bool {
+        instance.device.as_ref().is_none_or(|name| *name == device.name || self.device(name).is_none())
     }
 
     pub fn watched(&self, name: &DeviceName) -> Option<&Watched> {

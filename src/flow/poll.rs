@@ -6,7 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::keep::{Seen, deleted, keep_reports, keep_state, merge, wanted};
+use super::keep::{Seen, deleted, features, keep_reports, keep_state, merge, wanted};
 use super::pace::refusal;
 use super::writing::Writings;
 use super::{Error, House};
@@ -283,8 +283,9 @@ pub(super) async fn look<S: Session>(house: &House, session: &mut S) -> Result<S
     if !session.reach().by_file {
         state.model = Model::Slp;
     }
+    let features = features(listed.iter().chain(&state.rum_ids));
     let deleted = deleted(listed.iter().chain(&state.rum_ids));
-    Ok(Seen { identity, listed: merge(listed, &state.rum_ids), deleted, state, clock_skew_seconds })
+    Ok(Seen { identity, listed: merge(listed, &state.rum_ids), features, deleted, state, clock_skew_seconds })
 }
 
 /// How far a clock that was read at some instant from `from` to `to` is ahead, at least.

@@ -23,9 +23,11 @@ use super::error::{Error, Place};
 use super::history::{Layout, bad_seal};
 use super::sealed::Sealed;
 use super::segment;
-use crate::domain::instance::Udi;
+use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::parts;
-use crate::domain::timeline::{Chassis, Chronicle, Devices, Note, Part, Reach, Seconds, Sighted, Unreadable, notes};
+use crate::domain::timeline::{
+    Called, Chassis, Chronicle, Devices, Note, Part, Reach, Seconds, Sighted, Together, Unreadable, sayings,
+};
 
 const RUNS: &str = "runs";
 
@@ -39,6 +41,9 @@ pub struct Runs {
     images: Vec<Image>,
     /// What became of each chassis by way of its device: where in the journal, when, and what.
     sighted: BTreeMap<Udi, Fates>,
+    /// By which name chassis went together.
+    names: BTreeMap<Together, DeviceName>,
+    called: Called,
     reach: Reach,
 }
 
@@ -57,8 +62,10 @@ impl Layout {
         let (builder, _) = read(&mut open.batches_from(0), &path, open.start)?;
         let damaged = |what: String| Error::damaged(&path, Place::Whole, what);
         images.push(builder.image(open.start.head).map_err(damaged)?);
-        let sighted = sighted(&images, reach).map_err(damaged)?;
-        Ok(Runs { images, sighted, reach })
+        let (sighted, devices) = sighted(&images, reach).map_err(damaged)?;
+        let mut called = Called::default();
+        images.iter().for_each(|image| image.calls(&mut called));
+        Ok(Runs { images, sighted, names: devices.into_names(), called, reach })
     }
 }
 
@@ -123,28 +130,23 @@ fn batched(line: &[u8]) -> Result<Batched, String> {
     let mut told = Vec::new();
     let events = batch.events()?;
     for (event, place) in events.iter().zip(0u64..) {
-        let at = event.at.as_second();
-        let mut contact = None;
-        let mut of_chassis = |udi: &Udi, note: Note| told.push(Told::Note { place, at, udi: udi.clone(), note });
-        notes(event, &mut of_chassis, &mut |device, what| contact = Some((device.clone(), what)));
-        if let Some((device, what)) = contact {
-            told.push(Told::Contact { place, at, device, what });
-        }
+        sayings(event, &mut |saying| told.push(Told { place, at: event.at.as_second(), saying }));
     }
     Ok(Batched { seq: batch.seq, prev: batch.prev, link: batch.link(), told, events: events.len() as u64 })
 }
 
-fn sighted(images: &[Image], reach: Reach) -> Result<BTreeMap<Udi, Fates>, String> {
+/// What became of each chassis, and as which devices chassis went together.
+fn sighted(images: &[Image], reach: Reach) -> Result<(BTreeMap<Udi, Fates>, Devices), String> {
     let mut devices = Devices::default();
     let mut sighted: BTreeMap<Udi, Fates> = BTreeMap::new();
     for (segment, image) in images.iter().enumerate() {
         image.contacts(&mut |place, at, device, what| {
-            if let Some((udi, what)) = devices.take(at, &device, what, reach) {
-                sighted.entry(udi).or_default().push(((segment, place), at, what));
-            }
+            devices.take(at, &device, what, reach, &mut |udi, since, what| {
+                sighted.entry(udi).or_default().push(((segment, place), since, what));
+            });
         })?;
     }
-    Ok(sighted)
+    Ok((sighted, devices))
 }
 
 impl Runs {
@@ -175,10 +177,7 @@ impl Runs {
         let Some(all) = self.sighted.get(udi) else { return };
         let next = |taken: usize| all.get(taken).filter(|(place, ..)| before.is_none_or(|end| *place < end));
         while let Some((_, at, what)) = next(*taken) {
-            match what {
-                Sighted::Lost => chassis.lost(*at, self.reach),
-                Sighted::Restored => chassis.restored(*at),
-            }
+            chassis.sighted(*at, what.clone(), self.reach);
             *taken += 1;
         }
     }
@@ -197,6 +196,18 @@ impl Chronicle for Runs {
     }
 
     fn named(&self, chassis: &BTreeSet<&Udi>) -> Result<Part, Unreadable> {
-        self.fold(&|image, decoder, each| image.named(decoder, &|udi| chassis.contains(udi), each))
+        self.fold(&|image, decoder, each| image.named(decoder, chassis, each))
+    }
+
+    fn companies(&self) -> BTreeSet<&Together> {
+        self.images.iter().flat_map(|image| image.companies()).collect()
+    }
+
+    fn name_of(&self, together: &[Udi]) -> Option<&DeviceName> {
+        self.names.get(together)
+    }
+
+    fn called(&self) -> &Called {
+        &self.called
     }
 }

@@ -213,6 +213,7 @@ impl Dice {
             source: Source::Import,
             parser: 1,
             presumed_acknowledged: self.one_in(8),
+            feature: None,
         })
     }
 
@@ -283,6 +284,7 @@ impl Dice {
                 bundle_id: Some("b-1".to_owned()),
                 reports: vec![ReportId(self.0.u64(..50))],
                 assigned: None,
+                licences: Vec::new(),
             }),
         }
     }

@@ -7,7 +7,7 @@ use crate::domain::event::{
     ReportCollected, Source, StateRead,
 };
 use crate::domain::plan::tests::{settings, watched};
-use crate::domain::report::ReportFacts;
+use crate::domain::report::{ReportFacts, made};
 use crate::domain::settings::Mode;
 use crate::domain::state::{Model, Stamp, UsageReporting};
 
@@ -23,24 +23,12 @@ fn collected(name: &str, id: u64, report_type: ReportType, presumed_acknowledged
     let payload_sha256 = Sha256::of(format!("{name} {id}").as_bytes());
     Fact::ReportCollected(ReportCollected {
         device: Some(name.into()),
-        report: ReportFacts {
-            report_id: ReportId(id),
-            payload_version: None,
-            udi: udi(name),
-            product_instance_identifier: None,
-            software_tag: None,
-            software_version: None,
-            entitlement_tag: None,
-            report_type,
-            members: Vec::new(),
-            signing_type: None,
-            payload_sha256,
-            measurements: Vec::new(),
-        },
+        report: ReportFacts { report_type, payload_sha256, ..made::report(udi(name), id, None, Vec::new()) },
         object: payload_sha256,
         source: Source::Rest,
         parser: 1,
         presumed_acknowledged,
+        feature: None,
     })
 }
 
@@ -142,6 +130,7 @@ fn what_is_in_a_bundle_goes_again_until_its_answer_is_here() {
         bundle_id: Some("first".to_owned()),
         reports: vec![ReportId(1)],
         assigned: None,
+        licences: Vec::new(),
     };
     apply(&mut fleet, Fact::AnswerReceived(answer));
     let others = of(&[("b", &[1]), ("gone", &[1])]);

@@ -173,33 +173,9 @@ fn a_change_of_use_is_due_by_its_own_number_until_it_is_acknowledged() {
     state.usage_reporting.last_ack = Some(Stamp::utc(at("2026-01-01T00:00:00Z")));
     let mut instance = instance(state);
     let report = |id: u64, from: &str, to: &str, value: u64| {
-        use crate::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
-        let measured = Measurement {
-            metric: "ENTITLEMENT".to_owned(),
-            start: Some(at(from)),
-            end: Some(at(to)),
-            samples: None,
-            value: Some(value),
-            termination_reason: None,
-            close_reason: None,
-            clock_change_seconds: None,
-            added: Vec::new(),
-            removed: Vec::new(),
-        };
-        ReportFacts {
-            report_id: ReportId(id),
-            payload_version: None,
-            udi: Udi::new("C9300-24T", "FOC0000T001"),
-            product_instance_identifier: None,
-            software_tag: None,
-            software_version: None,
-            entitlement_tag: Some(EntitlementTag("regid.x".into())),
-            report_type: ReportType::Entitlement,
-            members: Vec::new(),
-            signing_type: None,
-            payload_sha256: crate::domain::digest::Sha256::ZERO,
-            measurements: vec![measured],
-        }
+        use crate::domain::report::made;
+        let measured = made::measurement(Some(at(from)), Some(at(to)), value);
+        made::report(Udi::new("C9300-24T", "FOC0000T001"), id, Some("regid.x"), vec![measured])
     };
     let mut fleet = Fleet::default();
     let udi = instance.udi.clone();
@@ -216,6 +192,7 @@ fn a_change_of_use_is_due_by_its_own_number_until_it_is_acknowledged() {
             source: crate::domain::event::Source::Rest,
             parser: 1,
             presumed_acknowledged: false,
+            feature: None,
         };
         fleet.apply(&Event { by: None, at: at("2026-01-07T00:00:00Z"), fact: Fact::ReportCollected(collected) });
     }

@@ -7,7 +7,7 @@ use crate::domain::event::{
     OnPremSynced, ReportCollected, ReportStates, Source, StateRead,
 };
 use crate::domain::policy::{ClassPolicy, Policy};
-use crate::domain::report::{ReportFacts, ReportId, ReportType};
+use crate::domain::report::{ReportFacts, ReportId, made};
 use crate::domain::state::{DeviceState, License, Model, ReportState, Stamp};
 
 fn at(day: &str) -> Timestamp {
@@ -58,23 +58,14 @@ fn collected(name: &str, id: u64) -> Fact {
     Fact::ReportCollected(ReportCollected {
         device: Some(name.into()),
         report: ReportFacts {
-            report_id: ReportId(id),
-            payload_version: None,
-            udi: udi(name),
-            product_instance_identifier: None,
-            software_tag: None,
-            software_version: None,
-            entitlement_tag: None,
-            report_type: ReportType::Entitlement,
-            members: Vec::new(),
-            signing_type: None,
             payload_sha256: Sha256::of(&id.to_be_bytes()),
-            measurements: Vec::new(),
+            ..made::report(udi(name), id, None, Vec::new())
         },
         object: Sha256::of(&id.to_le_bytes()),
         source: Source::Rest,
         parser: 1,
         presumed_acknowledged: false,
+        feature: None,
     })
 }
 
@@ -207,6 +198,7 @@ fn the_chain_of_custody_names_each_step_and_stays_with_its_obligation() {
                 bundle_id: Some("b1".to_owned()),
                 reports: vec![ReportId(1)],
                 assigned: None,
+                licences: Vec::new(),
             }),
         ),
         ("2026-01-16", acked("a", Some("2026-01-16"), 30)),

@@ -9,7 +9,7 @@ use crate::domain::event::{
     Source, TrustPinned, TrustRefused,
 };
 use crate::domain::instance::{Member, Role, Site};
-use crate::domain::report::{Measurement, ReportFacts, ReportId, ReportType};
+use crate::domain::report::{ReportFacts, ReportId, made};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_790_000_000 + seconds).unwrap()
@@ -43,38 +43,18 @@ fn identified(device: &str, active: &str, others: &[&str]) -> Fact {
 }
 
 fn collected(sn: &str, id: u64) -> Fact {
-    let measurement = Measurement {
-        metric: "ENTITLEMENT".to_owned(),
-        start: Some(at(id as i64)),
-        end: Some(at(id as i64 + 60)),
-        samples: Some(1),
-        value: Some(2),
-        termination_reason: None,
-        close_reason: None,
-        clock_change_seconds: None,
-        added: Vec::new(),
-        removed: Vec::new(),
-    };
+    let measurement = made::measurement(Some(at(id as i64)), Some(at(id as i64 + 60)), 2);
     Fact::ReportCollected(ReportCollected {
         device: None,
         report: ReportFacts {
-            report_id: ReportId(id),
-            payload_version: None,
-            udi: udi(sn),
-            product_instance_identifier: None,
-            software_tag: None,
-            software_version: None,
-            entitlement_tag: None,
-            report_type: ReportType::Entitlement,
-            members: Vec::new(),
-            signing_type: None,
             payload_sha256: Sha256::of(&id.to_be_bytes()),
-            measurements: vec![measurement],
+            ..made::report(udi(sn), id, None, vec![measurement])
         },
         object: Sha256::of(&id.to_le_bytes()),
         source: Source::Rest,
         parser: 1,
         presumed_acknowledged: false,
+        feature: None,
     })
 }
 
@@ -110,6 +90,7 @@ fn answer(object: &[u8], sn: &str, bundle_id: Option<&str>, reports: &[u64]) -> 
         bundle_id: bundle_id.map(str::to_owned),
         reports: reports.iter().map(|id| ReportId(*id)).collect(),
         assigned: None,
+        licences: Vec::new(),
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::row::Entry;
+use super::row::{Entry, Row};
 
 /// A time in which nothing changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +41,24 @@ struct Sums {
     seen: i64,
 }
 
-/// The steps of the rows from one instant to another, in the order of time, without a hole between them.
-pub fn curve<'e>(rows: impl Iterator<Item = &'e Entry>, from: Timestamp, to: Timestamp) -> Vec<Step> {
+/// The steps of the rows from one instant to another, in the order of time, without a hole between them. `gone`: from
+/// when on nothing more is to be known of a row.
+pub fn curve<'e>(
+    rows: impl Iterator<Item = &'e Entry>,
+    gone: impl Fn(&Row) -> Option<Timestamp>,
+    from: Timestamp,
+    to: Timestamp,
+) -> Vec<Step> {
     let mut turns: BTreeMap<Timestamp, Sums> = BTreeMap::from([(from, Sums::default()), (to, Sums::default())]);
     for Entry { row, detail } in rows {
         let first = detail.runs.first().map(|run| run.start).into_iter().chain(row.first_seen).min();
         let seen = first.unwrap_or(from).clamp(from, to);
         turns.entry(seen).or_default().seen += 1;
+        // What was still measured of it was there.
+        let gone = gone(row).map(|gone| detail.runs.last().map_or(gone, |last| gone.max(last.end)));
+        if let Some(gone) = gone.filter(|gone| *gone < to) {
+            turns.entry(gone.max(seen)).or_default().seen -= 1;
+        }
         for run in &detail.runs {
             let (start, end) = (run.start.clamp(from, to), run.end.clamp(from, to));
             if start < end {

@@ -1,4 +1,8 @@
 //! What changed from one snapshot to another, and the reports that tell it.
+//!
+//! Who is who goes by the UDI. Only a stack that the chassis left by which it was known goes on by its name, and that
+//! chassis came. Of the reports between the two instants those are named that tell another quantity than the time
+//! before, and the last; what is not known is no place to move to, and no tier.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,8 +88,8 @@ fn licence(row: &Row) -> Licence<'_> {
     }
 }
 
-fn by_instance(whole: &Whole) -> BTreeMap<Who<'_>, BTreeMap<Licence<'_>, &Entry>> {
-    let mut instances: BTreeMap<Who<'_>, BTreeMap<Licence<'_>, &Entry>> = BTreeMap::new();
+fn by_instance(whole: &Whole) -> Instances<'_> {
+    let mut instances = Instances::new();
     for entry in &whole.rows {
         instances.entry(who(&entry.row)).or_default().insert(licence(&entry.row), entry);
     }
@@ -94,7 +98,14 @@ fn by_instance(whole: &Whole) -> BTreeMap<Who<'_>, BTreeMap<Licence<'_>, &Entry>
 
 /// What is different in `second`, compared with `first`.
 pub fn difference(first: &Whole, second: &Whole) -> Difference {
-    let (before, after) = (by_instance(first), by_instance(second));
+    let (before, mut after) = (by_instance(first), by_instance(second));
+    for (known_as, goes_on_as) in stacks_that_go_on(&before, &after) {
+        if let (Some(alone), Some(stack)) = (after.remove(&known_as), after.remove(&goes_on_as)) {
+            after.insert(known_as, stack);
+            after.insert(goes_on_as, alone);
+        }
+    }
+    let between = (first.head.as_of, second.head.as_of);
     let none = BTreeMap::new();
     let mut changed = Vec::new();
     let everybody: BTreeSet<&Who<'_>> = before.keys().chain(after.keys()).collect();
@@ -102,7 +113,7 @@ pub fn difference(first: &Whole, second: &Whole) -> Difference {
         let (old, new) = (before.get(one).unwrap_or(&none), after.get(one).unwrap_or(&none));
         let licences: BTreeSet<&Licence<'_>> = old.keys().chain(new.keys()).collect();
         for licence in licences {
-            changed.extend(of_licence(old.get(licence).copied(), new.get(licence).copied()));
+            changed.extend(of_licence(old.get(licence).copied(), new.get(licence).copied(), between));
         }
         if let (Some(old_row), Some(new_row)) = (old.values().next(), new.values().next()) {
             changed.extend(of_instance(&old_row.row, &new_row.row, tier(old), tier(new)));
@@ -117,13 +128,31 @@ pub fn difference(first: &Whole, second: &Whole) -> Difference {
     }
 }
 
+type Instances<'a> = BTreeMap<Who<'a>, BTreeMap<Licence<'a>, &'a Entry>>;
+
+/// Stacks by the chassis that left them and stands alone in the second, and by the one under which they go on there.
+fn stacks_that_go_on<'a>(before: &Instances<'a>, after: &Instances<'a>) -> Vec<(Who<'a>, Who<'a>)> {
+    let row = |entries: &BTreeMap<Licence<'a>, &'a Entry>| entries.values().next().map(|entry| &entry.row);
+    let new: BTreeMap<&str, Who<'_>> = after
+        .iter()
+        .filter(|(one, _)| !before.contains_key(*one))
+        .filter_map(|(one, entries)| Some((row(entries)?.device.as_ref()?.0.as_str(), *one)))
+        .collect();
+    let stacks = before.iter().filter_map(|(one, entries)| {
+        let (old, alone) = (row(entries)?, row(after.get(one)?)?);
+        let left = old.ha_role.is_some() && alone.ha_role.is_none() && old.device != alone.device;
+        Some((*one, *new.get(old.device.as_ref()?.0.as_str()).filter(|_| left)?))
+    });
+    stacks.collect()
+}
+
 /// The highest tier of which anything is used, as far as it is known.
 fn tier(rows: &BTreeMap<Licence<'_>, &Entry>) -> Option<Tier> {
     let used = |row: &&Row| row.quantity.or(row.quantity_observed).or(row.quantity_last).is_some_and(|used| used > 0);
     rows.values().map(|entry| &entry.row).filter(used).filter_map(|row| row.tier).max()
 }
 
-fn of_licence(old: Option<&Entry>, new: Option<&Entry>) -> Option<Changed> {
+fn of_licence(old: Option<&Entry>, new: Option<&Entry>, between: (Timestamp, Timestamp)) -> Option<Changed> {
     let quantity = |entry: Option<&Entry>| entry.and_then(|entry| entry.row.quantity);
     // A row without a licence says that there is none.
     let is_one = |entry: &&Entry| licence(&entry.row) != (None, None);
@@ -144,11 +173,31 @@ fn of_licence(old: Option<&Entry>, new: Option<&Entry>) -> Option<Changed> {
     Some(Changed {
         before: was.map(|was| was.to_string()),
         after: is.map(|is| is.to_string()),
-        reports: told.detail.reports.clone(),
+        reports: telling(told, was, between),
         entitlement_tag: told.row.entitlement_tag.clone(),
         license_name: told.row.license_name.clone(),
         ..about(&told.row, what)
     })
+}
+
+/// The reports that tell how the quantity came to be what it is; where none of between the instants is here, the last.
+fn telling(entry: &Entry, was: Option<u64>, (from, to): (Timestamp, Timestamp)) -> Vec<SourceReport> {
+    let (from, to) = (from.min(to), from.max(to));
+    let mut measured = entry.detail.runs.iter().filter_map(|run| Some((run, run.report_id?))).peekable();
+    let (mut before, mut ids) = (was, BTreeSet::new());
+    while let Some((run, id)) = measured.next() {
+        let last = measured.peek().is_none_or(|(next, _)| next.start > to);
+        let within = run.start <= to && run.end > from;
+        if last || (within && before != Some(run.quantity)) {
+            ids.insert(id);
+        }
+        // Of what was before the instants the first snapshot tells.
+        before = if within || was.is_none() { Some(run.quantity) } else { before };
+        if last {
+            break;
+        }
+    }
+    entry.detail.reports.iter().filter(|report| ids.contains(&report.report_id)).cloned().collect()
 }
 
 fn of_instance(old: &Row, new: &Row, was: Option<Tier>, is: Option<Tier>) -> Vec<Changed> {
@@ -165,7 +214,18 @@ fn of_instance(old: &Row, new: &Row, was: Option<Tier>, is: Option<Tier>) -> Vec
         (Turned::MovedSite, site(old), site(new)),
         (Turned::ChangedTier, tiers.0, tiers.1),
     ];
-    let differs = facts.into_iter().filter(|(_, before, after)| before != after);
+    let known = |what: &Turned, before: &Option<String>, after: &Option<String>| match what {
+        Turned::ChangedTier => before.is_some() && after.is_some(),
+        Turned::MovedAccount => after.is_some(),
+        Turned::MovedSite
+        | Turned::Came
+        | Turned::Went
+        | Turned::Grew
+        | Turned::Shrank
+        | Turned::NowMeasured
+        | Turned::NoLongerMeasured => true,
+    };
+    let differs = facts.into_iter().filter(|(what, before, after)| before != after && known(what, before, after));
     differs.map(|(what, before, after)| Changed { before, after, ..about(new, what) }).collect()
 }
 

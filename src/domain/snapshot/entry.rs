@@ -13,7 +13,7 @@ use crate::domain::fleet::Instance;
 use crate::domain::plan::Watched;
 use crate::domain::state::{DeviceState, License, Model};
 use crate::domain::status::{self, Open};
-use crate::domain::timeline::{Origin, Run, Seconds, What};
+use crate::domain::timeline::{Origin, Run, Seconds, What, members_at};
 
 impl Survey<'_> {
     /// All that is not about a licence.
@@ -107,7 +107,8 @@ impl Survey<'_> {
             family: naming.family,
             ..plain.clone()
         };
-        Entry { row, detail: if detailed { self.detail(one) } else { Detail::default() } }
+        let until = last.map(|run| run.end.min(to));
+        Entry { row, detail: if detailed { self.detail(one, until) } else { Detail::default() } }
     }
 
     fn measured_state(&self, subject: Subject<'_>, one: &Use<'_>, measured: bool, last: Option<&Run>) -> MeasuredState {
@@ -142,7 +143,7 @@ impl Survey<'_> {
         Some(SourceReport { udi: (*udi).clone(), report_id: report, sha256: source.object })
     }
 
-    fn detail(&self, one: &Use<'_>) -> Detail {
+    fn detail(&self, one: &Use<'_>, measured_until: Option<Seconds>) -> Detail {
         let (from, to) = (self.from(), self.to());
         let mut detail = Detail::default();
         for run in one.history.within(from, to) {
@@ -171,6 +172,10 @@ impl Survey<'_> {
             }
         }
         detail.changes.sort_by_key(|change| change.at);
+        if let Some(until) = measured_until {
+            let timelines: Vec<_> = one.timelines.iter().map(|(_, timeline)| *timeline).collect();
+            detail.members = members_at(&timelines, until).into_iter().cloned().collect();
+        }
         detail
     }
 }

@@ -1,5 +1,6 @@
 //! The survey itself: which instances and devices there are, and in which order their rows come.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 
@@ -17,7 +18,7 @@ use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::parts;
 use crate::domain::plan::{Settings, Watched, watched_as};
 use crate::domain::status::Open;
-use crate::domain::timeline::{Chassis, Chronicle, History, Part, Seconds, Unreadable};
+use crate::domain::timeline::{Chassis, Chronicle, History, Seconds, Together, Unreadable};
 
 /// Instances of a part: few enough that several parts are small, and enough that a part is worth its way.
 const PART: usize = 256;
@@ -152,9 +153,8 @@ impl<'a> Survey<'a> {
         make: impl Fn(Laid) -> T + Sync,
         mut take: impl FnMut(T) -> ControlFlow<()>,
     ) -> Result<(), Unreadable> {
-        let names = Names::of(self.then, self.now, self.names);
+        let names = Names::of([self.then, self.now], self.consumption.called(), self.names);
         let elsewhere = self.elsewhere()?;
-        let elsewhere = self.by_instance(&elsewhere);
         let bounds = self.then.instances.keys().step_by(PART).skip(1);
         let from = std::iter::once(Bound::Unbounded).chain(bounds.clone().map(Bound::Included));
         let to = bounds.map(Bound::Excluded).chain(std::iter::once(Bound::Unbounded));
@@ -196,17 +196,17 @@ impl<'a> Survey<'a> {
         &self,
         from: Bound<&Udi>,
         to: Bound<&Udi>,
-        elsewhere: &BTreeMap<&Udi, Vec<(&Udi, &Chassis)>>,
+        elsewhere: &Elsewhere,
         names: &Names<'_>,
         how: How,
     ) -> Result<Laid, Unreadable> {
         let own = self.consumption.stretch(from, to)?;
-        let at_home = own.0.iter().filter(|(udi, _)| self.instance_of(udi) == *udi);
+        let at_home = own.0.iter().filter(|(udi, _)| !elsewhere.who.contains(udi));
         let mut chassis: BTreeMap<&Udi, Vec<(&Udi, &Chassis)>> =
             at_home.map(|(udi, chassis)| (udi, vec![(udi, chassis)])).collect();
-        for (instance, others) in elsewhere.range::<Udi, _>((from, to)) {
+        for (instance, others) in elsewhere.of.range::<Udi, _>((from, to)) {
             let of = chassis.entry(instance).or_default();
-            of.extend(others);
+            of.extend(others.iter().map(|(udi, chassis)| (udi, chassis)));
             of.sort_unstable_by_key(|(udi, _)| *udi);
         }
         let known = self.then.instances.range::<Udi, _>((from, to)).map(|(udi, _)| udi);
@@ -241,32 +241,74 @@ impl<'a> Survey<'a> {
         Ok(laid)
     }
 
-    /// The instance that a chassis is of, as of the instant, else now.
-    fn instance_of<'u>(&self, udi: &'u Udi) -> &'u Udi
+    /// The chassis that are not, or not with all that they signed, of the instance that stands where they do: those that
+    /// told something before another became the one by which the instance is known, and those that went together with
+    /// others and are apart from them.
+    fn elsewhere(&self) -> Result<Elsewhere, Unreadable> {
+        let mut with: BTreeMap<&Udi, Vec<&Together>> = BTreeMap::new();
+        let aliases = self.then.aliases.keys().chain(self.now.aliases.keys());
+        let of_many = self.then.instances.iter().filter(|(_, instance)| !instance.members.is_empty());
+        with.extend(aliases.chain(of_many.map(|(udi, _)| udi)).map(|udi| (udi, Vec::new())));
+        for together in self.consumption.companies() {
+            together.iter().for_each(|udi| with.entry(udi).or_default().push(together));
+        }
+        let away = |(udi, with): &(&Udi, Vec<&Together>)| {
+            let own = self.known_as(udi);
+            own != *udi
+                || *own != self.whose(udi, std::slice::from_ref(udi))
+                || with.iter().any(|with| *own != self.whose(udi, with))
+        };
+        let away: BTreeSet<&Udi> = with.into_iter().filter(away).map(|(udi, _)| udi).collect();
+        let mut elsewhere = Elsewhere::default();
+        if !away.is_empty() {
+            for (udi, chassis) in self.consumption.named(&away)?.0 {
+                for (whose, part) in self.apart(&udi, chassis) {
+                    elsewhere.of.entry(whose).or_default().push((udi.clone(), part));
+                }
+                elsewhere.who.insert(udi);
+            }
+        }
+        Ok(elsewhere)
+    }
+
+    /// A chassis, with whose it is; in parts where it signed for others than those to whom it belongs.
+    fn apart(&self, udi: &Udi, chassis: Chassis) -> Vec<(Udi, Chassis)> {
+        let own = self.known_as(udi);
+        let alone = if chassis.tells_when_alone() { self.whose(udi, std::slice::from_ref(udi)) } else { own.clone() };
+        let mut of: BTreeMap<Udi, BTreeSet<Option<&Together>>> = BTreeMap::from([(alone, BTreeSet::from([None]))]);
+        for together in chassis.company() {
+            of.entry(self.whose(udi, together)).or_default().insert(Some(together));
+        }
+        if of.keys().all(|whose| whose == own) {
+            return vec![(own.clone(), chassis)];
+        }
+        let part = |(whose, with): (Udi, BTreeSet<Option<&Together>>)| {
+            (whose, chassis.part(|together| with.contains(&together)))
+        };
+        of.into_iter().map(part).collect()
+    }
+
+    /// Who it is as of the instant, else who it is now.
+    fn known_as<'u>(&self, udi: &'u Udi) -> &'u Udi
     where
         'a: 'u,
     {
-        let known = self.then.resolve(udi).or_else(|| self.now.resolve(udi));
-        known.map_or(udi, |instance| &instance.udi)
+        self.then.resolve(udi).or_else(|| self.now.resolve(udi)).map_or(udi, |instance| &instance.udi)
     }
 
-    fn by_instance<'p>(&self, part: &'p Part) -> BTreeMap<&'p Udi, Vec<(&'p Udi, &'p Chassis)>>
-    where
-        'a: 'p,
-    {
-        let mut of: BTreeMap<&Udi, Vec<(&Udi, &Chassis)>> = BTreeMap::new();
-        for (udi, chassis) in &part.0 {
-            of.entry(self.instance_of(udi)).or_default().push((udi, chassis));
-        }
-        of
-    }
-
-    /// The chassis that do not stand where their instance does: those that signed or said something before another
-    /// became the one by which the instance is known.
-    fn elsewhere(&self) -> Result<Part, Unreadable> {
-        let aliases = self.then.aliases.keys().chain(self.now.aliases.keys());
-        let others: BTreeSet<&Udi> = aliases.filter(|udi| self.instance_of(udi) != *udi).collect();
-        if others.is_empty() { Ok(Part::default()) } else { self.consumption.named(&others) }
+    /// Whose a report is that names these chassis: of the instance that has most of them and fewest others; of two with
+    /// as many, the one by whose name they went together, else the signer's.
+    fn whose(&self, signer: &Udi, together: &[Udi]) -> Udi {
+        let own = self.known_as(signer);
+        let name = self.consumption.name_of(together);
+        let known = together.iter().flat_map(|udi| [self.then.resolve(udi), self.now.resolve(udi)]).flatten();
+        let fits = |instance: &&'a Instance| {
+            let chassis: BTreeSet<&Udi> = instance.chassis().collect();
+            let shared = chassis.iter().filter(|udi| together.contains(udi)).count();
+            let named = name.is_some() && instance.device.as_ref() == name;
+            (shared, Reverse(chassis.len()), named, instance.udi == *own, Reverse(&instance.udi))
+        };
+        known.max_by(|a, b| fits(a).cmp(&fits(b))).map_or(own, |instance| &instance.udi).clone()
     }
 
     fn subject<'u>(&self, udi: &'u Udi) -> Subject<'u>
@@ -289,6 +331,14 @@ impl<'a> Survey<'a> {
         let past = gone.is_some_and(|gone| gone < self.window_start());
         !past || uses.iter().any(|one| one.history.within(self.from(), self.to()).any(|run| run.is_measured()))
     }
+}
+
+/// What chassis told that do not stand where their instance does.
+#[derive(Default)]
+struct Elsewhere {
+    who: BTreeSet<Udi>,
+    /// By the instance whose it is.
+    of: BTreeMap<Udi, Vec<(Udi, Chassis)>>,
 }
 
 /// How rows are made.

@@ -1,10 +1,17 @@
 //! What a licence is called, and its tier: what devices state first, the operator's table for the rest.
 //!
-//! Reports name a licence by its tag only. Devices that are asked by model tell tag and name together; the command line
-//! of most releases tells a name and no whole tag. Such a name is taken for a tag's where the tag says it in its own
-//! words (`dna-advantage` and `…c9300_dna_advantage,1.0_…`). What neither says stays unknown.
+//! Reports name a licence by its tag only. What a tag is called is, in this order:
+//!
+//! 1. What a device says of both together: asked by model, by `show license tech support`, or by the list of its reports,
+//!    which has the number of a report beside the name (and that report has the tag). It holds for the whole fleet.
+//! 2. What an authorization code that came back from Cisco says of the tag.
+//! 3. On the device itself, a name that it uses and that the tag says in its own words (`dna-advantage` and
+//!    `…c9300_dna_advantage,1.0_…`), or the short tag that the command line prints beside it (`DNA_P_10M_P`).
+//! 4. The operator's table.
+//!
+//! What none of them says stays unknown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +19,7 @@ use super::Family;
 use crate::domain::fleet::Fleet;
 use crate::domain::report::EntitlementTag;
 use crate::domain::settings::words;
+use crate::domain::timeline::{Called, Named};
 
 /// A licence's level, where its name says it in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -69,12 +77,14 @@ impl FromIterator<(String, Naming)> for OperatorNames {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names<'a> {
     stated: BTreeMap<&'a EntitlementTag, Naming>,
+    /// By what devices call it in the lists of their reports, and answers.
+    called: BTreeMap<&'a EntitlementTag, &'a Named>,
     operator: OperatorNames,
 }
 
 impl<'a> Names<'a> {
     /// What any device states of a tag holds for all and at any time: a tag is one licence. Earlier folds come first.
-    pub(super) fn of(then: &'a Fleet, now: &'a Fleet, operator: &OperatorNames) -> Names<'a> {
+    pub(super) fn of([then, now]: [&'a Fleet; 2], called: &'a Called, operator: &OperatorNames) -> Names<'a> {
         let mut stated: BTreeMap<&EntitlementTag, Naming> = BTreeMap::new();
         let mut state = |tag: &'a Option<EntitlementTag>, name: &Option<String>, kind: &Option<String>| {
             if let Some(tag) = tag.as_ref().filter(|tag| tag.0.starts_with("regid.")) {
@@ -100,7 +110,18 @@ impl<'a> Names<'a> {
                 state(&allowed.entitlement_tag, &allowed.name, &allowed.license_type);
             }
         }
-        Names { stated, operator: operator.clone() }
+        let called: BTreeMap<&EntitlementTag, &Named> = called.each().collect();
+        for (tag, named) in &called {
+            let by_device = Naming { name: named.by_devices().first().cloned(), ..Naming::default() };
+            let by_answer = named.by_answers().map(|answered| Naming {
+                name: answered.name.clone(),
+                license_type: answered.license_type.clone(),
+                ..Naming::default()
+            });
+            let known = stated.remove(tag).unwrap_or_default();
+            stated.insert(tag, known.or(&by_device).or(&by_answer.unwrap_or_default()));
+        }
+        Names { stated, called, operator: operator.clone() }
     }
 
     /// What is known of a licence; `said` by the instance itself.
@@ -117,27 +138,42 @@ impl<'a> Names<'a> {
         table.fold(named, Naming::or)
     }
 
-    /// Which of the names that an instance uses is the one of that tag.
-    pub(super) fn name_of<'n>(&self, tag: &EntitlementTag, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    /// Which of the names that an instance uses is the one of that tag; with each the short tags that it prints for it.
+    pub(super) fn name_of<'n>(
+        &self,
+        tag: &EntitlementTag,
+        names: impl Iterator<Item = (&'n str, &'n BTreeSet<&'n str>)>,
+    ) -> Option<&'n str> {
         let called =
             |naming: Option<&Naming>, name: &str| naming.and_then(|naming| naming.name.as_deref()) == Some(name);
-        let stated =
-            |name: &str| called(self.stated.get(tag), name) || called(self.operator.0.get(tag.0.as_ref()), name);
-        let fits = names.filter(|name| stated(name) || same_licence(name, tag));
+        let by_devices = self.called.get(tag).map(|named| named.by_devices()).unwrap_or_default();
+        let stated = |name: &str| {
+            by_devices.iter().any(|known| known == name)
+                || called(self.stated.get(tag), name)
+                || called(self.operator.0.get(tag.0.as_ref()), name)
+        };
+        let sure = |name: &str, short: &BTreeSet<&str>| {
+            (stated(name), short.iter().any(|short| plain(short) == plain(product(tag))))
+        };
+        let fits = names.filter_map(|(name, short)| {
+            let sure = sure(name, short);
+            (sure != (false, false) || same_licence(name, tag)).then_some((sure, name))
+        });
         // Of a tag that says two of them the longer says more.
-        fits.max_by_key(|name| (stated(name), name.len(), std::cmp::Reverse(*name)))
+        fits.max_by_key(|(sure, name)| (*sure, name.len(), std::cmp::Reverse(*name))).map(|(_, name)| name)
     }
 }
 
 /// Does the tag say the name in its own words, with or without the platform before them? Marks between the words and
 /// their case do not matter.
 pub fn same_licence(name: &str, tag: &EntitlementTag) -> bool {
-    let plain = |text: &str| -> String {
-        text.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
-    };
     let (name, product) = (plain(name), product(tag));
     let behind = product.split_once(['_', '-']).map(|(_, behind)| behind);
     !name.is_empty() && (plain(product) == name || behind.is_some_and(|behind| plain(behind) == name))
+}
+
+fn plain(text: &str) -> String {
+    text.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
 /// `c9300_dna_advantage` of `regid.2017-05.com.cisco.c9300_dna_advantage,1.0_…`.

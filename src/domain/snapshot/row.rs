@@ -97,6 +97,9 @@ pub struct Detail {
     pub reports: Vec<SourceReport>,
     /// Clocks that were moved, reloads, members that came and went within the window.
     pub changes: Vec<NotedChange>,
+    /// Who was counted at `last_measured`, as far as reports told who joined and who left: access points of a controller.
+    #[serde(default)]
+    pub members: Vec<Udi>,
 }
 
 /// A time with one quantity. **signed**

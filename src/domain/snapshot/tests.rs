@@ -5,12 +5,15 @@ use std::ops::ControlFlow;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::domain::event::{DeviceIdentified, DeviceRetired, Event, Fact, ReportCollected, Source, StateRead};
+use crate::domain::ack::StatedLicence;
+use crate::domain::event::{
+    AnswerReceived, DeviceIdentified, DeviceRetired, Event, Fact, ReportCollected, Source, StateRead,
+};
 use crate::domain::fleet::Fleet;
 use crate::domain::instance::{Member, Role, Site, Udi};
 use crate::domain::plan::tests::{settings, watched};
 use crate::domain::plan::{Settings, Watched};
-use crate::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
+use crate::domain::report::{EntitlementTag, ReportFacts, ReportId, made};
 use crate::domain::settings::Mode;
 use crate::domain::state::{DeviceState, License, Model, Reservation};
 use crate::domain::timeline::{Consumption, Reach};
@@ -79,31 +82,16 @@ impl World {
 
     /// Collected on a day, with days and values.
     fn report(&mut self, on: i64, sn: &str, id: u64, measured: &[(i64, i64, u64)]) -> &mut Self {
-        let measurement = |&(start, end, value): &(i64, i64, u64)| Measurement {
-            metric: "ENTITLEMENT".to_owned(),
-            start: Some(day(start)),
-            end: Some(day(end)),
-            samples: None,
-            value: Some(value),
-            termination_reason: None,
-            close_reason: None,
-            clock_change_seconds: None,
-            added: Vec::new(),
-            removed: Vec::new(),
-        };
+        self.report_naming(on, &[], sn, id, measured)
+    }
+
+    /// The same of one that names the chassis of its stack.
+    fn report_naming(&mut self, on: i64, stack: &[&str], sn: &str, id: u64, measured: &[(i64, i64, u64)]) -> &mut Self {
+        let measurement =
+            |&(start, end, value): &(i64, i64, u64)| made::measurement(Some(day(start)), Some(day(end)), value);
         let report = ReportFacts {
-            report_id: ReportId(id),
-            payload_version: None,
-            udi: udi(sn),
-            product_instance_identifier: None,
-            software_tag: None,
-            software_version: None,
-            entitlement_tag: Some(EntitlementTag::from(TAG.to_owned())),
-            report_type: ReportType::Entitlement,
-            members: Vec::new(),
-            signing_type: None,
-            payload_sha256: Sha256::ZERO,
-            measurements: measured.iter().map(measurement).collect(),
+            members: stack.iter().map(|sn| Member { role: Role::Member, udi: udi(sn) }).collect(),
+            ..made::report(udi(sn), id, Some(TAG), measured.iter().map(measurement).collect())
         };
         let collected = ReportCollected {
             device: None,
@@ -112,6 +100,7 @@ impl World {
             source: Source::Rest,
             parser: 1,
             presumed_acknowledged: false,
+            feature: None,
         };
         self.tell(on, Fact::ReportCollected(collected))
     }
@@ -319,11 +308,85 @@ fn names_and_tiers_are_what_is_stated_and_nothing_more() {
     assert_eq!((row.license_name.as_deref(), row.tier), (Some("Cisco DNA"), Some(Tier::Advantage)));
 }
 
+#[test]
+fn what_a_device_or_an_answer_says_of_a_tag_names_it_everywhere() {
+    const ODD: &str = "regid.2017-03.com.cisco.advantagek9,1.0_x";
+    let mut world = World::default();
+    world.device(0, "edge-1", "A", &[]).state(0, "A", Model::Slp, 2, None).report(20, "A", 1, &[(0, 20, 2)]);
+    world.device(0, "edge-2", "B", &[]).report(20, "B", 1, &[(0, 20, 1)]);
+    let tagged = |world: &mut World, tag: &str, feature: Option<&str>| {
+        for event in &mut world.events {
+            if let Fact::ReportCollected(fact) = &mut event.fact {
+                fact.report.entitlement_tag = Some(EntitlementTag::from(tag.to_owned()));
+                // Only the first device lists its reports by name.
+                fact.feature = feature.filter(|_| *fact.report.udi.sn == *"A").map(str::to_owned);
+            }
+        }
+    };
+    let told = |world: &World| -> Vec<_> {
+        let rows = world.taken(20).1;
+        rows.iter().map(|entry| (entry.row.license_name.clone(), entry.row.license_type.clone())).collect()
+    };
+    let name = |name: &str| Some(name.to_owned());
+    // The tag has no word of the name, and nobody says that they are one.
+    tagged(&mut world, ODD, None);
+    assert_eq!(told(&world), [(None, None), (name("dna-advantage"), name("Subscription")), (None, None)]);
+    // The list of reports does: one row, and the other device's tag is called so too.
+    tagged(&mut world, ODD, Some("dna-advantage"));
+    assert_eq!(told(&world), [(name("dna-advantage"), name("Subscription")), (name("dna-advantage"), None)]);
+    // So does the short tag of the command line, on the device that prints it.
+    tagged(&mut world, "regid.2018-12.com.cisco.DNA_P_10M_P,1.0_x", None);
+    for event in &mut world.events {
+        if let Fact::StateRead(fact) = &mut event.fact {
+            fact.state.licenses[0].entitlement_tag = Some(EntitlementTag::from("DNA_P_10M_P".to_owned()));
+        }
+    }
+    assert_eq!(told(&world), [(name("dna-advantage"), name("Subscription")), (None, None)]);
+    // And an answer, of what no device names.
+    let licence = StatedLicence {
+        entitlement_tag: EntitlementTag::from(ODD.to_owned()),
+        name: name("Network Essentials"),
+        description: None,
+        license_type: name("PERPETUAL"),
+        count: Some(1),
+    };
+    let answer = AnswerReceived {
+        object: Sha256::ZERO,
+        name: "ACK_x".to_owned(),
+        udi: udi("A"),
+        parts: vec!["authorization".to_owned()],
+        bundle_id: None,
+        reports: Vec::new(),
+        assigned: None,
+        licences: vec![licence],
+    };
+    world.tell(30, Fact::AnswerReceived(answer));
+    tagged(&mut world, ODD, None);
+    let rows = world.taken(20).1;
+    let row = &rows.iter().find(|entry| entry.row.device == Some("edge-2".into())).unwrap().row;
+    assert_eq!((row.license_name.as_deref(), row.tier), (Some("Network Essentials"), Some(Tier::Essentials)));
+    assert_eq!((row.license_type.as_deref(), row.family), (Some("PERPETUAL"), Some(Family::Network)));
+}
+
 impl World {
     fn whole(&self, as_of: i64) -> Whole {
         let (head, rows, Overall { roll_ups, lists, entitlements }) = self.overall(as_of);
         Whole { head, roll_ups, lists, entitlements, rows }
     }
+}
+
+#[test]
+fn a_curve_ends_for_who_is_gone_and_a_gap_stays_one() {
+    let mut world = World::default();
+    world.device(0, "a", "A", &[]).report(50, "A", 1, &[(0, 50, 2)]);
+    world.device(0, "b", "B", &[]).report(50, "B", 1, &[(0, 25, 3), (30, 40, 3)]);
+    let retired = DeviceRetired { device: None, udi: Some(udi("B")), note: "gone".to_owned() };
+    world.tell(41, Fact::DeviceRetired(retired));
+    let whole = world.whole(50);
+    let steps = curve(whole.rows.iter(), whole.gone(), day(20), day(50));
+    let told: Vec<_> = steps.iter().map(|step| (step.start, step.measured, step.unknown)).collect();
+    let expected = [(day(20), 5, 0), (day(25), 2, 1), (day(30), 5, 0), (day(40), 2, 1), (day(41), 2, 0)];
+    assert_eq!(told, expected);
 }
 
 #[test]
@@ -345,10 +408,19 @@ fn a_difference_names_what_changed_and_the_reports_that_tell_it() {
         (Turned::Grew, "a-grows".to_owned(), number(2), number(5), 1),
         (Turned::NoLongerMeasured, "b-goes".to_owned(), number(2), None, 1),
         (Turned::Came, "d-comes".to_owned(), None, number(4), 1),
-        (Turned::ChangedTier, "d-comes".to_owned(), None, Some("advantage".to_owned()), 0),
         (Turned::NowMeasured, "e-known-later".to_owned(), None, number(1), 1),
     ];
     assert_eq!(told, expected);
+    // Of many reports those that tell another quantity, and the last.
+    let mut world = World::default();
+    world.device(0, "a", "A", &[]);
+    for (id, start, end, value) in [(1, 0, 20, 2), (2, 20, 30, 2), (3, 30, 35, 5), (4, 35, 40, 5), (5, 40, 50, 5)] {
+        world.report(50, "A", id, &[(start, end, value)]);
+    }
+    let told = difference(&world.whole(10), &world.whole(45)).changed;
+    let ids: Vec<u64> = told[0].reports.iter().map(|report| report.report_id.0).collect();
+    assert_eq!((told[0].what, ids), (Turned::Grew, vec![3, 5]));
+
     let back: Vec<Turned> = difference(&second, &first).changed.iter().map(|one| one.what).collect();
     assert_eq!(back[..3], [Turned::Shrank, Turned::NowMeasured, Turned::Went]);
     assert_eq!(difference(&first, &first).changed, []);
@@ -360,3 +432,4 @@ fn a_difference_names_what_changed_and_the_reports_that_tell_it() {
 }
 
 mod reckoned;
+mod stacks;

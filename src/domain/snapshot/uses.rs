@@ -21,9 +21,9 @@ pub(super) struct Use<'a> {
     pub(super) reserved: Option<u64>,
 }
 
-impl<'a> Survey<'a> {
+impl Survey<'_> {
     /// The licences of an instance as of the instant; one without anything, where it is known and has none.
-    pub(super) fn uses(
+    pub(super) fn uses<'a>(
         &self,
         subject: Subject<'a>,
         chassis: &[(&'a Udi, &'a Chassis)],
@@ -47,13 +47,19 @@ impl<'a> Survey<'a> {
         for tag in tags {
             let timelines: Vec<(&Udi, &Timeline)> =
                 chassis.iter().filter_map(|(udi, chassis)| Some((*udi, chassis.timeline(tag)?))).collect();
-            let stated = licenses.iter().filter_map(|one| one.name.clone());
-            let held = reserved.iter().filter_map(|one| one.name.clone());
-            let called: BTreeSet<String> = seen.keys().filter_map(name_of).chain(stated).chain(held).collect();
-            let called = names.name_of(tag, called.iter().map(String::as_str));
+            let stated = licenses.iter().filter_map(|one| Some((one.name.as_deref()?, short(&one.entitlement_tag))));
+            let held = reserved.iter().filter_map(|one| Some((one.name.as_deref()?, short(&one.entitlement_tag))));
+            let polled: Vec<Licence> = seen.keys().cloned().collect();
+            let polled = polled.iter().filter_map(|licence| Some((name_of(licence)?, None)));
+            let mut names_used: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+            for (name, short) in stated.chain(held).chain(polled) {
+                names_used.entry(name).or_default().extend(short);
+            }
+            let called = names.name_of(tag, names_used.iter().map(|(name, short)| (*name, short)));
+            let called = called.map(str::to_owned);
             let own = |licence: &Licence| match licence {
                 Licence::Tag(own) => own == tag,
-                Licence::Name(name) => called == Some(name),
+                Licence::Name(name) => called.as_ref() == Some(name),
             };
             let mine: Vec<Licence> = seen.keys().filter(|licence| own(licence)).cloned().collect();
             let observed: Vec<Vec<Observed>> = mine.iter().filter_map(|one| seen.remove(one)).flatten().collect();
@@ -62,7 +68,7 @@ impl<'a> Survey<'a> {
                 .filter(|stated| stated.0.starts_with("regid."))
             {
                 Some(stated) => stated == tag,
-                None => name.as_deref().is_some_and(|name| called == Some(name)),
+                None => name.is_some() && *name == called,
             };
             let stated = taken(&mut licenses, |one| of(&one.name, &one.entitlement_tag));
             let held = taken(&mut reserved, |one| of(&one.name, &one.entitlement_tag));
@@ -158,11 +164,16 @@ fn tag_of(licence: Option<Licence>) -> Option<EntitlementTag> {
     }
 }
 
-fn name_of(licence: &Licence) -> Option<String> {
+fn name_of(licence: &Licence) -> Option<&str> {
     match licence {
         Licence::Tag(_) => None,
-        Licence::Name(name) => Some(name.clone()),
+        Licence::Name(name) => Some(name),
     }
+}
+
+/// The short tag that the command line prints beside a name.
+fn short(tag: &Option<EntitlementTag>) -> Option<&str> {
+    tag.as_ref().map(|tag| &*tag.0).filter(|tag| !tag.starts_with("regid."))
 }
 
 fn said(licenses: &[&License], reserved: &[&Reservation]) -> Naming {

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use super::note::{Contact, Note, Reading, notes};
+use super::company::{Company, Together};
+use super::devices::{Devices, Sighted};
+use super::named::Called;
+use super::note::{Note, Reading, Saying, sayings};
 use super::observed::{Licence, Observed, Sight};
 use super::{Seconds, Skew, Timeline};
 use crate::domain::event::Event;
@@ -39,6 +42,10 @@ pub struct Chassis {
     timelines: Vec<(EntitlementTag, Timeline)>,
     sight: Sight,
     skews: Vec<Skew>,
+    /// `None`: it was never seen but alone.
+    company: Option<Box<Company>>,
+    /// Some report of it names nobody, not even the chassis itself.
+    tells_nobody: bool,
     reports: u64,
     newest_report: Option<Seconds>,
 }
@@ -60,6 +67,32 @@ impl Chassis {
     /// What polls saw up to `until`, where contact lasts.
     pub fn observed(&self, until: Seconds) -> impl Iterator<Item = (&Licence, Vec<Observed>)> {
         self.sight.licences(until)
+    }
+
+    /// Everybody with whom it ever was, each once.
+    pub fn company(&self) -> BTreeSet<&Together> {
+        self.company.iter().flat_map(|company| company.all()).collect()
+    }
+
+    /// Its reports that name no other tell so.
+    pub fn tells_when_alone(&self) -> bool {
+        !self.tells_nobody
+    }
+
+    /// That of it which is of the time with them; `None`: when it was alone.
+    pub fn part(&self, wanted: impl Fn(Option<&Together>) -> bool) -> Chassis {
+        let Some(company) = &self.company else { return self.clone() };
+        let of = |(tag, timeline): &(EntitlementTag, Timeline)| {
+            let own = timeline.part(|id| wanted(company.of(id)));
+            (!own.sources().is_empty()).then(|| (tag.clone(), own))
+        };
+        Chassis {
+            timelines: self.timelines.iter().filter_map(of).collect(),
+            sight: self.sight.within(&company.times(&wanted)),
+            skews: self.skews.clone(),
+            tells_nobody: self.tells_nobody,
+            ..Chassis::default()
+        }
     }
 
     /// Takes the next thing that it signed or said, learned at that instant.
@@ -92,51 +125,29 @@ impl Chassis {
         }
     }
 
-    /// Takes that its device was lost, or that another chassis answers in its place.
-    pub fn lost(&mut self, at: Seconds, reach: Reach) {
-        self.sight.lost(at, reach.since);
-    }
-
-    pub fn restored(&mut self, at: Seconds) {
-        self.sight.restored(at);
+    /// Takes what became of it by way of its device.
+    pub fn sighted(&mut self, at: Seconds, what: Sighted, reach: Reach) {
+        match what {
+            Sighted::Lost => self.sight.lost(at, reach.since),
+            Sighted::Restored => self.sight.restored(at),
+            Sighted::Found(with) => self.company.get_or_insert_default().found(at, with),
+        }
     }
 
     fn report(&mut self, tag: EntitlementTag, reading: Reading, reach: Reach) -> bool {
+        let (id, with, tells_nobody) = (reading.source.report, reading.with.clone(), reading.tells_nobody);
         let at = self.timelines.iter().position(|(own, _)| *own == tag).unwrap_or_else(|| {
             self.timelines.push((tag, Timeline::default()));
             self.timelines.len() - 1
         });
-        self.timelines[at].1.add(reading, reach.since)
-    }
-}
-
-/// Which chassis answers as which device, while events go by.
-#[derive(Clone, Debug, Default)]
-pub struct Devices(BTreeMap<DeviceName, Udi>);
-
-/// What a device's fate is to a chassis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sighted {
-    Lost,
-    Restored,
-}
-
-impl Devices {
-    /// Takes what happened to a device: which chassis was lost from sight or restored to it by that.
-    pub fn take(&mut self, at: Seconds, device: &DeviceName, what: Contact, reach: Reach) -> Option<(Udi, Sighted)> {
-        if at > reach.until {
-            return None;
-        }
-        match what {
-            Contact::Is(udi) => {
-                // Another chassis answers: what the one before said is no longer seen.
-                let same = self.0.get(device).is_some_and(|before| *before == udi);
-                let before = if same { None } else { self.0.insert(device.clone(), udi) };
-                before.map(|before| (before, Sighted::Lost))
+        let taken = self.timelines[at].1.add(reading, reach.since);
+        if taken {
+            self.tells_nobody |= tells_nobody;
+            if with.is_some() || self.company.is_some() {
+                self.company.get_or_insert_default().report(id, with);
             }
-            Contact::Lost => self.0.get(device).map(|udi| (udi.clone(), Sighted::Lost)),
-            Contact::Restored => self.0.get(device).map(|udi| (udi.clone(), Sighted::Restored)),
         }
+        taken
     }
 }
 
@@ -164,6 +175,15 @@ pub trait Chronicle: Sync {
 
     /// Those of the named ones that signed or said something.
     fn named(&self, chassis: &BTreeSet<&Udi>) -> Result<Part, Unreadable>;
+
+    /// Chassis that were together at any time, by their reports or by polls.
+    fn companies(&self) -> BTreeSet<&Together>;
+
+    /// The device that these were found to be together, the last one.
+    fn name_of(&self, together: &[Udi]) -> Option<&DeviceName>;
+
+    /// What tags are called.
+    fn called(&self) -> &Called;
 }
 
 /// All that is known of the use of licences, in memory.
@@ -171,6 +191,8 @@ pub trait Chronicle: Sync {
 pub struct Consumption {
     chassis: BTreeMap<Udi, Chassis>,
     devices: Devices,
+    companies: BTreeSet<Together>,
+    called: Called,
     reach: Reach,
 }
 
@@ -182,17 +204,22 @@ impl Consumption {
 
     /// Takes the next event of the journal.
     pub fn take(&mut self, event: &Event) {
-        let Consumption { chassis, devices, reach } = self;
+        let Consumption { chassis, devices, companies, called, reach } = self;
         let (at, reach) = (event.at.as_second(), *reach);
-        let mut sighted = None;
-        let mut of_chassis = |udi: &Udi, note: Note| chassis.entry(udi.clone()).or_default().take(at, note, reach);
-        notes(event, &mut of_chassis, &mut |device, what| sighted = devices.take(at, device, what, reach));
-        let Some((udi, what)) = sighted else { return };
-        let chassis = chassis.entry(udi).or_default();
-        match what {
-            Sighted::Lost => chassis.lost(at, reach),
-            Sighted::Restored => chassis.restored(at),
-        }
+        sayings(event, &mut |saying| match saying {
+            Saying::Chassis(udi, note) => {
+                companies.extend(note.with().cloned());
+                chassis.entry(udi).or_default().take(at, note, reach);
+            }
+            Saying::Device(device, what) => {
+                companies.extend(what.with().cloned());
+                devices.take(at, &device, what, reach, &mut |udi, at, what| {
+                    chassis.entry(udi).or_default().sighted(at, what, reach);
+                });
+            }
+            Saying::Listed(tag, feature) => called.listed(&tag, &feature),
+            Saying::Answered(licence) => called.answered(&licence),
+        });
     }
 }
 
@@ -205,5 +232,17 @@ impl Chronicle for Consumption {
     fn named(&self, chassis: &BTreeSet<&Udi>) -> Result<Part, Unreadable> {
         let known = chassis.iter().filter_map(|udi| self.chassis.get_key_value(*udi));
         Ok(Part(known.map(|(udi, chassis)| (udi.clone(), chassis.clone())).collect()))
+    }
+
+    fn companies(&self) -> BTreeSet<&Together> {
+        self.companies.iter().collect()
+    }
+
+    fn name_of(&self, together: &[Udi]) -> Option<&DeviceName> {
+        self.devices.name_of(together)
+    }
+
+    fn called(&self) -> &Called {
+        &self.called
     }
 }

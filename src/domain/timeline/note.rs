@@ -1,8 +1,8 @@
 //! What a fact of the journal says of quantities: all that timelines need of it, and nothing else.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Licence, Seconds, Source, What, changes, sweep, time};
+use super::company::together;
+use super::{Contact, Licence, Seconds, Source, Together, What, changes, sweep, time};
+use crate::domain::ack::StatedLicence;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, Fact};
 use crate::domain::instance::{DeviceName, Udi};
@@ -20,6 +20,10 @@ pub struct Reading {
     /// Start, end and value: in order, without overlap.
     pub stretches: Vec<(Seconds, Seconds, u64)>,
     pub changes: Vec<(Seconds, What)>,
+    /// With whom the chassis was, by the report.
+    pub with: Option<Together>,
+    /// It names nobody, not even the chassis itself.
+    pub tells_nobody: bool,
 }
 
 impl Reading {
@@ -47,7 +51,8 @@ impl Reading {
         }
         let span = facts.start().zip(facts.end()).map(|(start, end)| (start.as_second(), end.as_second()));
         let source = Source { report: facts.report_id, object };
-        Reading { source, counts, span, stretches, changes: told }
+        let with = together(&facts.udi, &facts.members);
+        Reading { source, counts, span, stretches, changes: told, with, tells_nobody: facts.members.is_empty() }
     }
 }
 
@@ -64,40 +69,59 @@ pub enum Note {
     Clock(i64),
 }
 
-/// What happened to a device of the inventory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Contact {
-    /// This chassis answered.
-    Is(Udi),
-    Lost,
-    Restored,
+impl Note {
+    /// With whom a report says that its chassis was.
+    pub fn with(&self) -> Option<&Together> {
+        match self {
+            Note::Report(_, reading) | Note::Again(_, reading) => reading.with.as_ref(),
+            Note::Licences(_) | Note::Clock(_) => None,
+        }
+    }
 }
 
-/// Hands over what an event says, of whom.
-pub fn notes(event: &Event, of_chassis: &mut dyn FnMut(&Udi, Note), of_device: &mut dyn FnMut(&DeviceName, Contact)) {
+/// Something that an event says, and of whom.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Saying {
+    Chassis(Udi, Note),
+    Device(DeviceName, Contact),
+    /// A device lists a report of that tag by this name.
+    Listed(EntitlementTag, String),
+    /// An answer from Cisco lists a licence.
+    Answered(StatedLicence),
+}
+
+/// Hands over what an event says, in its order.
+pub fn sayings(event: &Event, say: &mut dyn FnMut(Saying)) {
     match &event.fact {
         Fact::ReportCollected(fact) => {
             if let Some(tag) = &fact.report.entitlement_tag {
-                of_chassis(&fact.report.udi, Note::Report(tag.clone(), Reading::of(&fact.report, fact.object)));
+                if let Some(feature) = &fact.feature {
+                    say(Saying::Listed(tag.clone(), feature.clone()));
+                }
+                let note = Note::Report(tag.clone(), Reading::of(&fact.report, fact.object));
+                say(Saying::Chassis(fact.report.udi.clone(), note));
             }
         }
         Fact::ReportReread(fact) => {
             if let Some(tag) = &fact.report.entitlement_tag {
-                of_chassis(&fact.report.udi, Note::Again(tag.clone(), Reading::of(&fact.report, fact.object)));
+                let note = Note::Again(tag.clone(), Reading::of(&fact.report, fact.object));
+                say(Saying::Chassis(fact.report.udi.clone(), note));
             }
         }
         Fact::DeviceIdentified(fact) => {
             if let Some(ahead) = fact.clock_skew_seconds {
-                of_chassis(&fact.udi, Note::Clock(ahead));
+                say(Saying::Chassis(fact.udi.clone(), Note::Clock(ahead)));
             }
-            of_device(&fact.device, Contact::Is(fact.udi.clone()));
+            let contact = Contact::Is(fact.udi.clone(), together(&fact.udi, &fact.members));
+            say(Saying::Device(fact.device.clone(), contact));
         }
+        Fact::AnswerReceived(fact) => fact.licences.iter().cloned().map(Saying::Answered).for_each(say),
         Fact::StateRead(fact) => {
             let told = fact.state.licenses.iter().filter_map(|license| Some((Licence::of(license)?, license.count?)));
-            of_chassis(&fact.udi, Note::Licences(told.collect()));
+            say(Saying::Chassis(fact.udi.clone(), Note::Licences(told.collect())));
         }
-        Fact::ContactLost(fact) => of_device(&fact.device, Contact::Lost),
-        Fact::ContactRestored(fact) => of_device(&fact.device, Contact::Restored),
+        Fact::ContactLost(fact) => say(Saying::Device(fact.device.clone(), Contact::Lost)),
+        Fact::ContactRestored(fact) => say(Saying::Device(fact.device.clone(), Contact::Restored)),
         // Nothing else tells of quantities, and no new kind of fact will by itself.
         _ => {}
     }

@@ -3,6 +3,8 @@
 //! The journal has a state where it differs from the one before. Until the next one the count held at every poll, as
 //! long as there was contact: from the loss of contact to its return nothing was observed.
 
+use std::ops::Range;
+
 use super::Seconds;
 use super::sweep::{self, Piece, Rank};
 use crate::domain::report::EntitlementTag;
@@ -83,6 +85,23 @@ impl Sight {
 
     pub(super) fn restored(&mut self, at: Seconds) {
         self.since.get_or_insert(at);
+    }
+
+    /// What was seen within these times, in their order.
+    pub(super) fn within(&self, times: &[Range<Seconds>]) -> Sight {
+        let lasting = times.last().filter(|last| last.end == Seconds::MAX);
+        let cut = |seen: &Seen| {
+            let parts = seen.past.iter().flat_map(|one| {
+                let part = move |time: &Range<Seconds>| {
+                    let (start, end) = (one.start.max(time.start), one.end.min(time.end));
+                    (start < end).then_some(Observed { start, end, value: one.value })
+                };
+                times.iter().filter_map(part)
+            });
+            Seen { past: parts.collect(), count: seen.count.filter(|_| lasting.is_some()) }
+        };
+        let since = self.since.zip(lasting).map(|(since, last)| since.max(last.start));
+        Sight { licences: self.licences.iter().map(|(licence, seen)| (licence.clone(), cut(seen))).collect(), since }
     }
 
     /// What was seen up to `until` and at it, where contact lasts.

@@ -1,7 +1,7 @@
 //! The rules of the timeline, one by one.
 
 use super::*;
-use crate::domain::report::{EntitlementTag, ReportType};
+use crate::domain::report::made;
 
 const HOUR: i64 = 3600;
 
@@ -10,35 +10,11 @@ fn at(seconds: Seconds) -> Option<Timestamp> {
 }
 
 fn measurement(start: Seconds, end: Seconds, value: u64) -> Measurement {
-    Measurement {
-        metric: "ENTITLEMENT".to_owned(),
-        start: at(start),
-        end: at(end),
-        samples: None,
-        value: Some(value),
-        termination_reason: None,
-        close_reason: None,
-        clock_change_seconds: None,
-        added: Vec::new(),
-        removed: Vec::new(),
-    }
+    made::measurement(at(start), at(end), value)
 }
 
 fn report(id: u64, measurements: Vec<Measurement>) -> ReportFacts {
-    ReportFacts {
-        report_id: ReportId(id),
-        payload_version: None,
-        udi: Udi::new("C9300-24T", "FOC1"),
-        product_instance_identifier: None,
-        software_tag: None,
-        software_version: None,
-        entitlement_tag: Some(EntitlementTag::from("regid.a".to_owned())),
-        report_type: ReportType::Entitlement,
-        members: Vec::new(),
-        signing_type: None,
-        payload_sha256: Sha256::ZERO,
-        measurements,
-    }
+    made::report(Udi::new("C9300-24T", "FOC1"), id, Some("regid.a"), measurements)
 }
 
 /// Start, end and value.

@@ -9,7 +9,7 @@
 //! _snapshots/snapshot-20260301T050000Z-0123456789ab.json                 the whole form, with its seal
 //! ```
 //!
-//! Folders are named as Hive names partitions, so DuckDB, Spark and Trino skip the days and sites that they are not asked
+//! Folders are named as Hive names partitions, so engines skip the days and sites that they are not asked
 //! for; what begins with `_` or `.` is no data to any of them. Parts are written aside and renamed, the index comes last
 //! and says that all are there. Nothing that is there is written again: a correction is another snapshot, whose index
 //! names the one in whose place it stands.

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::image::{Block, Extent, Image, Index, MAGIC, Stored, StoredContact, Told};
+use super::image::{Block, Extent, Image, Index, MAGIC, Stored, StoredContact, StoredFate, Told, With};
+use crate::domain::ack::StatedLicence;
 use crate::domain::digest::Sha256;
 use crate::domain::instance::Udi;
 use crate::domain::report::EntitlementTag;
-use crate::domain::timeline::{Licence, Note, Reading, Seconds, Source};
+use crate::domain::timeline::{Contact, Licence, Note, Reading, Saying, Seconds, Source, Together};
 
 /// Bytes of a block before it is compressed: a part of a fleet reads few that it has no use for.
 const BLOCK: usize = 16 << 10;
@@ -25,17 +26,37 @@ pub(super) struct Builder {
     chassis: HashMap<Udi, u32>,
     contacts: Vec<u8>,
     texts: HashMap<EntitlementTag, u32>,
+    companies: HashMap<Together, u32>,
+    /// Each once; a fleet has few names.
+    listed: Vec<(EntitlementTag, String)>,
+    answered: Vec<StatedLicence>,
     events: u64,
 }
 
 impl Builder {
     /// Takes what the next events say, and how many they are.
     pub(super) fn add(&mut self, told: Vec<Told>, events: u64) {
-        for one in told {
-            match one {
-                Told::Note { place, at, udi, note } => self.note(self.events + place, at, udi, note),
-                Told::Contact { place, at, device, what } => {
-                    append(&mut self.contacts, &StoredContact { place: self.events + place, at, device, what });
+        for Told { place, at, saying } in told {
+            let place = self.events + place;
+            match saying {
+                Saying::Chassis(udi, note) => self.note(place, at, udi, note),
+                Saying::Device(device, what) => {
+                    let what = match what {
+                        Contact::Is(udi, with) => StoredFate::Is(udi, self.with(with)),
+                        Contact::Lost => StoredFate::Lost,
+                        Contact::Restored => StoredFate::Restored,
+                    };
+                    append(&mut self.contacts, &StoredContact { place, at, device, what });
+                }
+                Saying::Listed(tag, feature) => {
+                    if !self.listed.iter().any(|(known, name)| *known == tag && *name == feature) {
+                        self.listed.push((tag, feature));
+                    }
+                }
+                Saying::Answered(licence) => {
+                    if !self.answered.contains(&licence) {
+                        self.answered.push(licence);
+                    }
                 }
             }
         }
@@ -63,8 +84,9 @@ impl Builder {
     }
 
     fn report(&mut self, at: Seconds, again: bool, tag: EntitlementTag, reading: Reading) -> Stored {
-        let Reading { source: Source { report, object }, counts, span, stretches, changes } = reading;
-        Stored::Report { at, again, tag: self.text(tag), report, object, counts, span, stretches, changes }
+        let Reading { source, counts, span, stretches, changes, with, tells_nobody } = reading;
+        let (Source { report, object }, tag, with) = (source, self.text(tag), self.with(with));
+        Stored::Report { at, again, tag, report, object, counts, span, stretches, changes, with, tells_nobody }
     }
 
     fn text(&mut self, text: EntitlementTag) -> u32 {
@@ -72,9 +94,14 @@ impl Builder {
         *self.texts.entry(text).or_insert(next)
     }
 
+    fn with(&mut self, with: Option<Together>) -> With {
+        let next = u32::try_from(self.companies.len()).unwrap_or(u32::MAX);
+        Some(*self.companies.entry(with?).or_insert(next))
+    }
+
     /// The runs of a segment whose last batch has that digest, in memory.
     pub(super) fn image(self, head: Sha256) -> Result<Image, String> {
-        let Builder { notes, mut whose, chassis, contacts, texts, events: _ } = self;
+        let Builder { notes, mut whose, chassis, contacts, texts, companies, listed, answered, events: _ } = self;
         let mut chassis: Vec<(Udi, u32)> = chassis.into_iter().collect();
         chassis.sort_unstable();
         whose.sort_unstable();
@@ -110,11 +137,10 @@ impl Builder {
             blocks.push(Block { first, extent: frame(&mut bytes, &raw)? });
         }
         let contacts = frame(&mut bytes, &contacts)?;
-        let mut texts: Vec<(u32, EntitlementTag)> = texts.into_iter().map(|(text, number)| (number, text)).collect();
-        texts.sort_unstable_by_key(|(number, _)| *number);
-        let texts = texts.into_iter().map(|(_, text)| text).collect();
+        let texts = by_number(texts);
+        let companies = by_number(companies).iter().map(|together| together.to_vec()).collect();
         let mut index = Vec::new();
-        append(&mut index, &Index { head, texts, blocks, contacts });
+        append(&mut index, &Index { head, texts, companies, listed, answered, blocks, contacts });
         let Extent { at, len, raw } = frame(&mut bytes, &index)?;
         bytes.extend_from_slice(&at.to_le_bytes());
         bytes.extend_from_slice(&len.to_le_bytes());
@@ -122,6 +148,12 @@ impl Builder {
         bytes.extend_from_slice(MAGIC);
         Image::in_memory(bytes, head).ok_or_else(|| "what was made cannot be read".to_owned())
     }
+}
+
+fn by_number<T>(numbered: HashMap<T, u32>) -> Vec<T> {
+    let mut all: Vec<(T, u32)> = numbered.into_iter().collect();
+    all.sort_unstable_by_key(|(_, number)| *number);
+    all.into_iter().map(|(one, _)| one).collect()
 }
 
 /// Bytes as one piece.

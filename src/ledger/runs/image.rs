@@ -1,5 +1,6 @@
 //! The runs of one segment as they are stored, and how they are read.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::ops::Bound;
 use std::os::unix::fs::FileExt;
@@ -7,15 +8,17 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::ack::StatedLicence;
 use crate::domain::digest::Sha256;
 use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::report::{EntitlementTag, ReportId};
-use crate::domain::timeline::{Contact, Licence, Note, Reading, Seconds, Source, What};
+use crate::domain::timeline::{Called, Contact, Licence, Note, Reading, Saying, Seconds, Source, Together, What};
 
-/// Something that an event says, and which event of the segment.
-pub(super) enum Told {
-    Note { place: u64, at: Seconds, udi: Udi, note: Note },
-    Contact { place: u64, at: Seconds, device: DeviceName, what: Contact },
+/// Something that an event says, when, and which event of the segment.
+pub(super) struct Told {
+    pub place: u64,
+    pub at: Seconds,
+    pub saying: Saying,
 }
 
 /// A note in few bytes; texts are numbers of [`Index::texts`]. **stored**
@@ -31,6 +34,8 @@ pub(super) enum Stored {
         span: Option<(Seconds, Seconds)>,
         stretches: Vec<(Seconds, Seconds, u64)>,
         changes: Vec<(Seconds, What)>,
+        with: With,
+        tells_nobody: bool,
     },
     /// Names and not tags are those of `true`.
     Licences {
@@ -44,13 +49,24 @@ pub(super) enum Stored {
     },
 }
 
+/// With whom a chassis was: the number of one of [`Index::companies`]; `None`: alone. **stored**
+pub(super) type With = Option<u32>;
+
 /// What happened to a device. **stored**
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredContact {
     pub place: u64,
     pub at: Seconds,
     pub device: DeviceName,
-    pub what: Contact,
+    pub what: StoredFate,
+}
+
+/// [`Contact`] as it is stored. **stored**
+#[derive(Serialize, Deserialize)]
+pub(super) enum StoredFate {
+    Is(Udi, With),
+    Lost,
+    Restored,
 }
 
 /// What is where. **stored**
@@ -63,6 +79,10 @@ pub(super) struct Index {
     /// Of the last batch of the segment.
     pub head: Sha256,
     pub texts: Vec<EntitlementTag>,
+    pub companies: Vec<Vec<Udi>>,
+    /// What tags are called by devices that list their reports, each once, and by answers.
+    pub listed: Vec<(EntitlementTag, String)>,
+    pub answered: Vec<StatedLicence>,
     pub blocks: Vec<Block>,
     pub contacts: Extent,
 }
@@ -99,6 +119,7 @@ pub(super) struct Image {
     bytes: Bytes,
     file: Option<PathBuf>,
     index: Index,
+    companies: Vec<Together>,
 }
 
 /// Unpacks frames; one for many, since making one is dear.
@@ -170,7 +191,8 @@ impl Image {
         }
         let mut decoder = Decoder::new().ok()?;
         let index: Index = postcard::from_bytes(decoder.frame(&bytes, extent).ok()?).ok()?;
-        (index.head == head).then_some(Image { bytes, file, index })
+        let companies = index.companies.iter().map(|together| together.as_slice().into()).collect();
+        (index.head == head).then_some(Image { bytes, file, index, companies })
     }
 
     /// Its bytes, where they are in memory.
@@ -192,10 +214,31 @@ impl Image {
         let mut rest = decoder.frame(&self.bytes, self.index.contacts)?;
         while !rest.is_empty() {
             let (StoredContact { place, at, device, what }, behind) = taken(rest)?;
+            let what = match what {
+                StoredFate::Is(udi, with) => Contact::Is(udi, self.with(with)?),
+                StoredFate::Lost => Contact::Lost,
+                StoredFate::Restored => Contact::Restored,
+            };
             each(place, at, device, what);
             rest = behind;
         }
         Ok(())
+    }
+
+    /// All chassis that it says were together.
+    pub(super) fn companies(&self) -> &[Together] {
+        &self.companies
+    }
+
+    /// What it says that tags are called.
+    pub(super) fn calls(&self, called: &mut Called) {
+        self.index.listed.iter().for_each(|(tag, feature)| called.listed(tag, feature));
+        self.index.answered.iter().for_each(|licence| called.answered(licence));
+    }
+
+    fn with(&self, with: With) -> Result<Option<Together>, String> {
+        let company = |number: u32| self.companies.get(number as usize).cloned().ok_or("a company that is not there");
+        Ok(with.map(company).transpose()?)
     }
 
     /// The notes of the chassis of a stretch of UDIs: chassis by chassis, each in the order of the journal.
@@ -229,13 +272,15 @@ impl Image {
     }
 
     /// The notes of some chassis.
-    pub(super) fn named(
-        &self,
-        decoder: &mut Decoder,
-        wanted: &dyn Fn(&Udi) -> bool,
-        each: Each<'_>,
-    ) -> Result<(), String> {
-        self.index.blocks.iter().try_for_each(|block| self.block(decoder, block, wanted, each))
+    pub(super) fn named(&self, decoder: &mut Decoder, wanted: &BTreeSet<&Udi>, each: Each<'_>) -> Result<(), String> {
+        let blocks = &self.index.blocks;
+        let ends = blocks.iter().skip(1).map(|next| Bound::Excluded(&next.first)).chain([Bound::Unbounded]);
+        for (block, end) in blocks.iter().zip(ends) {
+            if wanted.range::<&Udi, _>((Bound::Included(&&block.first), end.as_ref())).next().is_some() {
+                self.block(decoder, block, &|udi| wanted.contains(udi), each)?;
+            }
+        }
+        Ok(())
     }
 
     fn block(
@@ -262,8 +307,9 @@ impl Image {
     fn note(&self, stored: Stored) -> Result<(u64, Seconds, Note), String> {
         let text = |number: u32| self.index.texts.get(number as usize).cloned().ok_or("a text that is not there");
         Ok(match stored {
-            Stored::Report { at, again, tag, report, object, counts, span, stretches, changes } => {
-                let reading = Reading { source: Source { report, object }, counts, span, stretches, changes };
+            Stored::Report { at, again, tag, report, object, counts, span, stretches, changes, with, tells_nobody } => {
+                let (source, with) = (Source { report, object }, self.with(with)?);
+                let reading = Reading { source, counts, span, stretches, changes, with, tells_nobody };
                 let tag = text(tag)?;
                 (0, at, if again { Note::Again(tag, reading) } else { Note::Report(tag, reading) })
             }

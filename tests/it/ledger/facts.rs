@@ -202,6 +202,7 @@ pub fn all() -> Vec<Event> {
             source: Source::Rest,
             parser: 1,
             presumed_acknowledged: false,
+            feature: None,
         }),
         Fact::ReportCollected(ReportCollected {
             device: None,
@@ -217,6 +218,7 @@ pub fn all() -> Vec<Event> {
             source: Source::Import,
             parser: 1,
             presumed_acknowledged: true,
+            feature: None,
         }),
         Fact::ReportStates(ReportStates { udi: active(), states: vec![(id, ReportState::Unacknowledged)] }),
         Fact::ReportConflict(ReportConflict {
@@ -282,6 +284,7 @@ pub fn all() -> Vec<Event> {
             bundle_id: Some(bundle_id()),
             reports: vec![id],
             assigned: None,
+            licences: Vec::new(),
         }),
         Fact::AnswerQuarantined(AnswerQuarantined {
             object: foreign,

@@ -220,6 +220,7 @@ impl Device {
                 source: Source::Rest,
                 parser: 1,
                 presumed_acknowledged: false,
+                feature: None,
             }));
         }
         let mut states: BTreeMap<&Udi, Vec<(ReportId, ReportState)>> = BTreeMap::new();

@@ -133,6 +133,7 @@ impl World {
                     bundle_id: Some((*id).to_owned()),
                     reports: Vec::new(),
                     assigned: None,
+                    licences: Vec::new(),
                 }));
             }
             ["acknowledge", kind, name, "until", time, note] => {

@@ -1,9 +1,10 @@
 """Reads the forms of a snapshot with DuckDB and pyarrow and prints, a JSON document a reader, what each found.
 
-readers.py forms FILE...      the rows of each file, as lists of a few columns
-readers.py folder FOLDER      what DuckDB and pyarrow make of a published folder
+readers.py forms COLUMNS FILE...   the rows of each file, as lists of these columns
+readers.py folder FOLDER           what DuckDB and pyarrow make of a published folder
 """
 
+import datetime
 import json
 import sys
 
@@ -12,22 +13,30 @@ import pyarrow
 import pyarrow.dataset
 import pyarrow.parquet
 
-COLUMNS = ["device", "entitlement_tag", "site", "quantity", "quantity_peak", "last_report_id", "source_sha256", "tags"]
+COLUMNS = []
+# Numbers with a point: a whole one may come back as either kind.
+POINTED = {"quantity_average", "coverage", "coverage_observed", "days_left"}
 VALUES = ["resource_name", "attribute", "value"]
 
 
-def plain(value):
-    return value.hex() if isinstance(value, (bytes, bytearray)) else value
+def plain(name, value):
+    """As the JSON form writes it; in CSV several words stand in one cell, and nothing is empty."""
+    if name == "tags":
+        return (value or "").split() if value is None or isinstance(value, str) else list(value)
+    if name == "site":
+        return value or ""
+    if isinstance(value, (bytes, bytearray)):
+        return value.hex()
+    if isinstance(value, datetime.datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=datetime.timezone.utc)
+        return aware.astimezone(datetime.timezone.utc).isoformat().replace("+00:00", "Z")
+    if name in POINTED and value is not None:
+        return float(value)
+    return None if value == "" else value
 
 
-def told(reader, file, rows, columns=COLUMNS):
-    rows = [[plain(row[name]) for name in columns] for row in rows]
-    for row in rows:
-        # In CSV several words stand in one cell, and nothing is empty.
-        tags = row[columns.index("tags")]
-        row[columns.index("tags")] = (tags or "").split() if tags is None or isinstance(tags, str) else list(tags)
-        site = columns.index("site")
-        row[site] = row[site] or ""
+def told(reader, file, rows):
+    rows = [[plain(name, row[name]) for name in COLUMNS] for row in rows]
     rows.sort(key=lambda row: json.dumps(row))
     print(json.dumps({"reader": reader, "file": file, "rows": rows}))
 
@@ -42,8 +51,9 @@ def named(table):
     return [dict(zip(table.columns, row)) for row in table.fetchall()]
 
 
-def forms(files):
-    for file in files:
+def forms(arguments):
+    COLUMNS.extend(arguments[0].split(","))
+    for file in arguments[1:]:
         if file.endswith(".resource-values.csv"):
             rows = duck(file)
             found = sorted([row["resource_name"], row["attribute"], row["value"]] for row in rows)

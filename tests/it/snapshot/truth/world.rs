@@ -110,7 +110,7 @@ impl World {
                 flush(&house, &now, last, &mut facts, &mut reports);
                 last = at;
             }
-            lives[index].befalls(at, act, &mut dice, &mut facts, &mut reports);
+            lives[index].befalls(&house, at, act, &mut dice, &mut facts, &mut reports);
         }
         flush(&house, &now, last, &mut facts, &mut reports);
         now.store(T0 + (DAYS + 1) * DAY, Ordering::SeqCst);
@@ -238,7 +238,9 @@ fn life(index: usize, name: &str, dice: &mut fastrand::Rng) -> (Told, Vec<(Strin
         told.push(does(joins, Operation::Join(LabUdi::new("C9300-48U", format!("LABJOIN{index:04}")))));
         told.extend((0..licences.len()).map(|licence| does(joins, set(licence, 4))));
         let leaves = born + step + dice.i64(DAY..step);
-        let leaver = members[dice.usize(1..members.len())].udi.clone();
+        // The active one too: it signed for all of them.
+        let leaver = members[dice.usize(..members.len())].udi.clone();
+        told.push(does(leaves - 40, Operation::Close));
         told.push(does(leaves, Operation::Leave(leaver.clone())));
         told.extend((0..licences.len()).map(|licence| does(leaves + 40, set(licence, 3))));
         let own = format!("{name}-left");
@@ -303,6 +305,7 @@ fn exchange(told: &mut Told, from: i64, to: i64, lossy: bool, late: bool, dice: 
 impl Life {
     fn befalls(
         &mut self,
+        house: &House,
         at: i64,
         act: Act,
         dice: &mut fastrand::Rng,
@@ -317,7 +320,7 @@ impl Life {
                 return;
             }
             (_, None) => return,
-            (Act::Poll, Some(_)) if !self.silent && !self.retired => return self.polled(at, facts),
+            (Act::Poll, Some(_)) if !self.silent && !self.retired => return self.polled(house, at, facts),
             (Act::Collect, Some(_)) if !self.silent => return self.collected(at, dice, reports),
             (Act::Poll | Act::Collect, Some(_)) => return,
             (Act::Silent(silent), Some(_)) => {
@@ -330,7 +333,7 @@ impl Life {
                         false => Fact::ContactRestored(ContactRestored { device }),
                     });
                     if !silent {
-                        self.polled(at, facts);
+                        self.polled(house, at, facts);
                     }
                 }
                 return;
@@ -367,11 +370,11 @@ impl Life {
                 reports.push(body.json);
             }
         }
-        self.polled(at, facts);
+        self.polled(house, at, facts);
     }
 
     /// What a poll keeps: only what is news.
-    fn polled(&mut self, at: i64, facts: &mut Vec<Fact>) {
+    fn polled(&mut self, house: &House, at: i64, facts: &mut Vec<Fact>) {
         let Some(witnessed) = &mut self.witnessed else { return };
         let (ahead, told) = (witnessed.ahead_at(at), witnessed.state(at));
         let udi = |udi: &LabUdi| Udi::new(&*udi.pid, &*udi.sn);
@@ -413,7 +416,9 @@ impl Life {
             ..DeviceState::default()
         };
         self.polls.push((at, state.clone()));
-        if self.identified.as_ref() != Some(&identified) {
+        // As the real poll does: where the name is another's by now, it is news again.
+        let taken = house.ledger.fleet().of_device(&identified.device).is_none();
+        if self.identified.as_ref() != Some(&identified) || taken {
             facts.push(Fact::DeviceIdentified(identified.clone()));
             self.identified = Some(identified);
         }
