@@ -13,7 +13,7 @@ use crate::domain::report::EntitlementTag;
 const MOST: usize = 16;
 
 /// What one tag is called.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Named {
     /// By devices, each once, in the order in which it was first said.
     by_devices: Vec<String>,

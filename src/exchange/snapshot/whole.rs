@@ -35,7 +35,8 @@ pub fn json(head: &Head, overall: &Overall, survey: &Survey<'_>, out: &mut dyn W
     let (mut written, mut first) = (Ok(()), true);
     let write = |text: io::Result<Vec<u8>>| {
         written = text.and_then(|text| {
-            let begun = usize::from(std::mem::take(&mut first) && !text.is_empty());
+            // A part may have no row.
+            let begun = usize::from(!text.is_empty() && std::mem::take(&mut first));
             out.write_all(text.get(begun..).unwrap_or_default())
         });
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

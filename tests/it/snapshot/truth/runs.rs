@@ -18,7 +18,11 @@ fn all(chronicle: &dyn Chronicle) -> BTreeMap<Udi, Chassis> {
 
 /// Of whom nothing is known is as good as not there.
 fn said(Part(mut part): Part) -> BTreeMap<Udi, Chassis> {
-    part.retain(|_, chassis| *chassis != Chassis::default());
+    // With whom a chassis was is known of those too that said nothing of their own.
+    part.retain(|_, chassis| {
+        let seen = || chassis.observed(i64::MAX).next().is_some();
+        chassis.timelines().next().is_some() || !chassis.skews().is_empty() || seen()
+    });
     part
 }
 
@@ -72,6 +76,12 @@ fn what_is_kept_beside_segments_is_what_the_journal_says() {
         let (rebuilt, runs) = (rebuilt(&events, reach), ledger.runs(reach).unwrap());
         let expected = all(&rebuilt);
         assert!(all(&runs) == expected, "{reach:?}");
+        assert_eq!(runs.companies(), rebuilt.companies());
+        assert!(!runs.companies().is_empty(), "pairs and stacks are at stake");
+        for together in rebuilt.companies() {
+            assert_eq!(runs.name_of(together), rebuilt.name_of(together), "{reach:?}");
+        }
+        assert!(runs.called().each().eq(rebuilt.called().each()));
         assert_eq!(
             runs.stretch(Bound::Unbounded, Bound::Unbounded).unwrap().reports(),
             rebuilt.stretch(Bound::Unbounded, Bound::Unbounded).unwrap().reports()
