@@ -63,12 +63,11 @@ impl Company {
 
     /// The times in which polls found it so. Before the first of them it was as it was found then.
     pub(super) fn times(&self, wanted: impl Fn(Option<&Together>) -> bool) -> Vec<Range<Seconds>> {
-        if self.found.is_empty() {
-            return if wanted(None) { vec![Seconds::MIN..Seconds::MAX] } else { Vec::new() };
-        }
-        let starts = self.found.iter().enumerate().map(|(at, (start, _))| if at == 0 { Seconds::MIN } else { *start });
-        let ends = self.found.iter().skip(1).map(|(start, _)| *start).chain([Seconds::MAX]);
-        let spans = starts.zip(ends).zip(&self.found);
+        let alone = [(Seconds::MIN, None)];
+        let found = if self.found.is_empty() { &alone[..] } else { &self.found };
+        let starts = found.iter().enumerate().map(|(at, (start, _))| if at == 0 { Seconds::MIN } else { *start });
+        let ends = found.iter().skip(1).map(|(start, _)| *start).chain([Seconds::MAX]);
+        let spans = starts.zip(ends).zip(found);
         spans.filter(|(_, (_, with))| wanted(with.as_ref())).map(|((start, end), _)| start..end).collect()
     }
 }
