@@ -16,6 +16,11 @@ impl<T> Hashing<T> {
         Hashing { inner, context: ring::digest::Context::new(&ring::digest::SHA256), bytes: 0 }
     }
 
+    /// How many bytes went through so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The reader or writer again, the digest, and how many bytes it was.
     pub fn finish(self) -> (T, Sha256, u64) {
         let mut digest = [0; 32];

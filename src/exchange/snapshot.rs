@@ -17,6 +17,7 @@
 //! same name, and a snapshot of the same instant and window that says something else is a new one that names the old.
 
 mod flat;
+mod lines;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod parts;
@@ -25,22 +26,23 @@ mod rows;
 mod store;
 mod whole;
 
-use std::io::{self, BufWriter, Sink, Write};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use flat::COLUMNS;
+pub use lines::Lines;
 pub use parts::{is_index, publish, snapshots};
 pub use store::{Kept, content, keep, list, read, verify};
-pub use whole::json;
 
 use super::seal::SealError;
 use crate::domain::digest::Sha256;
 use crate::domain::hashing::Hashing;
 pub use crate::domain::snapshot::Form;
-use crate::domain::snapshot::{Entry, Head, Overall, SnapshotId};
+use crate::domain::snapshot::{Entry, Head, Overall, SnapshotId, Survey};
 
 /// What the seal says that it is.
 pub const SCHEMA: &str = "slp-collector/snapshot-seal/1";
@@ -98,45 +100,60 @@ impl SnapshotError {
     }
 }
 
-/// Makes the number of a snapshot while its rows go by.
-pub struct Numbering(Hashing<Sink>);
-
-impl Default for Numbering {
-    fn default() -> Self {
-        Numbering(Hashing::new(io::sink()))
-    }
+/// A snapshot that is ready to be written.
+pub struct Snapshot<'a> {
+    pub head: Head,
+    pub overall: Overall,
+    pub survey: &'a Survey<'a>,
+    /// Its rows, where the whole form is wanted.
+    pub lines: Option<Lines>,
 }
 
+/// Makes the number of a snapshot while its rows go by, and keeps their lines where they are wanted: those of the number
+/// are those of the whole form.
+pub struct Numbering(BufWriter<Hashing<Box<dyn Write>>>, Option<File>);
+
 impl Numbering {
+    /// With a folder in which there is room for the lines.
+    pub fn new(lines: Option<&Path>) -> io::Result<Self> {
+        let lines = lines.map(lines::begun).transpose()?;
+        let out: Box<dyn Write> = match &lines {
+            Some(file) => Box::new(file.try_clone()?),
+            None => Box::new(io::sink()),
+        };
+        Ok(Numbering(BufWriter::with_capacity(64 << 10, Hashing::new(out)), lines))
+    }
+
     /// What counts of some rows.
     pub fn text(entries: &[Entry]) -> Vec<u8> {
         let mut text = Vec::new();
         for entry in entries {
-            line(&mut text, entry);
+            // Nothing in it can fail to be written, and memory takes everything.
+            let _ = line(&mut text, entry);
         }
         text
     }
 
     /// Takes the [`text`](Self::text) of the rows that come next.
-    pub fn add(&mut self, text: &[u8]) {
-        // A sink takes everything.
-        let _ = self.0.write_all(text);
+    pub fn add(&mut self, text: &[u8]) -> io::Result<()> {
+        self.0.write_all(text)
     }
 
-    /// The number of the snapshot with that head (whatever number stands in it) and what is said of all rows.
-    pub fn end(self, head: &Head, overall: &Overall) -> SnapshotId {
+    /// The number of the snapshot with that head (whatever number stands in it) and what is said of all rows; and the
+    /// lines of the rows.
+    pub fn end(self, head: &Head, overall: &Overall) -> io::Result<(SnapshotId, Option<Lines>)> {
+        let Numbering(mut out, file) = self;
+        out.flush()?;
+        let length = out.get_ref().bytes();
         let plain = Head { snapshot_id: SnapshotId(String::new()), corrects: None, ..head.clone() };
-        // Lists may be as long as the fleet: they are not made into one text.
-        let mut out = BufWriter::with_capacity(64 << 10, self.0);
-        line(&mut out, &plain);
-        line(&mut out, overall);
-        let _ = out.flush();
-        SnapshotId::of(&out.into_parts().0.finish().1)
+        line(&mut out, &plain)?;
+        line(&mut out, overall)?;
+        let (_, digest, _) = out.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
+        Ok((SnapshotId::of(&digest), file.map(|file| Lines { file, length })))
     }
 }
 
-/// Nothing in them can fail to be written, and neither memory nor a sink refuses.
-fn line(text: &mut impl Write, what: &impl Serialize) {
-    let _ = serde_json::to_writer(&mut *text, what);
-    let _ = text.write_all(b"\n");
+fn line(out: &mut impl Write, what: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, what)?;
+    out.write_all(b"\n")
 }

@@ -1,6 +1,6 @@
 //! What was measured becomes a snapshot: the journal is folded into timelines, surveyed, sealed and written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,11 +10,11 @@ use super::{Error, House, handover};
 use crate::config::Config;
 use crate::domain::fleet::Handover;
 use crate::domain::problem::with_causes;
-use crate::domain::snapshot::{AllowedTiers, Entitlements, Head, Overall, SnapshotId, Survey, Terms, earliest_start};
+use crate::domain::snapshot::{AllowedTiers, Entitlements, Head, SnapshotId, Survey, Terms, earliest_start};
 use crate::domain::timeline::{Reach, Unreadable};
 use crate::exchange::seal::Signer;
 use crate::exchange::snapshot::{
-    Form, Kept, Numbering, SnapshotError, is_index, keep, list as kept, publish as publish_as, snapshots,
+    Form, Kept, Numbering, Snapshot, SnapshotError, is_index, keep, list as kept, publish as publish_as, snapshots,
 };
 
 /// Which snapshot.
@@ -62,8 +62,9 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 366 * 20);
 /// journal takes to read, and twice for the rows, which are never held all at once.
 pub fn create(house: &House, asked: &Asked) -> Result<Snapped, Error> {
     let folder = asked.out.clone().unwrap_or_else(|| house.snapshot_dir());
-    let made = surveyed(house, asked.as_of, asked.window, &mut |head, overall, survey, collector, signer| {
-        Ok(vec![keep(&folder, asked.form, head, overall, survey, collector, signer)?])
+    let whole = Some(folder.as_path()).filter(|_| asked.form == Form::Json);
+    let made = surveyed(house, asked.as_of, asked.window, whole, &mut |snapshot, collector, signer| {
+        Ok(vec![keep(&folder, asked.form, snapshot, collector, signer)?])
     })?;
     made.into_iter().next().ok_or_else(|| Error::Internal("a snapshot without a file".to_owned()))
 }
@@ -74,28 +75,32 @@ pub fn publish(house: &House, as_of: Timestamp) -> Result<Vec<Snapped>, Error> {
     let wanted = &house.config.snapshot;
     let window = SignedDuration::try_from(wanted.window).unwrap_or(LONGEST);
     let beside = snapshots(&wanted.folder);
-    surveyed(house, Some(as_of), window, &mut |head, overall, survey, collector, signer| {
-        let mut made = Vec::new();
+    let mut forms = wanted.formats.iter().chain(wanted.post.iter().flat_map(|post| &post.formats));
+    let whole = Some(beside.as_path()).filter(|_| forms.any(|form| *form == Form::Json));
+    surveyed(house, Some(as_of), window, whole, &mut |snapshot, collector, signer| {
+        let mut kept = Vec::new();
         for form in &wanted.formats {
-            made.push(publish_as(&wanted.folder, *form, head, overall, survey, collector, signer)?);
+            kept.push(publish_as(&wanted.folder, *form, snapshot, collector, signer)?);
         }
         for form in wanted.post.iter().flat_map(|post| &post.formats) {
             // That one is published whole.
             if *form != Form::Json || !wanted.formats.contains(form) {
-                made.push(keep(&beside, *form, head, overall, survey, collector, signer)?);
+                kept.push(keep(&beside, *form, snapshot, collector, signer)?);
             }
         }
-        Ok(made)
+        Ok(kept)
     })
 }
 
 /// Writes the files of a snapshot.
-type Write<'w> = &'w mut dyn FnMut(&mut Head, &Overall, &Survey<'_>, &str, &Signer) -> Result<Vec<Kept>, SnapshotError>;
+type Write<'w> = &'w mut dyn FnMut(&mut Snapshot<'_>, &str, &Signer) -> Result<Vec<Kept>, SnapshotError>;
 
+/// `whole`: the folder that gets the whole form, if one does.
 fn surveyed(
     house: &House,
     asked: Option<Timestamp>,
     window: SignedDuration,
+    whole: Option<&Path>,
     write: Write<'_>,
 ) -> Result<Vec<Snapped>, Error> {
     let _one_at_a_time = house.between.surveying.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,16 +136,30 @@ fn surveyed(
         window,
         incomplete_before: house.ledger.kept_from(),
     };
-    let mut numbering = Numbering::default();
+    let no_room = |error: std::io::Error| {
+        let folder = whole.unwrap_or(Path::new("")).display();
+        Error::Exchange(format!("cannot write the rows of a snapshot into {folder}: {error}"))
+    };
+    let mut numbering = Numbering::new(whole).map_err(no_room)?;
+    let mut written = Ok(());
+    let number = |text: Vec<u8>| {
+        if written.is_ok() {
+            written = numbering.add(&text);
+        }
+    };
     let unreadable = |error: Unreadable| Error::Internal(error.to_string());
-    let (mut head, overall) = survey.overall(Numbering::text, |text| numbering.add(&text)).map_err(unreadable)?;
-    head.snapshot_id = numbering.end(&head, &overall);
+    let (mut head, overall) = survey.overall(Numbering::text, number).map_err(unreadable)?;
+    written.map_err(no_room)?;
+    let (number, lines) = numbering.end(&head, &overall).map_err(no_room)?;
+    head.snapshot_id = number;
+    let mut snapshot = Snapshot { head, overall, survey: &survey, lines };
 
     let collector = &house.config.collector.name;
     let refused = |error: &dyn std::error::Error| Error::Exchange(with_causes(error));
     let signer = Signer::open_or_create(&house.config.exchange.signer, collector, present);
     let signer = signer.map_err(|error| refused(&error))?;
-    let kept = write(&mut head, &overall, &survey, collector, &signer).map_err(|error| refused(&error))?;
+    let kept = write(&mut snapshot, collector, &signer).map_err(|error| refused(&error))?;
+    let Snapshot { head, overall, .. } = snapshot;
     let (listed, entitlements) = (overall.lists.sizes(), overall.entitlements);
     let snapped = |kept: Kept| {
         let head = Head { corrects: kept.seal.corrects, ..head.clone() };

@@ -66,7 +66,7 @@ impl<'a> Survey<'a> {
         self.as_of.checked_sub(self.window).unwrap_or(Timestamp::MIN)
     }
 
-    /// What is said of all rows together; each passes by, part by part in the order of [`each`](Self::each): `make` is
+    /// What is said of all rows together; each passes by, part by part in the order of [`rows`](Self::rows): `make` is
     /// done by several threads, `seen` gets in order what it made. The head has no number yet.
     pub fn overall<T: Send>(
         &self,
@@ -108,18 +108,9 @@ impl<'a> Survey<'a> {
         Ok((head, overall))
     }
 
-    /// Every row with what it rests on, instance by instance in the order of their UDIs, then the devices that were never
-    /// reached by name: the same each time. `make` is done part by part by several threads, `take` gets in order what it
-    /// made.
-    pub fn each<T: Send>(
-        &self,
-        make: impl Fn(Vec<Entry>) -> T + Sync,
-        take: impl FnMut(T) -> ControlFlow<()>,
-    ) -> Result<(), Unreadable> {
-        self.parts(How { detailed: true, looks_back: false }, |laid: Laid| make(laid.entries), take)
-    }
-
-    /// The same without what it rests on: [`Detail`] is empty.
+    /// Every row without what it rests on ([`Detail`] is empty), instance by instance in the order of their UDIs, then
+    /// the devices that were never reached by name: the same each time. `make` is done part by part by several threads,
+    /// `take` gets in order what it made.
     pub fn rows<T: Send>(
         &self,
         make: impl Fn(Vec<Entry>) -> T + Sync,

@@ -144,11 +144,11 @@ impl World {
         let (mut entries, mut again) = (Vec::new(), Vec::new());
         let (head, overall) = survey.overall(<[Entry]>::to_vec, |part| entries.extend(part)).unwrap();
         let take = |part: Vec<Entry>| {
-            again.extend(part);
+            again.extend(part.into_iter().map(|entry| entry.row));
             ControlFlow::Continue(())
         };
-        survey.each(|part| part, take).unwrap();
-        assert_eq!(entries, again);
+        survey.rows(|part| part, take).unwrap();
+        assert!(entries.iter().map(|entry| &entry.row).eq(&again));
         (head, entries, overall)
     }
 }

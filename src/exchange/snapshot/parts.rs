@@ -24,11 +24,12 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{self, Rows};
-use super::store::{self, Counted, Kept, at};
-use super::{Form, Seal, SnapshotError};
+use super::store::{self, Kept, at};
+use super::{Form, Seal, Snapshot, SnapshotError};
 use crate::domain::digest::Sha256;
+use crate::domain::hashing::Hashing;
 use crate::domain::instance::Site;
-use crate::domain::snapshot::{Head, Overall, SnapshotId, Survey};
+use crate::domain::snapshot::{Head, SnapshotId, Survey};
 use crate::exchange::seal::Signer;
 
 /// What an index says that it is.
@@ -75,20 +76,19 @@ pub fn snapshots(folder: &Path) -> PathBuf {
 }
 
 /// Writes a snapshot into such a folder: the whole form as one file, each other one in parts. What is there already stays
-/// as it is. `head` learns whom it corrects.
+/// as it is. The head learns whom it corrects.
 pub fn publish(
     folder: &Path,
     form: Form,
-    head: &mut Head,
-    overall: &Overall,
-    survey: &Survey<'_>,
+    snapshot: &mut Snapshot<'_>,
     collector: &str,
     signer: &Signer,
 ) -> Result<Kept, SnapshotError> {
     let beside = snapshots(folder);
     if form == Form::Json {
-        return store::keep(&beside, form, head, overall, survey, collector, signer);
+        return store::keep(&beside, form, snapshot, collector, signer);
     }
+    let Snapshot { head, survey, .. } = snapshot;
     if !form.is_built() {
         return Err(SnapshotError::NotBuilt);
     }
@@ -115,7 +115,7 @@ pub fn publish(
 
 /// A site's part on its way.
 struct Open {
-    rows: Rows<BufWriter<Counted<Appending>>>,
+    rows: Rows<BufWriter<Hashing<Appending>>>,
     count: u64,
     aside: PathBuf,
     path: PathBuf,
@@ -132,7 +132,7 @@ fn write(folder: &Path, form: Form, head: &Head, survey: &Survey<'_>) -> Result<
         let place = format!("{day}/site={}", partition(&site.0));
         let (name, aside) = (format!("{place}/{file}"), folder.join(&place).join(format!(".{file}.partial")));
         fs::create_dir_all(folder.join(&place))?;
-        let out = BufWriter::with_capacity(BUFFER, Counted::new(Appending::begin(&aside)?));
+        let out = BufWriter::with_capacity(BUFFER, Hashing::new(Appending::begin(&aside)?));
         io::Result::Ok(Open { rows: Rows::begin(form, out)?, count: 0, aside, path: folder.join(&name), name })
     };
     let mut open: BTreeMap<Site, Open> = BTreeMap::new();
@@ -159,8 +159,8 @@ fn write(folder: &Path, form: Form, head: &Head, survey: &Survey<'_>) -> Result<
     for (site, part) in open {
         let Open { rows, count, aside, path, name } = part;
         let ended = rows.end().and_then(|out| out.into_inner().map_err(io::IntoInnerError::into_error));
-        let counted = at("write", &aside, ended.and_then(|out| out.inner.end().map(|()| out)))?;
-        let (size, sha256) = counted.end();
+        let (appending, sha256, size) = at("write", &aside, ended)?.finish();
+        at("write", &aside, appending.end())?;
         settle(&aside, &path, size, sha256)?;
         parts.push(Part { path: name, site, rows: count, size, sha256 });
     }

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use ring::digest::{Context, SHA256};
 
-use super::{Form, SCHEMA, Seal, SnapshotError, json, parts, rows};
+use super::whole::json;
+use super::{Form, SCHEMA, Seal, Snapshot, SnapshotError, parts, rows};
 use crate::domain::digest::Sha256;
+use crate::domain::hashing::Hashing;
 use crate::domain::problem::excerpt;
-use crate::domain::snapshot::{Head, Overall, SnapshotId, Survey, Whole};
+use crate::domain::snapshot::{Head, SnapshotId, Whole};
 use crate::exchange::seal::{Certificate, Signer};
 
 /// No seal, signature or certificate is near that size.
@@ -30,20 +32,22 @@ pub struct Kept {
     pub was_there: bool,
 }
 
-/// Writes a snapshot into a folder, and what seals it. One that is there already stays as it is. `head` learns whom it
+/// Writes a snapshot into a folder, and what seals it. One that is there already stays as it is. The head learns whom it
 /// corrects.
 pub fn keep(
     folder: &Path,
     form: Form,
-    head: &mut Head,
-    overall: &Overall,
-    survey: &Survey<'_>,
+    snapshot: &mut Snapshot<'_>,
     collector: &str,
     signer: &Signer,
 ) -> Result<Kept, SnapshotError> {
+    let Snapshot { head, overall, survey, lines } = snapshot;
     let name = named(head, form.extension());
     seal(folder, name, form, head, collector, signer, &mut |head, mut out| match form {
-        Form::Json => json(head, overall, survey, &mut out).map(|()| out),
+        Form::Json => {
+            let lines = lines.as_ref().ok_or_else(|| io::Error::other("the rows of the whole form were not kept"))?;
+            json(head, overall, lines, &mut out).map(|()| out)
+        }
         Form::Csv | Form::Ndjson | Form::Parquet | Form::ResourceValues => rows::all(form, head, survey, out),
     })
 }
@@ -139,38 +143,7 @@ fn corrected(before: &[Kept], head: &Head, collector: &str) -> Option<SnapshotId
 }
 
 /// A file that is being written.
-pub(super) type Out = BufWriter<Counted<File>>;
-
-/// A writer that counts and digests what passes.
-pub(super) struct Counted<W> {
-    pub inner: W,
-    size: u64,
-    digest: Context,
-}
-
-impl<W: Write> Counted<W> {
-    pub fn new(inner: W) -> Self {
-        Counted { inner, size: 0, digest: Context::new(&SHA256) }
-    }
-
-    /// What passed.
-    pub fn end(self) -> (u64, Sha256) {
-        (self.size, digest(self.digest))
-    }
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
-        self.size += written as u64;
-        self.digest.update(bytes.get(..written).unwrap_or_default());
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
+pub(super) type Out = BufWriter<Hashing<File>>;
 
 fn digest(context: Context) -> Sha256 {
     let mut own = [0; 32];
@@ -181,13 +154,13 @@ fn digest(context: Context) -> Sha256 {
 fn begun(path: &Path) -> io::Result<Out> {
     // Left over from a run that died here, if it is there.
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    Ok(BufWriter::with_capacity(BUFFER, Counted::new(file)))
+    Ok(BufWriter::with_capacity(BUFFER, Hashing::new(file)))
 }
 
 fn ended(out: Out) -> io::Result<(u64, Sha256)> {
-    let counted = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    counted.inner.sync_all()?;
-    Ok(counted.end())
+    let (file, sha256, size) = out.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
+    file.sync_all()?;
+    Ok((size, sha256))
 }
 
 fn small(path: &Path, bytes: &[u8]) -> io::Result<()> {
