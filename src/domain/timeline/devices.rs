@@ -61,18 +61,11 @@ enum Found {
 }
 
 /// Gets whom something became of, since when, and what.
-pub(super) type Tell<'t> = &'t mut dyn FnMut(Udi, Seconds, Sighted);
+pub type Tell<'t> = &'t mut dyn FnMut(Udi, Seconds, Sighted);
 
 impl Devices {
     /// Takes what happened to a device; `tell` gets what that is to which chassis.
-    pub fn take(
-        &mut self,
-        at: Seconds,
-        device: &DeviceName,
-        what: Contact,
-        reach: Reach,
-        tell: &mut dyn FnMut(Udi, Seconds, Sighted),
-    ) {
+    pub fn take(&mut self, at: Seconds, device: &DeviceName, what: Contact, reach: Reach, tell: Tell<'_>) {
         if at > reach.until {
             return;
         }
@@ -142,5 +135,50 @@ impl Devices {
                 tell(before, at, Sighted::Lost);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn udi(sn: &str) -> Udi {
+        Udi::new("C9300-24T", sn)
+    }
+
+    fn with(all: &[&str]) -> Together {
+        all.iter().map(|sn| udi(sn)).collect()
+    }
+
+    /// What is told of whom, and since when, of devices that were found so.
+    fn told(found: &[(Seconds, &str, &str, &[&str])]) -> Vec<(String, Seconds, Sighted)> {
+        let (mut devices, mut told) = (Devices::default(), Vec::new());
+        for (at, device, sn, all) in found {
+            let what = Contact::Is(udi(sn), (!all.is_empty()).then(|| with(all)));
+            let mut tell = |udi: Udi, at, what| told.push((udi.sn.to_string(), at, what));
+            devices.take(*at, &(*device).into(), what, Reach::window(0, 100), &mut tell);
+        }
+        told
+    }
+
+    #[test]
+    fn of_who_never_was_with_others_nothing_is_told() {
+        assert_eq!(told(&[(1, "edge-1", "A", &[]), (2, "edge-1", "A", &[]), (200, "edge-1", "B", &[])]), []);
+    }
+
+    #[test]
+    fn who_joins_a_stack_was_alone_before_and_is_again_when_it_leaves() {
+        let both = || Sighted::Found(Some(with(&["A", "B"])));
+        let told = told(&[(1, "edge-1", "A", &[]), (5, "edge-1", "A", &["A", "B"]), (9, "edge-1", "A", &[])]);
+        let expected =
+            [("A", 1, Sighted::Found(None)), ("A", 5, both()), ("B", 5, both()), ("A", 9, Sighted::Found(None))];
+        assert_eq!(told, expected.map(|(sn, at, what)| (sn.to_owned(), at, what)));
+    }
+
+    #[test]
+    fn who_is_replaced_is_lost_from_sight_and_who_went_elsewhere_is_not() {
+        let lost = |sn: &str, at| (sn.to_owned(), at, Sighted::Lost);
+        assert_eq!(told(&[(1, "edge-1", "A", &[]), (3, "edge-1", "B", &[])]), [lost("A", 3)]);
+        assert_eq!(told(&[(1, "edge-1", "A", &[]), (2, "edge-9", "A", &[]), (3, "edge-1", "B", &[])]), []);
     }
 }
