@@ -298,7 +298,8 @@ fn rows(house: &House, query: &StatusQuery, tell: &Tell) -> Result<(), Error> {
     Ok(())
 }
 
-/// Some at a time: while one side reads them the other makes the next.
+/// Some at a time, so that one side reads them while the other makes the next. Nobody who reads slowly holds up the
+/// fleet: what he has not read waits for him in memory.
 fn tell_rows(house: &House, fleet: &Fleet, query: &StatusQuery, (at, now): (Timestamp, Timestamp), tell: &Tell) {
     const AT_ONCE: usize = 1000;
     let mut register = Register::of(fleet, &house.watched, &house.settings, at, now);

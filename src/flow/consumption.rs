@@ -59,7 +59,8 @@ pub struct SnapshotLine {
 const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 366 * 20);
 
 /// Makes a snapshot. Writes nothing but its files: the journal holds what it is made of. Blocks for as long as the
-/// journal takes to read, and twice for the rows, which are never held all at once.
+/// rows take to be made: once for the number and the whole form, once more for each other form. They are never held all
+/// at once.
 pub fn create(house: &House, asked: &Asked) -> Result<Snapped, Error> {
     let folder = asked.out.clone().unwrap_or_else(|| house.snapshot_dir());
     let whole = Some(folder.as_path()).filter(|_| asked.form == Form::Json);
@@ -103,6 +104,21 @@ fn surveyed(
     whole: Option<&Path>,
     write: Write<'_>,
 ) -> Result<Vec<Snapped>, Error> {
+    let unreadable = match survey(house, asked, window, whole, write)? {
+        Ok(snapped) => return Ok(snapped),
+        Err(unreadable) => unreadable,
+    };
+    tracing::warn!(%unreadable, "the snapshot is begun again");
+    survey(house, asked, window, whole, write)?.map_err(|again| Error::Exchange(format!("{unreadable}; then {again}")))
+}
+
+fn survey(
+    house: &House,
+    asked: Option<Timestamp>,
+    window: SignedDuration,
+    whole: Option<&Path>,
+    write: Write<'_>,
+) -> Result<Result<Vec<Snapped>, Unreadable>, Error> {
     let _one_at_a_time = house.between.surveying.lock().unwrap_or_else(PoisonError::into_inner);
     let present = house.clock.now();
     let as_of = whole_second(asked.unwrap_or(present));
@@ -147,8 +163,10 @@ fn surveyed(
             written = numbering.add(&text);
         }
     };
-    let unreadable = |error: Unreadable| Error::Internal(error.to_string());
-    let (mut head, overall) = survey.overall(Numbering::text, number).map_err(unreadable)?;
+    let (mut head, overall) = match survey.overall(Numbering::text, number) {
+        Ok(made) => made,
+        Err(unreadable) => return Ok(Err(unreadable)),
+    };
     written.map_err(no_room)?;
     let (number, lines) = numbering.end(&head, &overall).map_err(no_room)?;
     head.snapshot_id = number;
@@ -166,7 +184,7 @@ fn surveyed(
         let (listed, entitlements) = (listed.clone(), entitlements.clone());
         Snapped { path: kept.path, was_there: kept.was_there, head, listed, entitlements }
     };
-    Ok(kept.into_iter().map(snapped).collect())
+    Ok(Ok(kept.into_iter().map(snapped).collect()))
 }
 
 /// What the operator says of how licences may be used.

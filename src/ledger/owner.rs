@@ -250,8 +250,6 @@ impl Owner {
         if let Some(cause) = left_over {
             self.shared.set_trouble(format!("sealing left files that the next start removes: {}", with_causes(&cause)));
         }
-        // Whoever needs them makes them where that does not work.
-        let _ = runs::keep(&self.shared.root, &sealed);
         let link = next.start;
         self.writer = match Writer::new(&*self.hooks.handles, &next, link, (0, 0)) {
             Ok(writer) => writer,
@@ -260,9 +258,15 @@ impl Owner {
         self.seal_again_at = 0;
         self.span = Span { newest_so_far: Some(newest_so_far), ..Span::default() };
         let mut all: Vec<_> = layout.sealed.iter().cloned().collect();
-        all.push(Arc::new(sealed));
+        let sealed = Arc::new(sealed);
+        all.push(sealed.clone());
         self.shared.set_layout(Layout { sealed: Arc::new(all), open: Arc::new(next) });
         self.shared.set_link(link);
+        if let Err(cause) = runs::keep(&self.shared.root, &sealed) {
+            let cause = with_causes(&cause);
+            self.shared
+                .set_trouble(format!("what was sealed cannot be read for snapshots; run `ledger verify`: {cause}"));
+        }
         Ok(())
     }
 

@@ -88,6 +88,9 @@ fn of_sealed(root: &Path, sealed: &Sealed) -> Result<Image, Error> {
     let image = builder.image(sealed.seal.head).map_err(|what| Error::damaged(&path, Place::Whole, what))?;
     // A disk that is full keeps nobody from reading.
     let kept = disk::create_dirs(disk::parent(&file)).and_then(|()| disk::replace(&file, image.bytes()));
+    if let Err(error) = &kept {
+        tracing::warn!(file = %file.display(), %error, "not kept: each snapshot reads this part of the journal anew");
+    }
     Ok(kept.ok().and_then(|()| Image::open(&file, sealed.seal.head)).unwrap_or(image))
 }
 
@@ -186,8 +189,11 @@ impl Runs {
 /// Of what cannot be read nothing is kept, so that it is made anew.
 fn damaged(image: &Image, what: &str) -> Unreadable {
     let Some(file) = image.file() else { return Unreadable(what.to_owned()) };
-    let _ = disk::remove(file);
-    Unreadable(format!("{} was damaged ({what}) and is removed: it is made anew when asked again", file.display()))
+    let fate = match disk::remove(file) {
+        Ok(_) => "is removed, to be made anew when asked again".to_owned(),
+        Err(error) => format!("cannot be removed, which a person has to do: {error}"),
+    };
+    Unreadable(format!("{} was damaged ({what}) and {fate}", file.display()))
 }
 
 impl Chronicle for Runs {

@@ -146,7 +146,14 @@ impl<'a> Survey<'a> {
     ) -> Result<(), Unreadable> {
         let names = Names::of([self.then, self.now], self.consumption.called(), self.names);
         let elsewhere = self.elsewhere()?;
-        let bounds = self.then.instances.keys().step_by(PART).skip(1);
+        // Those that came later too: what they told has its place in some part.
+        let mut known: Vec<&Udi> = self.then.instances.keys().collect();
+        if !std::ptr::eq(self.then, self.now) {
+            known.extend(self.now.instances.keys());
+            known.sort_unstable();
+            known.dedup();
+        }
+        let bounds = known.into_iter().step_by(PART).skip(1);
         let from = std::iter::once(Bound::Unbounded).chain(bounds.clone().map(Bound::Included));
         let to = bounds.map(Bound::Excluded).chain(std::iter::once(Bound::Unbounded));
         let mut ended = Ok(ControlFlow::Continue(()));

@@ -140,7 +140,9 @@ impl Chassis {
             self.timelines.push((tag, Timeline::default()));
             self.timelines.len() - 1
         });
-        let taken = self.timelines[at].1.add(reading, reach.since);
+        // What is long past tells of each company apart when it was last measured.
+        let since = if with.is_some() || self.company.is_some() { Seconds::MIN } else { reach.since };
+        let taken = self.timelines[at].1.add(reading, since);
         if taken {
             self.tells_nobody |= tells_nobody;
             if with.is_some() || self.company.is_some() {

@@ -51,13 +51,14 @@ struct Known {
     found: Found,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Found {
     #[default]
     Never,
     /// Since then, and never with others.
     Alone(Seconds),
-    WithOthers,
+    /// With others at some time, and now with these; `None`: alone.
+    Together(Option<Together>),
 }
 
 /// Gets whom something became of, since when, and what.
@@ -80,16 +81,17 @@ impl Devices {
                 }
                 self.answered(udi, at, device, tell);
             }
-            Contact::Lost => {
-                if let Some(udi) = self.answering.get(device) {
-                    tell(udi.clone(), at, Sighted::Lost);
-                }
-            }
-            Contact::Restored => {
-                if let Some(udi) = self.answering.get(device) {
-                    tell(udi.clone(), at, Sighted::Restored);
-                }
-            }
+            Contact::Lost => self.fate(at, device, Sighted::Lost, tell),
+            Contact::Restored => self.fate(at, device, Sighted::Restored, tell),
+        }
+    }
+
+    /// What happened to a device happened to the chassis that answers by its name, and by no other since.
+    fn fate(&self, at: Seconds, device: &DeviceName, what: Sighted, tell: Tell<'_>) {
+        if let Some(udi) = self.answering.get(device)
+            && self.chassis.get(udi).and_then(|known| known.name.as_ref()) == Some(device)
+        {
+            tell(udi.clone(), at, what);
         }
     }
 
@@ -105,16 +107,23 @@ impl Devices {
 
     fn alone(&mut self, udi: &Udi, at: Seconds, tell: Tell<'_>) {
         let known = self.chassis.entry(udi.clone()).or_default();
-        match known.found {
-            Found::Never => known.found = Found::Alone(at),
-            Found::Alone(_) => {}
-            Found::WithOthers => tell(udi.clone(), at, Sighted::Found(None)),
+        match &mut known.found {
+            found @ Found::Never => *found = Found::Alone(at),
+            Found::Together(with @ Some(_)) => {
+                *with = None;
+                tell(udi.clone(), at, Sighted::Found(None));
+            }
+            Found::Alone(_) | Found::Together(None) => {}
         }
     }
 
     fn with_others(&mut self, udi: &Udi, at: Seconds, with: &Together, tell: Tell<'_>) {
         let known = self.chassis.entry(udi.clone()).or_default();
-        if let Found::Alone(since) = std::mem::replace(&mut known.found, Found::WithOthers) {
+        let now = Found::Together(Some(with.clone()));
+        if known.found == now {
+            return;
+        }
+        if let Found::Alone(since) = std::mem::replace(&mut known.found, now) {
             tell(udi.clone(), since, Sighted::Found(None));
         }
         tell(udi.clone(), at, Sighted::Found(Some(with.clone())));
@@ -169,7 +178,14 @@ mod tests {
     #[test]
     fn who_joins_a_stack_was_alone_before_and_is_again_when_it_leaves() {
         let both = || Sighted::Found(Some(with(&["A", "B"])));
-        let told = told(&[(1, "edge-1", "A", &[]), (5, "edge-1", "A", &["A", "B"]), (9, "edge-1", "A", &[])]);
+        let stack: &[&str] = &["A", "B"];
+        let told = told(&[
+            (1, "edge-1", "A", &[]),
+            (5, "edge-1", "A", stack),
+            (6, "edge-1", "A", stack),
+            (9, "edge-1", "A", &[]),
+            (10, "edge-1", "A", &[]),
+        ]);
         let expected =
             [("A", 1, Sighted::Found(None)), ("A", 5, both()), ("B", 5, both()), ("A", 9, Sighted::Found(None))];
         assert_eq!(told, expected.map(|(sn, at, what)| (sn.to_owned(), at, what)));

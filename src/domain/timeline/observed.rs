@@ -87,14 +87,16 @@ impl Sight {
         self.since.get_or_insert(at);
     }
 
-    /// What was seen within these times, in their order.
+    /// What was seen within these times, in their order. What holds on after the last of them was seen up to its end.
     pub(super) fn within(&self, times: &[Range<Seconds>]) -> Sight {
         let lasting = times.last().filter(|last| last.end == Seconds::MAX);
         let cut = |seen: &Seen| {
-            let parts = seen.past.iter().flat_map(|one| {
+            let going_on =
+                self.since.zip(seen.count).map(|(start, value)| Observed { start, end: Seconds::MAX, value });
+            let parts = seen.past.iter().copied().chain(going_on).flat_map(|one| {
                 let part = move |time: &Range<Seconds>| {
                     let (start, end) = (one.start.max(time.start), one.end.min(time.end));
-                    (start < end).then_some(Observed { start, end, value: one.value })
+                    (start < end && end < Seconds::MAX).then_some(Observed { start, end, value: one.value })
                 };
                 times.iter().filter_map(part)
             });
@@ -127,4 +129,25 @@ pub fn observed(seen: &[Vec<Observed>]) -> Vec<Observed> {
     let pieces: Vec<Piece> = numbered.map(piece).collect();
     let settled = sweep::settle(&pieces).into_iter();
     settled.map(|piece| Observed { start: piece.start, end: piece.end, value: piece.value }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_on_is_cut_to_the_times_too() {
+        let mut sight = Sight::default();
+        let licence = || Licence::Name("network-advantage".to_owned());
+        sight.read(10, vec![(licence(), 12)], Seconds::MIN);
+        let seen = |times: &[Range<Seconds>]| {
+            let sight = sight.within(times);
+            let all = sight.licences(100).flat_map(|(_, seen)| seen);
+            all.map(|one| (one.start, one.end, one.value)).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(&[Seconds::MIN..20]), [(10, 20, 12)]);
+        assert_eq!(seen(&[20..Seconds::MAX]), [(20, 101, 12)]);
+        assert_eq!(seen(&[Seconds::MIN..20, 30..40, 50..Seconds::MAX]), [(10, 20, 12), (30, 40, 12), (50, 101, 12)]);
+        assert_eq!(seen(&[0..5]), []);
+    }
 }

@@ -17,7 +17,9 @@ pub struct Lines {
 pub(super) fn begun(folder: &Path) -> io::Result<File> {
     fs::create_dir_all(folder)?;
     let path = folder.join(".rows.partial");
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+    // Left over from a run that died just here, if it is there.
+    drop(fs::remove_file(&path));
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
     fs::remove_file(&path)?;
     Ok(file)
 }

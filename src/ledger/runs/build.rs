@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::image::{Block, Extent, Image, Index, MAGIC, Stored, StoredContact, StoredFate, Told, With};
-use crate::domain::ack::StatedLicence;
+use super::image::{Block, Extent, Image, Index, LARGEST, MAGIC, Stored, StoredContact, StoredFate, Told, With};
 use crate::domain::digest::Sha256;
 use crate::domain::instance::Udi;
 use crate::domain::report::EntitlementTag;
-use crate::domain::timeline::{Contact, Licence, Note, Reading, Saying, Seconds, Source, Together};
+use crate::domain::timeline::{Called, Contact, Licence, Note, Reading, Saying, Seconds, Source, Together};
 
 /// Bytes of a block before it is compressed: a part of a fleet reads few that it has no use for.
 const BLOCK: usize = 16 << 10;
@@ -27,9 +26,7 @@ pub(super) struct Builder {
     contacts: Vec<u8>,
     texts: HashMap<EntitlementTag, u32>,
     companies: HashMap<Together, u32>,
-    /// Each once; a fleet has few names.
-    listed: Vec<(EntitlementTag, String)>,
-    answered: Vec<StatedLicence>,
+    called: Called,
     events: u64,
 }
 
@@ -48,16 +45,8 @@ impl Builder {
                     };
                     append(&mut self.contacts, &StoredContact { place, at, device, what });
                 }
-                Saying::Listed(tag, feature) => {
-                    if !self.listed.iter().any(|(known, name)| *known == tag && *name == feature) {
-                        self.listed.push((tag, feature));
-                    }
-                }
-                Saying::Answered(licence) => {
-                    if !self.answered.contains(&licence) {
-                        self.answered.push(licence);
-                    }
-                }
+                Saying::Listed(tag, feature) => self.called.listed(&tag, &feature),
+                Saying::Answered(licence) => self.called.answered(&licence),
             }
         }
         self.events += events;
@@ -101,7 +90,7 @@ impl Builder {
 
     /// The runs of a segment whose last batch has that digest, in memory.
     pub(super) fn image(self, head: Sha256) -> Result<Image, String> {
-        let Builder { notes, mut whose, chassis, contacts, texts, companies, listed, answered, events: _ } = self;
+        let Builder { notes, mut whose, chassis, contacts, texts, companies, called, events: _ } = self;
         let mut chassis: Vec<(Udi, u32)> = chassis.into_iter().collect();
         chassis.sort_unstable();
         whose.sort_unstable();
@@ -109,6 +98,9 @@ impl Builder {
         zstd.include_checksum(true).map_err(|error| error.to_string())?;
         let mut bytes = Vec::new();
         let mut frame = |bytes: &mut Vec<u8>, raw: &[u8]| {
+            if raw.len() > LARGEST as usize {
+                return Err(format!("a frame of {} bytes", raw.len()));
+            }
             let packed = zstd.compress(raw).map_err(|error| error.to_string())?;
             let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| "a frame is too long".to_owned());
             let extent = Extent { at: bytes.len() as u64, len: length(&packed)?, raw: length(raw)? };
@@ -138,6 +130,10 @@ impl Builder {
         }
         let contacts = frame(&mut bytes, &contacts)?;
         let texts = by_number(texts);
+        let listed =
+            called.each().flat_map(|(tag, named)| named.by_devices().iter().map(|name| (tag.clone(), name.clone())));
+        let (listed, answered) = (listed.collect(), called.each().filter_map(|(_, named)| named.by_answers().cloned()));
+        let answered = answered.collect();
         let companies = by_number(companies).iter().map(|together| together.to_vec()).collect();
         let mut index = Vec::new();
         append(&mut index, &Index { head, texts, companies, listed, answered, blocks, contacts });

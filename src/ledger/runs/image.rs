@@ -103,12 +103,13 @@ pub(super) struct Extent {
     pub raw: u32,
 }
 
-/// Goes up with every change of what is stored: a file of another version is made anew.
-pub(super) const MAGIC: &[u8; 8] = b"slpruns1";
+/// Goes up with every change of what is stored, and of what is taken out of events
+/// ([`sayings`](crate::domain::timeline::sayings)): a file of another version is made anew.
+pub(super) const MAGIC: &[u8; 8] = b"slpruns2";
 /// Where the index is, and the magic.
 pub(super) const END: usize = 16 + MAGIC.len();
 /// No frame is larger: a block has at least one chassis, of which all that one segment says may be long.
-const LARGEST: u32 = 256 << 20;
+pub(super) const LARGEST: u32 = 256 << 20;
 
 enum Bytes {
     File(File),
@@ -191,8 +192,10 @@ impl Image {
         }
         let mut decoder = Decoder::new().ok()?;
         let index: Index = postcard::from_bytes(decoder.frame(&bytes, extent).ok()?).ok()?;
+        // Blocks are found by it.
+        let ordered = index.blocks.is_sorted_by(|one, next| one.first < next.first);
         let companies = index.companies.iter().map(|together| together.as_slice().into()).collect();
-        (index.head == head).then_some(Image { bytes, file, index, companies })
+        (index.head == head && ordered).then_some(Image { bytes, file, index, companies })
     }
 
     /// Its bytes, where they are in memory.

@@ -5,9 +5,12 @@ use std::fs;
 use std::ops::{Bound, ControlFlow};
 use std::path::{Path, PathBuf};
 
+use jiff::SignedDuration;
 use slp_collector::domain::event::Event;
 use slp_collector::domain::instance::Udi;
 use slp_collector::domain::timeline::{Chassis, Chronicle, Consumption, Part, Reach};
+use slp_collector::exchange::snapshot::Form;
+use slp_collector::flow::consumption::{Asked, create};
 use slp_collector::ledger::{Ledger, Options, RegisterKind};
 
 use super::world::{DAY, DAYS, T0, World};
@@ -139,6 +142,35 @@ fn what_is_lost_or_damaged_of_it_is_made_anew() {
         fs::remove_file(&file).unwrap();
         assert!(all(&ledger.runs(reach).unwrap()) == expected);
         assert_eq!(fs::read(&file).unwrap(), whole, "what is made anew is the same");
+    }
+    assert!(noticed > 0);
+}
+
+#[test]
+fn a_snapshot_that_meets_damage_is_begun_again() {
+    let (world, folder) = (World::lived(12, 9), tempfile::tempdir().unwrap());
+    let ledger = &world.house.ledger;
+    ledger.seal().unwrap();
+    let number = |out: &str| {
+        let window = SignedDuration::from_hours(24 * DAYS);
+        let asked = Asked { as_of: None, window, form: Form::Json, out: Some(folder.path().join(out)) };
+        create(&world.house, &asked).unwrap().head.snapshot_id
+    };
+    let expected = number("whole");
+    let file = files(ledger).pop().unwrap();
+    let whole = fs::read(&file).unwrap();
+    let (mut noticed, places) = (0, (0..whole.len()).step_by(whole.len() / 9 + 1));
+    for at in places {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 4;
+        fs::write(&file, &bytes).unwrap();
+        // What is seen at opening is made anew without anybody's noticing.
+        let reach = Reach::window(T0, T0 + DAYS * DAY);
+        let runs = ledger.runs(reach).unwrap();
+        noticed += usize::from(runs.stretch(Bound::Unbounded, Bound::Unbounded).is_err());
+        fs::write(&file, &bytes).unwrap();
+        assert_eq!(number(&at.to_string()), expected, "changed at {at}");
+        assert_eq!(fs::read(&file).unwrap(), whole);
     }
     assert!(noticed > 0);
 }
