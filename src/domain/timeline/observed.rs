@@ -140,14 +140,18 @@ mod tests {
         let mut sight = Sight::default();
         let licence = || Licence::Name("network-advantage".to_owned());
         sight.read(10, vec![(licence(), 12)], Seconds::MIN);
-        let seen = |times: &[Range<Seconds>]| {
-            let sight = sight.within(times);
+        let seen = |times: &[(Seconds, Seconds)]| {
+            let times: Vec<Range<Seconds>> = times.iter().map(|(start, end)| *start..*end).collect();
+            let sight = sight.within(&times);
             let all = sight.licences(100).flat_map(|(_, seen)| seen);
             all.map(|one| (one.start, one.end, one.value)).collect::<Vec<_>>()
         };
-        assert_eq!(seen(&[Seconds::MIN..20]), [(10, 20, 12)]);
-        assert_eq!(seen(&[20..Seconds::MAX]), [(20, 101, 12)]);
-        assert_eq!(seen(&[Seconds::MIN..20, 30..40, 50..Seconds::MAX]), [(10, 20, 12), (30, 40, 12), (50, 101, 12)]);
-        assert_eq!(seen(&[0..5]), []);
+        assert_eq!(seen(&[(Seconds::MIN, 20)]), [(10, 20, 12)]);
+        assert_eq!(seen(&[(20, Seconds::MAX)]), [(20, 101, 12)]);
+        assert_eq!(
+            seen(&[(Seconds::MIN, 20), (30, 40), (50, Seconds::MAX)]),
+            [(10, 20, 12), (30, 40, 12), (50, 101, 12)]
+        );
+        assert_eq!(seen(&[(0, 5)]), []);
     }
 }
