@@ -191,6 +191,11 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
                 None => newest(load()?)?,
             };
             let whole = whole(&file)?;
+            if let Some(tag) = &tag
+                && whole.of(Some(tag), None).next().is_none()
+            {
+                return Err(no_row_of(tag));
+            }
             let rows: Vec<Entry> = whole.of(tag.as_deref(), account.as_deref()).cloned().collect();
             output::list(out, listing.format, &rows, EXPLAINED)?;
             if listing.format == output::Format::Table {
@@ -214,6 +219,11 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
     }
 }
 
+fn no_row_of(tag: &str) -> Stop {
+    let tag = printable(tag);
+    Stop::usage(format!("no row of the snapshot is of {tag}; `snapshot explain` without --tag lists what there is"))
+}
+
 /// The first of these, drawn; the others tell more instants.
 fn picture(
     wholes: &[Whole],
@@ -231,7 +241,7 @@ fn picture(
     }
     let rows: Vec<&Entry> = whole.of(Some(tag), account).collect();
     let Some(first) = rows.first() else {
-        return Err(Stop::usage(format!("no row of the snapshot is of {}", printable(tag))));
+        return Err(no_row_of(tag));
     };
     let name = first.row.license_name.as_deref().unwrap_or(tag);
     let place = account.map(|account| format!(" in {account}")).unwrap_or_default();

@@ -64,9 +64,11 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 366 * 20);
 pub fn create(house: &House, asked: &Asked) -> Result<Snapped, Error> {
     let folder = asked.out.clone().unwrap_or_else(|| house.snapshot_dir());
     let whole = Some(folder.as_path()).filter(|_| asked.form == Form::Json);
-    let made = surveyed(house, asked.as_of, asked.window, whole, &mut |snapshot, collector, signer| {
-        Ok(vec![keep(&folder, asked.form, snapshot, collector, signer)?])
-    })?;
+    let made = surveyed(
+        house,
+        Wanted { as_of: asked.as_of, window: asked.window, whole },
+        &mut |snapshot, collector, signer| Ok(vec![keep(&folder, asked.form, snapshot, collector, signer)?]),
+    )?;
     made.into_iter().next().ok_or_else(|| Error::Internal("a snapshot without a file".to_owned()))
 }
 
@@ -78,7 +80,7 @@ pub fn publish(house: &House, as_of: Timestamp) -> Result<Vec<Snapped>, Error> {
     let beside = snapshots(&wanted.folder);
     let mut forms = wanted.formats.iter().chain(wanted.post.iter().flat_map(|post| &post.formats));
     let whole = Some(beside.as_path()).filter(|_| forms.any(|form| *form == Form::Json));
-    surveyed(house, Some(as_of), window, whole, &mut |snapshot, collector, signer| {
+    surveyed(house, Wanted { as_of: Some(as_of), window, whole }, &mut |snapshot, collector, signer| {
         let mut kept = Vec::new();
         for form in &wanted.formats {
             kept.push(publish_as(&wanted.folder, *form, snapshot, collector, signer)?);
@@ -96,29 +98,28 @@ pub fn publish(house: &House, as_of: Timestamp) -> Result<Vec<Snapped>, Error> {
 /// Writes the files of a snapshot.
 type Write<'w> = &'w mut dyn FnMut(&mut Snapshot<'_>, &str, &Signer) -> Result<Vec<Kept>, SnapshotError>;
 
-/// `whole`: the folder that gets the whole form, if one does.
-fn surveyed(
-    house: &House,
-    asked: Option<Timestamp>,
+/// What is surveyed, and for what.
+#[derive(Clone, Copy)]
+struct Wanted<'w> {
+    /// Now, if it is not given.
+    as_of: Option<Timestamp>,
     window: SignedDuration,
-    whole: Option<&Path>,
-    write: Write<'_>,
-) -> Result<Vec<Snapped>, Error> {
-    let unreadable = match survey(house, asked, window, whole, write)? {
+    /// The folder that gets the whole form, if one does.
+    whole: Option<&'w Path>,
+}
+
+/// Where runs turn out to be damaged they are made anew, and the snapshot begins again.
+fn surveyed(house: &House, wanted: Wanted<'_>, write: Write<'_>) -> Result<Vec<Snapped>, Error> {
+    let unreadable = match survey(house, wanted, write)? {
         Ok(snapped) => return Ok(snapped),
         Err(unreadable) => unreadable,
     };
     tracing::warn!(%unreadable, "the snapshot is begun again");
-    survey(house, asked, window, whole, write)?.map_err(|again| Error::Exchange(format!("{unreadable}; then {again}")))
+    survey(house, wanted, write)?.map_err(|again| Error::Exchange(format!("{unreadable}; then {again}")))
 }
 
-fn survey(
-    house: &House,
-    asked: Option<Timestamp>,
-    window: SignedDuration,
-    whole: Option<&Path>,
-    write: Write<'_>,
-) -> Result<Result<Vec<Snapped>, Unreadable>, Error> {
+fn survey(house: &House, wanted: Wanted<'_>, write: Write<'_>) -> Result<Result<Vec<Snapped>, Unreadable>, Error> {
+    let Wanted { as_of: asked, window, whole } = wanted;
     let _one_at_a_time = house.between.surveying.lock().unwrap_or_else(PoisonError::into_inner);
     let present = house.clock.now();
     let as_of = whole_second(asked.unwrap_or(present));

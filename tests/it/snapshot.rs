@@ -270,6 +270,8 @@ fn the_same_ledger_gives_the_same_bytes_and_what_is_out_never_changes() {
     let explained = site.run(["snapshot", "explain", &file, "--tag", tag, "--account", "Elsewhere"]).exits(0);
     assert!(explained.out.contains("0 in 0 measured rows of 0"), "{}", explained.out);
     assert!(site.run(["snapshot", "explain", &file]).out.contains(row["source_sha256"].as_str().unwrap()));
+    let unknown = site.run(["snapshot", "explain", &file, "--tag", "nosuch"]).exits(64);
+    assert!(unknown.err.contains("no row of the snapshot is of nosuch"), "{}", unknown.err);
     assert!(site.run(["snapshot", "explain"]).exits(64).err.contains("no snapshot in JSON"));
     let folder = site.path("one").display().to_string();
     let list: Vec<Value> = site.run(["snapshot", "list", "--out", &folder, "--format", "json"]).exits(0).json();
