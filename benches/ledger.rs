@@ -114,13 +114,13 @@ fn collected(instance: usize, license: usize, object: &[u8]) -> Fact {
 
 fn identified(instance: usize) -> Vec<Fact> {
     let licenses = (0..3).map(|license| License {
-        name: Some(format!("license-{license}")),
+        name: Some(format!("license-{license}").into()),
         entitlement_tag: Some(EntitlementTag(format!("regid.2017-03.com.cisco.license-{license},1.0_0001").into())),
-        description: Some("C9300 48P Network Advantage".to_owned()),
+        description: Some("C9300 48P Network Advantage".into()),
         count: Some(1),
-        status: Some("IN USE".to_owned()),
-        license_type: Some("Subscription".to_owned()),
-        enforcement: Some("NOT ENFORCED".to_owned()),
+        status: Some("IN USE".into()),
+        license_type: Some("Subscription".into()),
+        enforcement: Some("NOT ENFORCED".into()),
     });
     let state = DeviceState {
         model: Model::Slp,

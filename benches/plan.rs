@@ -160,13 +160,13 @@ fn watched(instance: usize) -> Watched {
 fn identified(instance: usize) -> Vec<Fact> {
     let udi = Udi::new("C9300-48UXM", format!("FOC{instance:08}"));
     let licenses = (0..3).map(|license| License {
-        name: Some(format!("license-{license}")),
+        name: Some(format!("license-{license}").into()),
         entitlement_tag: Some(EntitlementTag(format!("regid.2017-03.com.cisco.license-{license},1.0_0001").into())),
-        description: Some("C9300 48P Network Advantage".to_owned()),
+        description: Some("C9300 48P Network Advantage".into()),
         count: Some(1),
-        status: Some("IN USE".to_owned()),
-        license_type: Some("Subscription".to_owned()),
-        enforcement: Some("NOT ENFORCED".to_owned()),
+        status: Some("IN USE".into()),
+        license_type: Some("Subscription".into()),
+        enforcement: Some("NOT ENFORCED".into()),
     });
     let days = match instance % 100 {
         1 | 51 => -5,

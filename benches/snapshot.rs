@@ -134,13 +134,13 @@ fn first_month(instance: usize) -> i64 {
 
 fn identified(instance: usize) -> [Fact; 2] {
     let licenses = (0..LICENSES).map(|license| License {
-        name: Some(format!("license-{license}")),
+        name: Some(format!("license-{license}").into()),
         entitlement_tag: Some(tag(license)),
-        description: Some("C9300 48P Network Advantage".to_owned()),
+        description: Some("C9300 48P Network Advantage".into()),
         count: Some(1),
-        status: Some("IN USE".to_owned()),
-        license_type: Some("Subscription".to_owned()),
-        enforcement: Some("NOT ENFORCED".to_owned()),
+        status: Some("IN USE".into()),
+        license_type: Some("Subscription".into()),
+        enforcement: Some("NOT ENFORCED".into()),
     });
     let state = DeviceState {
         model: Model::Slp,

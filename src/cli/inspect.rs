@@ -98,11 +98,11 @@ fn row(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()> {
     let problems = problems(inspection).collect::<Vec<_>>().join("; ");
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record([
-        spreadsheet(&text("file")),
+        spreadsheet(&text("file")).into_owned(),
         text("kind"),
         whole.to_string(),
         reports,
-        spreadsheet(&problems),
+        spreadsheet(&problems).into_owned(),
     ])?;
     writer.flush()
 }

@@ -112,7 +112,7 @@ impl<'a, T: Serialize> List<'a, T> {
             csv.write_record(self.columns.iter().map(|(heading, _)| *heading))?;
         }
         for item in items {
-            csv.write_record(self.columns.iter().map(|(_, cell)| spreadsheet(&cell(item))))?;
+            csv.write_record(self.columns.iter().map(|(_, cell)| spreadsheet(&cell(item)).into_owned()))?;
         }
         csv.flush()
     }

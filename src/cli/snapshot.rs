@@ -312,7 +312,7 @@ const CHANGED: &[Column<Changed>] = &[
     ("pid", |changed| or_dash(changed.pid.as_ref())),
     ("sn", |changed| or_dash(changed.sn.as_ref())),
     ("licence", |changed| {
-        or_dash(changed.license_name.clone().or(changed.entitlement_tag.as_ref().map(ToString::to_string)).as_ref())
+        or_dash(changed.license_name.as_ref().or(changed.entitlement_tag.as_ref().map(|tag| &tag.0)))
     }),
     ("before", |changed| or_dash(changed.before.as_ref())),
     ("after", |changed| or_dash(changed.after.as_ref())),

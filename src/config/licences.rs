@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::civil::Date;
 
@@ -50,7 +51,7 @@ fn names(file: &Path, mistakes: &mut Mistakes) -> Vec<(String, Naming)> {
     let mut lines: HashMap<String, usize> = HashMap::new();
     each(file, "a line for each licence", mistakes, |table: &mut Table<'_, Calling>, row| {
         let naming = Naming {
-            name: row.text(Calling::Named),
+            name: row.text(Calling::Named).map(Arc::from),
             license_type: None,
             tier: table.word(row, Calling::Tier),
             family: table.word(row, Calling::Family),

@@ -265,7 +265,7 @@ fn tables_of_licences_are_read_and_each_mistake_has_its_line() {
                   Branch,Switching,dna-a; dna-e,120,advantage,15%,2025-01-01,2027-12-31,annual,list price\n\
                   Branch,,dna-a,150,,,2028-01-01,2028-12-31,,\n";
     let read = licences(names, bought).unwrap();
-    let spaces = Naming { name: Some("Spaces".to_owned()), family: Some(Family::AddOn), ..Naming::default() };
+    let spaces = Naming { name: Some("Spaces".into()), family: Some(Family::AddOn), ..Naming::default() };
     let premier = Naming { tier: Some(Tier::Premier), ..Naming::default() };
     let table = [("regid.x.com.cisco.y,1.0_z", spaces), ("dna-p", premier)];
     assert_eq!(read.names, table.map(|(key, naming)| (key.to_owned(), naming)).into_iter().collect::<OperatorNames>());

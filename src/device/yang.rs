@@ -61,8 +61,8 @@ pub(super) fn list(value: Option<&Value>) -> &[Value] {
     }
 }
 
-fn text(value: Option<&Value>) -> Option<String> {
-    value?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+fn text<T: for<'a> From<&'a str>>(value: Option<&Value>) -> Option<T> {
+    value?.as_str().filter(|text| !text.is_empty()).map(T::from)
 }
 
 /// RFC 7951 writes 64-bit numbers as strings; smaller ones as numbers.
@@ -77,7 +77,7 @@ fn flag(value: Option<&Value>) -> Option<bool> {
 }
 
 fn stamp(value: Option<&Value>) -> Option<Stamp> {
-    let text = text(value)?;
+    let text: String = text(value)?;
     let utc = text.parse::<Timestamp>().ok();
     // An agent that has no time yet gives the epoch.
     if utc.is_some_and(|utc| utc.as_second() <= 0) {
@@ -93,12 +93,12 @@ fn privacy(value: &Value, hostname: &str) -> Privacy {
 }
 
 fn read_udi(value: &Value) -> Option<Udi> {
-    Some(Udi::new(text(node(value, "pid"))?, text(node(value, "sn"))?))
+    Some(Udi { pid: text(node(value, "pid"))?, sn: text(node(value, "sn"))? })
 }
 
 /// Takes the enum's own prefix off: `transport-type-off` is `off`.
 fn word(value: Option<&Value>, prefix: &str) -> Option<String> {
-    text(value).map(|word| word.strip_prefix(prefix).unwrap_or(&word).to_ascii_lowercase())
+    text(value).map(|word: String| word.strip_prefix(prefix).unwrap_or(&word).to_ascii_lowercase())
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::settings::words;
+
 /// Unique device identifier of a product instance: product id and serial number. **stored**
 ///
 /// The identity under which licences are counted. Cisco prints it `PID:…,SN:…`. Every report names it, so that what is
@@ -55,6 +57,7 @@ pub enum Role {
     Standby,
     Member,
 }
+words!(Role { Active = "active", Standby = "standby", Member = "member" });
 
 impl Role {
     /// Reads the role as devices print it (`Active`, `Standby`, `Member`; any case).

@@ -131,8 +131,7 @@ pub fn excerpt(text: &str) -> Cow<'_, str> {
 /// Foreign text on one line of a terminal or a log: whatever moves the cursor, hides or turns text
 /// is spelled out.
 pub fn printable(text: &str) -> String {
-    // Nearly every text is.
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if is_plain(text) {
         return text.to_owned();
     }
     let mut escaped = String::with_capacity(text.len());
@@ -153,10 +152,15 @@ pub fn printable_lines(text: &str) -> String {
 }
 
 /// A cell that no spreadsheet takes for a formula; numbers stay numbers.
-pub fn spreadsheet(text: &str) -> String {
-    let text = printable(text);
+pub fn spreadsheet(text: &str) -> Cow<'_, str> {
+    let text = if is_plain(text) { Cow::Borrowed(text) } else { Cow::Owned(printable(text)) };
     let formula = text.starts_with(['=', '+', '-', '@']) && text != "-" && text.parse::<f64>().is_err();
-    if formula { format!("'{text}") } else { text }
+    if formula { Cow::Owned(format!("'{text}")) } else { text }
+}
+
+/// Is [`printable`] nothing but the text itself? Nearly every text is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// [`printable`] as HTML shows it, in an element or an attribute.

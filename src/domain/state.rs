@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::instance::{Account, Member, Udi};
 use super::policy::{LicenceClass, Policy};
 use super::report::{EntitlementTag, ReportId};
+use super::settings::words;
 use super::shared::Shared;
 
 /// The licensing model a device runs. **stored**
@@ -24,6 +25,15 @@ pub enum Model {
     #[default]
     Unknown,
 }
+words!(Model {
+    Slp = "slp",
+    ClassicSmartLicensing = "classic-smart-licensing",
+    SpecificLicenseReservation = "specific-license-reservation",
+    PermanentLicenseReservation = "permanent-license-reservation",
+    Traditional = "traditional",
+    Disabled = "disabled",
+    Unknown = "unknown",
+});
 
 /// A time as it was printed, and as UTC where the zone can be known. **stored**
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,16 +96,16 @@ pub struct TrustCode {
 /// One licence that the device counts. **stored**
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct License {
-    pub name: Option<String>,
+    pub name: Option<Arc<str>>,
     /// The whole `regid.…` name, or the short one of the CLI's column "Entitlement Tag".
     pub entitlement_tag: Option<EntitlementTag>,
-    pub description: Option<String>,
+    pub description: Option<Arc<str>>,
     pub count: Option<u64>,
     /// In the device's words: `IN USE`, `NOT IN USE`, …
-    pub status: Option<String>,
+    pub status: Option<Arc<str>>,
     /// `Perpetual`, `Subscription`, …; YANG does not tell it.
-    pub license_type: Option<String>,
-    pub enforcement: Option<String>,
+    pub license_type: Option<Arc<str>>,
+    pub enforcement: Option<Arc<str>>,
 }
 
 impl License {
@@ -136,14 +146,14 @@ fn holds(text: &str, word: &str) -> bool {
 /// A device upgraded to SLP keeps a reservation (SLR, PLR) that it was given before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
-    pub name: Option<String>,
+    pub name: Option<Arc<str>>,
     pub entitlement_tag: Option<EntitlementTag>,
-    pub description: Option<String>,
+    pub description: Option<Arc<str>>,
     pub count: Option<u64>,
     /// In the device's words: `SPECIFIC INSTALLED`, …
-    pub authorization: Option<String>,
-    pub license_type: Option<String>,
-    pub enforcement: Option<String>,
+    pub authorization: Option<Arc<str>>,
+    pub license_type: Option<Arc<str>>,
+    pub enforcement: Option<Arc<str>>,
     pub role: Option<super::instance::Role>,
     pub udi: Option<Udi>,
     pub installed: Option<Stamp>,
@@ -175,13 +185,13 @@ pub struct AuthorizationCode {
 /// One licence that codes allow. **stored**
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authorization {
-    pub name: Option<String>,
+    pub name: Option<Arc<str>>,
     pub entitlement_tag: Option<EntitlementTag>,
-    pub description: Option<String>,
+    pub description: Option<Arc<str>>,
     /// Over all chassis.
     pub count: Option<u64>,
-    pub enforcement: Option<String>,
-    pub license_type: Option<String>,
+    pub enforcement: Option<Arc<str>>,
+    pub license_type: Option<Arc<str>>,
 }
 
 /// What the device itself says of being in or out of compliance. **stored**

@@ -17,12 +17,12 @@
 //! same name, and a snapshot of the same instant and window that says something else is a new one that names the old.
 
 mod flat;
-mod lines;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod parts;
 mod resource_values;
 mod rows;
+mod spool;
 mod store;
 mod whole;
 
@@ -34,15 +34,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use flat::COLUMNS;
-pub use lines::Lines;
 pub use parts::{is_index, publish, snapshots};
+pub use spool::{Lines, Parts};
 pub use store::{Kept, content, keep, list, read, verify};
 
+use self::spool::{Part, Spool};
 use super::seal::SealError;
 use crate::domain::digest::Sha256;
 use crate::domain::hashing::Hashing;
 pub use crate::domain::snapshot::Form;
-use crate::domain::snapshot::{Entry, Head, Overall, SnapshotId, Survey};
+use crate::domain::snapshot::{Entry, Head, Overall, SnapshotId};
+
+const BUFFER: usize = 256 << 10;
 
 /// What the seal says that it is.
 pub const SCHEMA: &str = "slp-collector/snapshot-seal/1";
@@ -101,55 +104,96 @@ impl SnapshotError {
 }
 
 /// A snapshot that is ready to be written.
-pub struct Snapshot<'a> {
+pub struct Snapshot {
     pub head: Head,
     pub overall: Overall,
-    pub survey: &'a Survey<'a>,
-    /// Its rows, where the whole form is wanted.
-    pub lines: Option<Lines>,
+    pub rows: SetAside,
 }
 
-/// Makes the number of a snapshot while its rows go by, and keeps their lines where they are wanted: those of the number
-/// are those of the whole form.
-pub struct Numbering(BufWriter<Hashing<Box<dyn Write>>>, Option<File>);
+/// The rows, for the forms that are wanted.
+#[derive(Debug)]
+pub struct SetAside {
+    /// For the whole form.
+    lines: Option<Lines>,
+    /// For the flat ones.
+    parts: Option<Parts>,
+}
+
+impl SetAside {
+    fn lines(&self) -> io::Result<&Lines> {
+        self.lines.as_ref().ok_or_else(|| io::Error::other("the rows of the whole form were not set aside"))
+    }
+
+    fn parts(&self) -> io::Result<&Parts> {
+        self.parts.as_ref().ok_or_else(|| io::Error::other("the rows of the flat forms were not set aside"))
+    }
+}
+
+/// Makes the number of a snapshot while its rows go by, and sets them aside as the forms want them: the lines of the
+/// number are those of the whole form.
+pub struct Numbering {
+    text: BufWriter<Hashing<Box<dyn Write>>>,
+    lines: Option<File>,
+    parts: Option<BufWriter<File>>,
+}
+
+/// What is made of some rows.
+pub struct Passing {
+    text: Vec<u8>,
+    part: Option<Part>,
+}
 
 impl Numbering {
-    /// With a folder in which there is room for the lines.
-    pub fn new(lines: Option<&Path>) -> io::Result<Self> {
-        let lines = lines.map(lines::begun).transpose()?;
+    /// With a folder in which there is room for the rows.
+    pub fn new(room: &Path, forms: &[Form]) -> io::Result<Self> {
+        let wanted = |whole: bool| forms.iter().any(|form| (*form == Form::Json) == whole);
+        let lines = wanted(true).then(|| Spool::begun(room)).transpose()?;
+        let parts = wanted(false).then(|| Spool::begun(room)).transpose()?;
         let out: Box<dyn Write> = match &lines {
             Some(file) => Box::new(file.try_clone()?),
             None => Box::new(io::sink()),
         };
-        Ok(Numbering(BufWriter::with_capacity(64 << 10, Hashing::new(out)), lines))
+        let text = BufWriter::with_capacity(BUFFER, Hashing::new(out));
+        Ok(Numbering { text, lines, parts: parts.map(|file| BufWriter::with_capacity(BUFFER, file)) })
     }
 
-    /// What counts of some rows.
-    pub fn text(entries: &[Entry]) -> Vec<u8> {
-        let mut text = Vec::new();
-        for entry in entries {
-            // Nothing in it can fail to be written, and memory takes everything.
-            let _ = line(&mut text, entry);
+    /// Makes of rows what [`add`](Self::add) takes; several may be at it at once.
+    pub fn passing(&self) -> impl Fn(&[Entry]) -> Passing + Sync + use<> {
+        let flat = self.parts.is_some();
+        move |entries| {
+            let mut text = Vec::new();
+            for entry in entries {
+                // Nothing in it can fail to be written, and memory takes everything.
+                let _ = line(&mut text, entry);
+            }
+            Passing { text, part: flat.then(|| Part::of(entries)) }
         }
-        text
     }
 
-    /// Takes the [`text`](Self::text) of the rows that come next.
-    pub fn add(&mut self, text: &[u8]) -> io::Result<()> {
-        self.0.write_all(text)
+    /// Takes the rows that come next.
+    pub fn add(&mut self, passing: &Passing) -> io::Result<()> {
+        self.text.write_all(&passing.text)?;
+        match (&mut self.parts, &passing.part) {
+            (Some(parts), Some(part)) => part.write(parts),
+            (None, _) | (_, None) => Ok(()),
+        }
     }
 
     /// The number of the snapshot with that head (whatever number stands in it) and what is said of all rows; and the
-    /// lines of the rows.
-    pub fn end(self, head: &Head, overall: &Overall) -> io::Result<(SnapshotId, Option<Lines>)> {
-        let Numbering(mut out, file) = self;
-        out.flush()?;
-        let length = out.get_ref().bytes();
+    /// rows.
+    pub fn end(self, head: &Head, overall: &Overall) -> io::Result<(SnapshotId, SetAside)> {
+        let Numbering { mut text, lines, parts } = self;
+        text.flush()?;
+        let length = text.get_ref().bytes();
         let plain = Head { snapshot_id: SnapshotId(String::new()), corrects: None, ..head.clone() };
-        line(&mut out, &plain)?;
-        line(&mut out, overall)?;
-        let (_, digest, _) = out.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
-        Ok((SnapshotId::of(&digest), file.map(|file| Lines { file, length })))
+        line(&mut text, &plain)?;
+        line(&mut text, overall)?;
+        let (_, digest, _) = text.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
+        let lines = lines.map(|file| Lines(Spool { file, length }));
+        let parts = parts.map(|parts| parts.into_inner().map_err(io::IntoInnerError::into_error)).transpose()?;
+        let parts =
+            parts.map(|file| io::Result::Ok(Parts(Spool { length: file.metadata()?.len(), file }))).transpose()?;
+        Ok((SnapshotId::of(&digest), SetAside { lines, parts }))
     }
 }
 

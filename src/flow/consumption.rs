@@ -59,16 +59,13 @@ pub struct SnapshotLine {
 const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 366 * 20);
 
 /// Makes a snapshot. Writes nothing but its files: the journal holds what it is made of. Blocks for as long as the
-/// rows take to be made: once for the number and the whole form, once more for each other form. They are never held all
-/// at once.
+/// rows take to be made. They are never held all at once: while the number is made of them, they are set aside on disk.
 pub fn create(house: &House, asked: &Asked) -> Result<Snapped, Error> {
     let folder = asked.out.clone().unwrap_or_else(|| house.snapshot_dir());
-    let whole = Some(folder.as_path()).filter(|_| asked.form == Form::Json);
-    let made = surveyed(
-        house,
-        Wanted { as_of: asked.as_of, window: asked.window, whole },
-        &mut |snapshot, collector, signer| Ok(vec![keep(&folder, asked.form, snapshot, collector, signer)?]),
-    )?;
+    let wanted = Wanted { as_of: asked.as_of, window: asked.window, room: &folder, forms: &[asked.form] };
+    let made = surveyed(house, wanted, &mut |snapshot, collector, signer| {
+        Ok(vec![keep(&folder, asked.form, snapshot, collector, signer)?])
+    })?;
     made.into_iter().next().ok_or_else(|| Error::Internal("a snapshot without a file".to_owned()))
 }
 
@@ -78,9 +75,10 @@ pub fn publish(house: &House, as_of: Timestamp) -> Result<Vec<Snapped>, Error> {
     let wanted = &house.config.snapshot;
     let window = SignedDuration::try_from(wanted.window).unwrap_or(LONGEST);
     let beside = snapshots(&wanted.folder);
-    let mut forms = wanted.formats.iter().chain(wanted.post.iter().flat_map(|post| &post.formats));
-    let whole = Some(beside.as_path()).filter(|_| forms.any(|form| *form == Form::Json));
-    surveyed(house, Wanted { as_of: Some(as_of), window, whole }, &mut |snapshot, collector, signer| {
+    let forms: Vec<Form> =
+        wanted.formats.iter().chain(wanted.post.iter().flat_map(|post| &post.formats)).copied().collect();
+    let all = Wanted { as_of: Some(as_of), window, room: &beside, forms: &forms };
+    surveyed(house, all, &mut |snapshot, collector, signer| {
         let mut kept = Vec::new();
         for form in &wanted.formats {
             kept.push(publish_as(&wanted.folder, *form, snapshot, collector, signer)?);
@@ -96,7 +94,7 @@ pub fn publish(house: &House, as_of: Timestamp) -> Result<Vec<Snapped>, Error> {
 }
 
 /// Writes the files of a snapshot.
-type Write<'w> = &'w mut dyn FnMut(&mut Snapshot<'_>, &str, &Signer) -> Result<Vec<Kept>, SnapshotError>;
+type Write<'w> = &'w mut dyn FnMut(&mut Snapshot, &str, &Signer) -> Result<Vec<Kept>, SnapshotError>;
 
 /// What is surveyed, and for what.
 #[derive(Clone, Copy)]
@@ -104,8 +102,9 @@ struct Wanted<'w> {
     /// Now, if it is not given.
     as_of: Option<Timestamp>,
     window: SignedDuration,
-    /// The folder that gets the whole form, if one does.
-    whole: Option<&'w Path>,
+    /// A folder in which there is room for the rows while they are made.
+    room: &'w Path,
+    forms: &'w [Form],
 }
 
 /// Where runs turn out to be damaged they are made anew, and the snapshot begins again.
@@ -119,7 +118,7 @@ fn surveyed(house: &House, wanted: Wanted<'_>, write: Write<'_>) -> Result<Vec<S
 }
 
 fn survey(house: &House, wanted: Wanted<'_>, write: Write<'_>) -> Result<Result<Vec<Snapped>, Unreadable>, Error> {
-    let Wanted { as_of: asked, window, whole } = wanted;
+    let Wanted { as_of: asked, window, room, forms } = wanted;
     let _one_at_a_time = house.between.surveying.lock().unwrap_or_else(PoisonError::into_inner);
     let present = house.clock.now();
     let as_of = whole_second(asked.unwrap_or(present));
@@ -154,24 +153,22 @@ fn survey(house: &House, wanted: Wanted<'_>, write: Write<'_>) -> Result<Result<
         incomplete_before: house.ledger.kept_from(),
     };
     let no_room = |error: std::io::Error| {
-        let folder = whole.unwrap_or(Path::new("")).display();
-        Error::Exchange(format!("cannot write the rows of a snapshot into {folder}: {error}"))
+        Error::Exchange(format!("cannot write the rows of a snapshot into {}: {error}", room.display()))
     };
-    let mut numbering = Numbering::new(whole).map_err(no_room)?;
+    let mut numbering = Numbering::new(room, forms).map_err(no_room)?;
     let mut written = Ok(());
-    let number = |text: Vec<u8>| {
+    let (mut head, overall) = match survey.overall(numbering.passing(), |passing| {
         if written.is_ok() {
-            written = numbering.add(&text);
+            written = numbering.add(&passing);
         }
-    };
-    let (mut head, overall) = match survey.overall(Numbering::text, number) {
+    }) {
         Ok(made) => made,
         Err(unreadable) => return Ok(Err(unreadable)),
     };
     written.map_err(no_room)?;
-    let (number, lines) = numbering.end(&head, &overall).map_err(no_room)?;
+    let (number, rows) = numbering.end(&head, &overall).map_err(no_room)?;
     head.snapshot_id = number;
-    let mut snapshot = Snapshot { head, overall, survey: &survey, lines };
+    let mut snapshot = Snapshot { head, overall, rows };
 
     let collector = &house.config.collector.name;
     let refused = |error: &dyn std::error::Error| Error::Exchange(with_causes(error));

@@ -157,7 +157,7 @@ fn license_lines(reading: &Reading, check: &CrossCheck) -> Vec<String> {
     lines.extend(state.licenses.iter().map(|license| {
         let count = license.count.map_or_else(|| "-".to_owned(), |count| count.to_string());
         let told = [&license.status, &license.license_type, &license.enforcement];
-        let told: Vec<&str> = told.into_iter().flatten().map(String::as_str).collect();
+        let told: Vec<&str> = told.into_iter().flatten().map(|word| &**word).collect();
         format!("licence {}  {count}  {}", license.name.as_deref().unwrap_or("without a name"), told.join(", "))
     }));
     lines.extend(state.reserved.iter().map(|reserved| {

@@ -139,10 +139,12 @@ impl Dice {
 
     fn license(&mut self) -> License {
         License {
-            name: self.maybe(|dice| dice.of(&["network-advantage", "CUBE_T_STD"]).to_owned()),
+            name: self.maybe(|dice| dice.of(&["network-advantage", "CUBE_T_STD"]).to_owned()).map(Into::into),
             count: self.maybe(|dice| dice.of(&[0, 1, u64::MAX])),
-            license_type: self.maybe(|dice| dice.of(&["Subscription", "Perpetual", "?"]).to_owned()),
-            enforcement: self.maybe(|dice| dice.of(&["NOT ENFORCED", "ENFORCED", "EXPORT RESTRICTED"]).to_owned()),
+            license_type: self.maybe(|dice| dice.of(&["Subscription", "Perpetual", "?"]).to_owned()).map(Into::into),
+            enforcement: self
+                .maybe(|dice| dice.of(&["NOT ENFORCED", "ENFORCED", "EXPORT RESTRICTED"]).to_owned())
+                .map(Into::into),
             ..License::default()
         }
     }

@@ -214,7 +214,8 @@ async fn ios_xr_tells_what_its_models_have() {
     assert_eq!(identity.map(|identity| (identity.os, identity.udi.sn.to_string())), Some(("ios-xr", own.sn.clone())));
     assert_eq!(state.model, Model::Slp);
     assert_eq!(state.transport.unwrap().kind.as_deref(), Some("cslu"));
-    let counted: Vec<_> = state.licenses.iter().map(|license| (license.name.clone(), license.count)).collect();
+    let counted: Vec<_> =
+        state.licenses.iter().map(|license| (license.name.as_deref().map(str::to_owned), license.count)).collect();
     let truth = device.state().licences.into_iter().map(|licence| (Some(licence.name), Some(u64::from(licence.count))));
     assert_eq!(counted, truth.collect::<Vec<_>>());
     assert!(state.policy.is_none() && state.usage_reporting == Default::default() && state.rum_ids.is_empty());

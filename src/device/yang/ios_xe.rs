@@ -31,8 +31,8 @@ pub fn state(answer: &Value) -> Option<DeviceState> {
     rum_ids.sort_by_key(|listed| listed.report_id);
     Some(DeviceState {
         model: model(outer, info),
-        smart_account: text(deep(info, &["registration", "registration-complete", "smart-account"])).map(Arc::from),
-        virtual_account: text(deep(info, &["registration", "registration-complete", "virtual-account"])).map(Arc::from),
+        smart_account: text(deep(info, &["registration", "registration-complete", "smart-account"])),
+        virtual_account: text(deep(info, &["registration", "registration-complete", "virtual-account"])),
         transport: node(info, "transport").map(|value| transport(value).into()),
         privacy: node(info, "privacy").map(|value| privacy(value, "hostname")),
         policy: node(info, "policy").map(|value| policy(value).into()),
@@ -46,7 +46,7 @@ pub fn state(answer: &Value) -> Option<DeviceState> {
         uuid: text(udi.and_then(|udi| node(udi, "uuid"))),
         licenses: list(node(info, "usage")).iter().map(|value| license(value).into()).collect(),
         rum_ids,
-        agent_version: text(node(outer, "version")).map(Arc::from),
+        agent_version: text(node(outer, "version")),
         authorizations: node(info, "imported-authorizations").map(|value| authorizations(value).into()),
         ..DeviceState::default()
     })
@@ -118,10 +118,10 @@ fn authorizations(value: &Value) -> Authorizations {
     };
     let allowed = |value: &Value| Authorization {
         name: text(node(value, "license-name")).or_else(|| text(node(value, "short-name"))),
-        entitlement_tag: text(node(value, "entitlement-tag")).map(EntitlementTag::from),
+        entitlement_tag: text(node(value, "entitlement-tag")).map(EntitlementTag),
         description: text(node(value, "description")),
         count: number(node(value, "total-count")),
-        enforcement: word(node(value, "license-enforcement-type"), "license-enforcement-type-"),
+        enforcement: word(node(value, "license-enforcement-type"), "license-enforcement-type-").map(Arc::from),
         license_type: None,
     };
     Authorizations {
@@ -139,7 +139,7 @@ fn key_udi(key: &str) -> Option<Udi> {
 fn license(value: &Value) -> License {
     License {
         name: text(node(value, "license-name")).or_else(|| text(node(value, "short-name"))),
-        entitlement_tag: text(node(value, "entitlement-tag")).map(EntitlementTag::from),
+        entitlement_tag: text(node(value, "entitlement-tag")).map(EntitlementTag),
         description: text(node(value, "description")),
         count: number(node(value, "count")),
         status: None,

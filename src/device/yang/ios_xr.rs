@@ -18,7 +18,7 @@ pub fn state(data: &Value) -> Option<DeviceState> {
     let info = node(state, "state-info").unwrap_or(&Value::Null);
     let udi = node(info, "udi");
     let registration = node(info, "registration");
-    let account = |name| text(registration.and_then(|value| deep(value, &["registration-complete", name])));
+    let account = |name| text::<Arc<str>>(registration.and_then(|value| deep(value, &["registration-complete", name])));
     let mut licenses: Vec<License> = list(node(info, "usage")).iter().filter_map(license).collect();
     let platform = deep(data, &["plat-smart-license", "summary", "license"]);
     for counted in list(platform).iter().filter_map(platform_license) {
@@ -28,14 +28,14 @@ pub fn state(data: &Value) -> Option<DeviceState> {
     }
     Some(DeviceState {
         model: model(state, registration),
-        smart_account: account("smart-account").map(Arc::from),
-        virtual_account: account("virtual-account").map(Arc::from),
+        smart_account: account("smart-account"),
+        virtual_account: account("virtual-account"),
         transport: node(info, "transport").map(|value| transport(value).into()),
         privacy: node(info, "privacy").map(|value| privacy(value, "host-name")),
         udi: udi.and_then(read_udi),
         uuid: text(udi.and_then(|udi| node(udi, "uuid"))),
         licenses: licenses.into_iter().map(Shared::from).collect(),
-        agent_version: text(node(state, "version")).map(Arc::from),
+        agent_version: text(node(state, "version")),
         compliance: compliance(data, info).into(),
         ..DeviceState::default()
     })
@@ -82,11 +82,13 @@ fn transport(value: &Value) -> Transport {
 fn license(value: &Value) -> Option<License> {
     value.is_object().then(|| License {
         name: text(node(value, "license-name")).or_else(|| text(node(value, "short-name"))),
-        entitlement_tag: text(node(value, "entitlement-tag")).map(EntitlementTag::from),
+        entitlement_tag: text(node(value, "entitlement-tag")).map(EntitlementTag),
         description: text(node(value, "description")),
         count: number(node(value, "count")),
         // `not-applicable` says only that the agent is in the mode that SLP brings.
-        status: word(node(value, "enforce-mode"), "enforcement-").filter(|mode| mode != "not-applicable"),
+        status: word(node(value, "enforce-mode"), "enforcement-")
+            .filter(|mode| mode != "not-applicable")
+            .map(Arc::from),
         license_type: None,
         enforcement: None,
     })
@@ -94,8 +96,8 @@ fn license(value: &Value) -> Option<License> {
 
 /// A licence as the platform counts it: `count/last` is what was last measured.
 fn platform_license(value: &Value) -> Option<License> {
-    let name = text(node(value, "entitlement"))?;
-    Some(License { name: Some(name), count: number(deep(value, &["count", "last"])), ..License::default() })
+    let name: String = text(node(value, "entitlement"))?;
+    Some(License { name: Some(name.into()), count: number(deep(value, &["count", "last"])), ..License::default() })
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl Rpc {
             let said = if code.words().is_empty() { code.name.as_str() } else { code.words() };
             return Err(Error::declined(step, complaint, &code.to_string(), said));
         }
-        let result = text(node(output, "result")).unwrap_or_default();
+        let result: String = text(node(output, "result")).unwrap_or_default();
         let lower = result.to_ascii_lowercase();
         if lower.trim_start().starts_with('%') || lower.contains("error") || lower.contains("fail") {
             return Err(Error::declined(step, Complaint::Failed, "result", result.trim()));

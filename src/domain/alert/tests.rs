@@ -59,7 +59,7 @@ fn fleet(devices: &[(&str, &str)]) -> (Fleet, Vec<Watched>) {
 }
 
 fn acknowledge(fleet: &mut Fleet, name: &str, ack: &str) {
-    let licence = License { count: Some(1), license_type: Some("Subscription".to_owned()), ..License::default() };
+    let licence = License { count: Some(1), license_type: Some("Subscription".into()), ..License::default() };
     let mut state =
         DeviceState { model: Model::Slp, policy: Some(Policy::cisco_default().into()), ..DeviceState::default() };
     state.licenses = vec![licence.into()];

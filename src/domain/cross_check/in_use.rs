@@ -68,7 +68,7 @@ mod tests {
 
     fn license(name: &str, tag: Option<&str>, count: u64) -> License {
         let entitlement_tag = tag.map(|tag| crate::domain::report::EntitlementTag(tag.into()));
-        License { name: Some(name.to_owned()), entitlement_tag, count: Some(count), ..License::default() }
+        License { name: Some(name.into()), entitlement_tag, count: Some(count), ..License::default() }
     }
 
     #[test]

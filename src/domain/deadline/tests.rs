@@ -22,7 +22,7 @@ fn slp() -> DeviceState {
 }
 
 fn using(class: &str) -> License {
-    License { count: Some(2), license_type: Some(class.to_owned()), ..License::default() }
+    License { count: Some(2), license_type: Some(class.into()), ..License::default() }
 }
 
 /// An instance whose state was read on 2026-01-01.

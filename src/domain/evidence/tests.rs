@@ -41,7 +41,7 @@ fn identified(name: &str) -> Fact {
 /// A state with an ACK of that day and a policy of so many days.
 fn acked(name: &str, last_ack: Option<&str>, days: u32) -> Fact {
     let subscription = Some(ClassPolicy::of(days, days, days));
-    let licence = License { count: Some(1), license_type: Some("Subscription".to_owned()), ..License::default() };
+    let licence = License { count: Some(1), license_type: Some("Subscription".into()), ..License::default() };
     let mut state = DeviceState {
         model: Model::Slp,
         smart_account: Some("example.com".into()),

@@ -94,14 +94,14 @@ impl Codes {
         if words.contains("INSTALLED") && !words.contains("NOT INSTALLED") {
             let (status, installed) = authorization(value, zone);
             let (role, udi) = self.chassis.clone().unzip();
-            let status = status.unwrap_or_default();
+            let status = status.as_deref().unwrap_or_default().to_owned();
             self.codes.push(AuthorizationCode { role: role.flatten(), udi, status, installed });
         }
     }
 
     fn allowed(&mut self, line: &Line<'_>) -> bool {
         if let Some((name, tag)) = heading(&line.text) {
-            let name = Some(name.unwrap_or(tag).to_owned());
+            let name = Some(name.unwrap_or(tag).into());
             self.allowed.push(Authorization { name, entitlement_tag: whole_tag(tag), ..Authorization::default() });
             self.open = true;
             return true;
@@ -123,7 +123,7 @@ impl Codes {
     /// A name on a line of its own, below `Features Authorized:`.
     fn key(&mut self, line: &Line<'_>) -> bool {
         let Some(name) = text(&line.text).filter(|_| line.field().is_none()) else { return false };
-        let enforcement = Some("EXPORT AUTHORIZATION KEY".to_owned());
+        let enforcement = Some("EXPORT AUTHORIZATION KEY".into());
         self.keys.push(Authorization { name: Some(name), enforcement, ..Authorization::default() });
         true
     }

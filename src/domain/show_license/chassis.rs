@@ -104,7 +104,7 @@ impl Chassis {
         if !pid.is_empty() {
             self.first_pid.get_or_insert(pid.to_owned());
             if let Some(rank) = rank(&part)
-                && text(serial).is_some()
+                && text::<String>(serial).is_some()
                 && self.chassis.as_ref().is_none_or(|(known, _)| rank < *known)
             {
                 self.chassis = Some((rank, Udi::new(pid, serial)));

@@ -112,10 +112,10 @@ impl Status {
             Section::UsingPolicy if of("status") => self.using_policy = Some(value.eq_ignore_ascii_case("enabled")),
             Section::Account | Section::Registration if of("smart account") => {
                 let name = value.split(" As of ").next().unwrap_or(value);
-                self.account.smart_account = text(name).map(Arc::from);
+                self.account.smart_account = text(name);
             }
             Section::Account | Section::Registration if of("virtual account") => {
-                self.account.virtual_account = text(value).map(Arc::from);
+                self.account.virtual_account = text(value);
             }
             Section::Registration if of("status") => self.registration = text(value),
             Section::Authorization if of("status") => self.authorization = text(value),
@@ -373,7 +373,7 @@ fn in_brackets(value: &str) -> Option<String> {
 }
 
 /// `SPECIFIC INSTALLED on Oct 29 17:40:12 2026 UTC`: the words, and when.
-pub(super) fn authorization(value: &str, zone: Option<&TimeZone>) -> (Option<String>, Option<Stamp>) {
+pub(super) fn authorization(value: &str, zone: Option<&TimeZone>) -> (Option<Arc<str>>, Option<Stamp>) {
     match value.split_once(" on ") {
         Some((words, at)) => (text(words), stamp(at, zone)),
         None => (text(value), None),
@@ -390,9 +390,9 @@ pub(super) fn checked(value: &str, zone: Option<&TimeZone>) -> Result<Option<Sta
     }
 }
 
-pub(super) fn text(value: &str) -> Option<String> {
+pub(super) fn text<T: for<'a> From<&'a str>>(value: &str) -> Option<T> {
     let value = value.trim();
-    (!is_nothing(value)).then(|| value.to_owned())
+    (!is_nothing(value)).then(|| value.into())
 }
 
 /// The whole number that a text begins with.

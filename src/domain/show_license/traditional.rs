@@ -1,6 +1,7 @@
 //! Licensing before Smart Licensing: PAK files, honour-based use on NX-OS, right-to-use on IOS and IOS XE.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -91,12 +92,12 @@ impl Files {
             (_, false) => None,
         };
         self.kinds.extend(kind);
-        let status = if used { Some("In use".to_owned()) } else { status.first().map(|word| (*word).to_owned()) };
+        let status = if used { Some("In use") } else { status.first().copied() };
         self.licenses.push(License {
             name: text(name),
             count: count.parse().ok(),
-            status,
-            license_type: kind.map(|kind| kind.word().to_owned()),
+            status: status.map(Arc::from),
+            license_type: kind.map(|kind| kind.word().into()),
             ..License::default()
         });
         true
@@ -131,7 +132,7 @@ impl Files {
                 self.licenses.push(License {
                     name: text(name),
                     count: count.parse().ok(),
-                    license_type: Some(Traditional::Pak.word().to_owned()),
+                    license_type: Some(Traditional::Pak.word().into()),
                     status: text(until),
                     ..License::default()
                 });

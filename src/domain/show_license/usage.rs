@@ -1,5 +1,7 @@
 //! Licences in use, and licences set aside, in the layouts of the agents.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 
 use super::lines::{Line, starts_with};
@@ -107,7 +109,7 @@ impl Usage {
         }
         if let Some((name, tag)) = heading(&line.text) {
             let license = License {
-                name: Some(name.unwrap_or(tag).to_owned()),
+                name: Some(name.unwrap_or(tag).into()),
                 entitlement_tag: whole_tag(tag),
                 ..License::default()
             };
@@ -130,7 +132,7 @@ impl Usage {
         let Some((label, value)) = line.field() else { return false };
         match label.to_ascii_lowercase().as_str() {
             "license" => license.name = text(value),
-            "entitlement tag" => license.entitlement_tag = text(value).map(EntitlementTag::from),
+            "entitlement tag" => license.entitlement_tag = text(value).map(EntitlementTag),
             "description" => license.description = text(value),
             "count" => license.count = number(value),
             "status" => license.status = text(value.split('(').next().unwrap_or(value)),
@@ -146,7 +148,7 @@ impl Usage {
         if let Some((name, tag)) = heading(&line.text) {
             self.close_reservation();
             let reservation = Reservation {
-                name: Some(name.unwrap_or(tag).to_owned()),
+                name: Some(name.unwrap_or(tag).into()),
                 entitlement_tag: whole_tag(tag),
                 ..Reservation::default()
             };
@@ -200,7 +202,7 @@ impl Usage {
         let last = self.printed.last()?;
         let License { count, status, license_type, .. } = &last.license;
         // Before SLP the type was not printed.
-        let typed = |status: &String| license_type.is_some() || !status.ends_with("IN USE");
+        let typed = |status: &Arc<str>| license_type.is_some() || !status.ends_with("IN USE");
         let whole = last.layout == Layout::Row || count.is_some() && status.as_ref().is_some_and(typed);
         (!whole).then_some(last.line)
     }

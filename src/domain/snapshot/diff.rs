@@ -51,11 +51,11 @@ words!(Turned {
 pub struct Changed {
     pub what: Turned,
     pub device: Option<String>,
-    pub pid: Option<String>,
-    pub sn: Option<String>,
+    pub pid: Option<Arc<str>>,
+    pub sn: Option<Arc<str>>,
     /// `null` for what is about the instance.
     pub entitlement_tag: Option<EntitlementTag>,
-    pub license_name: Option<String>,
+    pub license_name: Option<Arc<str>>,
     /// A quantity, an account, a site or a tier.
     pub before: Option<String>,
     pub after: Option<String>,

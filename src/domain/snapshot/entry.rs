@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::estate::{Subject, Survey};
-use super::names::Names;
+use super::names::{Names, Namings};
 use super::rollup::millionth;
 use super::row::{Detail, DetailRun, Entry, MeasuredState, NotedChange, Row, SourceReport};
 use super::uses::Use;
@@ -31,8 +31,8 @@ impl Survey<'_> {
             smart_account: account.smart_account,
             virtual_account: account.virtual_account,
             device: any.and_then(|any| any.device.clone()),
-            pid: Some(udi.pid.to_string()),
-            sn: Some(udi.sn.to_string()),
+            pid: Some(udi.pid.clone()),
+            sn: Some(udi.sn.clone()),
             uuid: any.and_then(|any| any.uuid.clone()),
             ha_role: then.and_then(own),
             os: any.and_then(|any| any.os.clone()),
@@ -68,7 +68,7 @@ impl Survey<'_> {
         subject: Subject<'_>,
         one: &Use<'_>,
         plain: &Row,
-        names: &Names<'_>,
+        (names, known): (&Names<'_>, &mut Namings),
         detailed: bool,
     ) -> Entry {
         let (from, to) = (self.from(), self.to());
@@ -80,7 +80,7 @@ impl Survey<'_> {
         let peak = history.peak(from, to);
         let share = history.share(from, to);
         let source = last.and_then(|run| self.source(one, run));
-        let naming = names.naming(one.tag.as_ref(), one.said.clone());
+        let naming = names.naming(one.tag.as_ref(), &one.said, known);
         let begun = one.timelines.iter().filter_map(|(_, timeline)| timeline.first()).filter(|first| *first <= to);
         let seen = history.runs().first().map(|run| run.start).filter(|start| *start <= to);
         let first = begun.chain(seen).min().and_then(instant);

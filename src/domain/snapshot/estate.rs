@@ -6,7 +6,7 @@ use std::ops::{Bound, ControlFlow};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::names::{Names, OperatorNames};
+use super::names::{Names, Namings, OperatorNames};
 use super::rollup::completeness;
 use super::row::{Detail, Entry, MeasuredState, Row};
 use super::sums::Sums;
@@ -66,8 +66,9 @@ impl<'a> Survey<'a> {
         self.as_of.checked_sub(self.window).unwrap_or(Timestamp::MIN)
     }
 
-    /// What is said of all rows together; each passes by, part by part in the order of [`rows`](Self::rows): `make` is
-    /// done by several threads, `seen` gets in order what it made. The head has no number yet.
+    /// What is said of all rows together; each passes by, instance by instance in the order of their UDIs, then the
+    /// devices that were never reached by name: the same each time. `make` is done part by part by several threads, `seen`
+    /// gets in order what it made. The head has no number yet.
     pub fn overall<T: Send>(
         &self,
         make: impl Fn(&[Entry]) -> T + Sync,
@@ -78,7 +79,7 @@ impl<'a> Survey<'a> {
         let mut sums = Sums::of(self);
         let looks_back = sums.looks_back();
         let make = |laid: Laid| (make(&laid.entries), laid);
-        self.parts(How { detailed: true, looks_back }, make, |(made, laid)| {
+        self.parts(looks_back, make, |(made, laid)| {
             seen(made);
             rows += laid.entries.len() as u64;
             reports += laid.reports.0;
@@ -87,7 +88,6 @@ impl<'a> Survey<'a> {
                 *states.entry(entry.row.measured_state).or_default() += 1;
             }
             self.add(&mut sums, laid);
-            ControlFlow::Continue(())
         })?;
         let (instances, overall) = sums.end();
         let head = Head {
@@ -106,17 +106,6 @@ impl<'a> Survey<'a> {
             incomplete_before: self.incomplete_before,
         };
         Ok((head, overall))
-    }
-
-    /// Every row without what it rests on ([`Detail`] is empty), instance by instance in the order of their UDIs, then
-    /// the devices that were never reached by name: the same each time. `make` is done part by part by several threads,
-    /// `take` gets in order what it made.
-    pub fn rows<T: Send>(
-        &self,
-        make: impl Fn(Vec<Entry>) -> T + Sync,
-        take: impl FnMut(T) -> ControlFlow<()>,
-    ) -> Result<(), Unreadable> {
-        self.parts(How { detailed: false, looks_back: false }, |laid: Laid| make(laid.entries), take)
     }
 
     fn add(&self, sums: &mut Sums<'a>, laid: Laid) {
@@ -140,9 +129,9 @@ impl<'a> Survey<'a> {
 
     fn parts<T: Send>(
         &self,
-        how: How,
+        looks_back: bool,
         make: impl Fn(Laid) -> T + Sync,
-        mut take: impl FnMut(T) -> ControlFlow<()>,
+        mut take: impl FnMut(T),
     ) -> Result<(), Unreadable> {
         let names = Names::of([self.then, self.now], self.consumption.called(), self.names);
         let elsewhere = self.elsewhere()?;
@@ -156,22 +145,13 @@ impl<'a> Survey<'a> {
         let bounds = known.into_iter().step_by(PART).skip(1);
         let from = std::iter::once(Bound::Unbounded).chain(bounds.clone().map(Bound::Included));
         let to = bounds.map(Bound::Excluded).chain(std::iter::once(Bound::Unbounded));
-        let mut ended = Ok(ControlFlow::Continue(()));
-        let lay = |(from, to)| self.lay(from, to, &elsewhere, &names, how).map(&make);
-        parts::in_order(from.zip(to), lay, |made| match made {
-            Ok(made) => {
-                let taken = take(made);
-                ended = Ok(taken);
-                taken
-            }
-            Err(cause) => {
-                ended = Err(cause);
-                ControlFlow::Break(())
-            }
+        let mut ended = Ok(());
+        let lay = |(from, to)| self.lay(from, to, &elsewhere, &names, looks_back).map(&make);
+        parts::in_order(from.zip(to), lay, |made| {
+            ended = made.map(&mut take);
+            if ended.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        if ended?.is_break() {
-            return Ok(());
-        }
+        ended?;
         let never = self.watched.iter().filter(|device| self.never_reached(&device.name));
         let rows: Vec<Row> = never.map(|device| self.unreached(device)).collect();
         for some in rows.chunks(PART) {
@@ -182,21 +162,19 @@ impl<'a> Survey<'a> {
                 laid.entries.push(Entry { row: row.clone(), detail: Detail::default() });
                 laid.beside.push((History::default(), None));
             }
-            if take(make(laid)).is_break() {
-                break;
-            }
+            take(make(laid));
         }
         Ok(())
     }
 
-    /// The instances of a stretch of UDIs.
+    /// The instances of a stretch of UDIs; `looks_back`: those too that were gone before the window.
     fn lay(
         &self,
         from: Bound<&Udi>,
         to: Bound<&Udi>,
         elsewhere: &Elsewhere,
         names: &Names<'_>,
-        how: How,
+        looks_back: bool,
     ) -> Result<Laid, Unreadable> {
         let own = self.consumption.stretch(from, to)?;
         let at_home = own.0.iter().filter(|(udi, _)| !elsewhere.who.contains(udi));
@@ -211,20 +189,21 @@ impl<'a> Survey<'a> {
         let every: BTreeSet<&Udi> = known.chain(chassis.keys().copied()).collect();
         let open = Open::default();
         let mut laid = Laid { reports: own.reports(), ..Laid::default() };
+        let mut known_as = Namings::new();
         for udi in every {
             let subject = self.subject(udi);
             let of = chassis.get(udi).map(Vec::as_slice).unwrap_or_default();
             let mut uses = self.uses(subject, of, names);
             let gone = subject.then.and_then(|instance| instance.retired.as_ref()).map(|retired| retired.at);
             let there = self.is_there(gone, &uses);
-            if uses.is_empty() || !(there || how.looks_back) {
+            if uses.is_empty() || !(there || looks_back) {
                 continue;
             }
             let uncertain = self.clock_uncertainty(of);
             let plain = Row { clock_uncertainty_seconds: uncertain, ..self.plain(subject, &open) };
             let (mut past, mut rows) = (Vec::new(), 0);
             for one in &mut uses {
-                let entry = self.entry(subject, one, &plain, names, how.detailed && there);
+                let entry = self.entry(subject, one, &plain, (names, &mut known_as), there);
                 let history = std::mem::take(&mut one.history);
                 if there {
                     rows += 1;
@@ -337,15 +316,6 @@ struct Elsewhere {
     who: BTreeSet<Udi>,
     /// By the instance whose it is.
     of: BTreeMap<Udi, Vec<(Udi, Chassis)>>,
-}
-
-/// How rows are made.
-#[derive(Clone, Copy)]
-struct How {
-    /// With what they rest on.
-    detailed: bool,
-    /// Also of instances that were gone before the window.
-    looks_back: bool,
 }
 
 /// A part as it is laid out.

@@ -135,7 +135,7 @@ pub struct Unlisted {
     pub smart_account: Option<Arc<str>>,
     pub virtual_account: Option<Arc<str>>,
     pub entitlement_tag: Option<EntitlementTag>,
-    pub license_name: Option<String>,
+    pub license_name: Option<Arc<str>>,
     pub quantity: Option<u64>,
     pub quantity_expected: Option<u64>,
     pub rows: u64,
@@ -148,7 +148,7 @@ const OVER: &str = "the sum of what reports measured at each instant of the term
                     missing, by the accounts as of as_of";
 const GREW: &str = "the highest sum of what reports measured, as a share of what is entitled";
 
-type LicenceKey = (Option<Arc<str>>, Option<Arc<str>>, Option<EntitlementTag>, Option<String>);
+type LicenceKey = (Option<Arc<str>>, Option<Arc<str>>, Option<EntitlementTag>, Option<Arc<str>>);
 
 /// Adds up while rows go by.
 pub(super) struct Tally<'a> {

@@ -85,7 +85,7 @@ impl Whom {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Held {
     pub entitlement_tag: Option<EntitlementTag>,
-    pub license_name: Option<String>,
+    pub license_name: Option<Arc<str>>,
     pub family: Option<Family>,
     pub tier: Option<Tier>,
     /// Measured at `as_of`.

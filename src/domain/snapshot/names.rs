@@ -11,7 +11,8 @@
 //!
 //! What none of them says stays unknown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,11 +43,11 @@ impl Tier {
 }
 
 /// What is known of a licence beside its tag.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Naming {
-    pub name: Option<String>,
+    pub name: Option<Arc<str>>,
     /// In the device's words: `Perpetual`, `Subscription`.
-    pub license_type: Option<String>,
+    pub license_type: Option<Arc<str>>,
     pub tier: Option<Tier>,
     pub family: Option<Family>,
 }
@@ -73,6 +74,9 @@ impl FromIterator<(String, Naming)> for OperatorNames {
     }
 }
 
+/// What was thought out already: by tag, and by what the instance itself said.
+pub(super) type Namings = HashMap<(Option<EntitlementTag>, Naming), Naming>;
+
 /// What the whole fleet says of tags, and the operator's table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names<'a> {
@@ -86,7 +90,7 @@ impl<'a> Names<'a> {
     /// What any device states of a tag holds for all and at any time: a tag is one licence. Earlier folds come first.
     pub(super) fn of([then, now]: [&'a Fleet; 2], called: &'a Called, operator: &OperatorNames) -> Names<'a> {
         let mut stated: BTreeMap<&EntitlementTag, Naming> = BTreeMap::new();
-        let mut state = |tag: &'a Option<EntitlementTag>, name: &Option<String>, kind: &Option<String>| {
+        let mut state = |tag: &'a Option<EntitlementTag>, name: &Option<Arc<str>>, kind: &Option<Arc<str>>| {
             if let Some(tag) = tag.as_ref().filter(|tag| tag.0.starts_with("regid.")) {
                 let known = stated.entry(tag).or_default();
                 if known.name.is_none() {
@@ -112,10 +116,11 @@ impl<'a> Names<'a> {
         }
         let called: BTreeMap<&EntitlementTag, &Named> = called.each().collect();
         for (tag, named) in &called {
-            let by_device = Naming { name: named.by_devices().first().cloned(), ..Naming::default() };
+            let by_device =
+                Naming { name: named.by_devices().first().map(|name| name.as_str().into()), ..Naming::default() };
             let by_answer = named.by_answers().map(|answered| Naming {
-                name: answered.name.clone(),
-                license_type: answered.license_type.clone(),
+                name: answered.name.as_deref().map(Arc::from),
+                license_type: answered.license_type.as_deref().map(Arc::from),
                 ..Naming::default()
             });
             let known = stated.remove(tag).unwrap_or_default();
@@ -124,8 +129,13 @@ impl<'a> Names<'a> {
         Names { stated, called, operator: operator.clone() }
     }
 
-    /// What is known of a licence; `said` by the instance itself.
-    pub(super) fn naming(&self, tag: Option<&EntitlementTag>, said: Naming) -> Naming {
+    /// What is known of a licence; `said` by the instance itself. It is thought out once for all that are `known`.
+    pub(super) fn naming(&self, tag: Option<&EntitlementTag>, said: &Naming, known: &mut Namings) -> Naming {
+        let key = (tag.cloned(), said.clone());
+        known.entry(key).or_insert_with(|| self.thought_out(tag, said)).clone()
+    }
+
+    fn thought_out(&self, tag: Option<&EntitlementTag>, said: &Naming) -> Naming {
         let stated = tag.and_then(|tag| self.stated.get(tag));
         let named = stated.map_or_else(|| said.clone(), |stated| said.clone().or(stated));
         let words = || named.name.as_deref().and_then(Tier::in_words);
@@ -133,8 +143,8 @@ impl<'a> Names<'a> {
         let words = || named.name.as_deref().and_then(Family::in_words);
         let family = named.family.or_else(words).or_else(|| Family::in_words(product(tag?)));
         let named = Naming { tier, family, ..named };
-        let keys = tag.map(|tag| tag.0.to_string()).into_iter().chain(named.name.clone());
-        let table = keys.filter_map(|key| self.operator.0.get(&key));
+        let keys = tag.map(|tag| tag.0.clone()).into_iter().chain(named.name.clone());
+        let table = keys.filter_map(|key| self.operator.0.get(&*key));
         table.fold(named, Naming::or)
     }
 
@@ -152,9 +162,8 @@ impl<'a> Names<'a> {
                 || called(self.stated.get(tag), name)
                 || called(self.operator.0.get(tag.0.as_ref()), name)
         };
-        let sure = |name: &str, short: &BTreeSet<&str>| {
-            (stated(name), short.iter().any(|short| plain(short) == plain(product(tag))))
-        };
+        let sure =
+            |name: &str, short: &BTreeSet<&str>| (stated(name), short.iter().any(|short| alike(short, product(tag))));
         let fits = names.filter_map(|(name, short)| {
             let sure = sure(name, short);
             (sure != (false, false) || same_licence(name, tag)).then_some((sure, name))
@@ -167,13 +176,17 @@ impl<'a> Names<'a> {
 /// Does the tag say the name in its own words, with or without the platform before them? Marks between the words and
 /// their case do not matter.
 pub fn same_licence(name: &str, tag: &EntitlementTag) -> bool {
-    let (name, product) = (plain(name), product(tag));
+    let product = product(tag);
     let behind = product.split_once(['_', '-']).map(|(_, behind)| behind);
-    !name.is_empty() && (plain(product) == name || behind.is_some_and(|behind| plain(behind) == name))
+    plain(name).next().is_some() && (alike(product, name) || behind.is_some_and(|behind| alike(behind, name)))
 }
 
-fn plain(text: &str) -> String {
-    text.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+fn alike(one: &str, other: &str) -> bool {
+    plain(one).eq(plain(other))
+}
+
+fn plain(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().filter(u8::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase())
 }
 
 /// `c9300_dna_advantage` of `regid.2017-05.com.cisco.c9300_dna_advantage,1.0_…`.

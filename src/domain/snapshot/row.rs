@@ -44,8 +44,8 @@ pub struct Row {
     pub virtual_account: Option<Arc<str>>,
     pub device: Option<DeviceName>,
     /// `null` for a device that was never reached.
-    pub pid: Option<String>,
-    pub sn: Option<String>,
+    pub pid: Option<Arc<str>>,
+    pub sn: Option<Arc<str>>,
     pub uuid: Option<String>,
     /// What the chassis by which the instance is known is in its pair or stack.
     pub ha_role: Option<Role>,
@@ -54,8 +54,8 @@ pub struct Row {
     pub model: Model,
     pub reporter: Option<Reporter>,
     pub entitlement_tag: Option<EntitlementTag>,
-    pub license_name: Option<String>,
-    pub license_type: Option<String>,
+    pub license_name: Option<Arc<str>>,
+    pub license_type: Option<Arc<str>>,
     pub tier: Option<Tier>,
     /// Measured at `as_of`.
     pub quantity: Option<u64>,

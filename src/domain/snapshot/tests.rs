@@ -69,9 +69,9 @@ impl World {
 
     fn state(&mut self, on: i64, sn: &str, model: Model, count: u64, reserved: Option<u64>) -> &mut Self {
         let license = License {
-            name: Some("dna-advantage".to_owned()),
+            name: Some("dna-advantage".into()),
             count: Some(count),
-            license_type: Some("Subscription".to_owned()),
+            license_type: Some("Subscription".into()),
             ..License::default()
         };
         let held = |count| Reservation { name: license.name.clone(), count: Some(count), ..Reservation::default() };
@@ -143,12 +143,8 @@ impl World {
         };
         let (mut entries, mut again) = (Vec::new(), Vec::new());
         let (head, overall) = survey.overall(<[Entry]>::to_vec, |part| entries.extend(part)).unwrap();
-        let take = |part: Vec<Entry>| {
-            again.extend(part.into_iter().map(|entry| entry.row));
-            ControlFlow::Continue(())
-        };
-        survey.rows(|part| part, take).unwrap();
-        assert!(entries.iter().map(|entry| &entry.row).eq(&again));
+        survey.overall(<[Entry]>::to_vec, |part| again.extend(part)).unwrap();
+        assert_eq!(entries, again);
         (head, entries, overall)
     }
 }
@@ -300,8 +296,7 @@ fn names_and_tiers_are_what_is_stated_and_nothing_more() {
     let mut world = World::default();
     world.device(0, "edge-1", "A", &[]).report(20, "A", 1, &[(0, 20, 2)]);
     assert_eq!(world.taken(10).1[0].row.license_name, None);
-    let naming =
-        Naming { name: Some("Cisco DNA".to_owned()), license_type: None, tier: Some(Tier::Premier), family: None };
+    let naming = Naming { name: Some("Cisco DNA".into()), license_type: None, tier: Some(Tier::Premier), family: None };
     world.names = [(TAG.to_owned(), naming)].into_iter().collect();
     let (_, entries, _) = world.taken(10);
     let row = &entries[0].row;
@@ -327,7 +322,7 @@ fn what_a_device_or_an_answer_says_of_a_tag_names_it_everywhere() {
         let rows = world.taken(20).1;
         rows.iter().map(|entry| (entry.row.license_name.clone(), entry.row.license_type.clone())).collect()
     };
-    let name = |name: &str| Some(name.to_owned());
+    let name = |name: &str| Some(Arc::<str>::from(name));
     // The tag has no word of the name, and nobody says that they are one.
     tagged(&mut world, ODD, None);
     assert_eq!(told(&world), [(None, None), (name("dna-advantage"), name("Subscription")), (None, None)]);

@@ -1,6 +1,7 @@
 //! The licences of an instance as of an instant: what its chassis measured, what polls saw, what it states and holds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::estate::{Subject, Survey};
 use super::names::{Names, Naming};
@@ -57,19 +58,18 @@ impl Survey<'_> {
                 names_used.entry(name).or_default().extend(short);
             }
             let called = names.name_of(tag, names_used.iter().map(|(name, short)| (*name, short)));
-            let called = called.map(str::to_owned);
             let own = |licence: &Licence| match licence {
                 Licence::Tag(own) => own == tag,
-                Licence::Name(name) => called.as_ref() == Some(name),
+                Licence::Name(name) => called == Some(name),
             };
             let mine: Vec<Licence> = seen.keys().filter(|licence| own(licence)).cloned().collect();
             let observed: Vec<Vec<Observed>> = mine.iter().filter_map(|one| seen.remove(one)).flatten().collect();
-            let of = |name: &Option<String>, stated: &Option<EntitlementTag>| match stated
+            let of = |name: &Option<Arc<str>>, stated: &Option<EntitlementTag>| match stated
                 .as_ref()
                 .filter(|stated| stated.0.starts_with("regid."))
             {
                 Some(stated) => stated == tag,
-                None => name.is_some() && *name == called,
+                None => name.is_some() && name.as_deref() == called,
             };
             let stated = taken(&mut licenses, |one| of(&one.name, &one.entitlement_tag));
             let held = taken(&mut reserved, |one| of(&one.name, &one.entitlement_tag));
@@ -178,7 +178,7 @@ fn short(tag: &Option<EntitlementTag>) -> Option<&str> {
 }
 
 fn said(licenses: &[&License], reserved: &[&Reservation]) -> Naming {
-    let naming = |name: &Option<String>, kind: &Option<String>| Naming {
+    let naming = |name: &Option<Arc<str>>, kind: &Option<Arc<str>>| Naming {
         name: name.clone(),
         license_type: kind.clone(),
         ..Naming::default()

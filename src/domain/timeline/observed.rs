@@ -4,6 +4,7 @@
 //! long as there was contact: from the loss of contact to its return nothing was observed.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::Seconds;
 use super::sweep::{self, Piece, Rank};
@@ -14,13 +15,13 @@ use crate::domain::state::License;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Licence {
     Tag(EntitlementTag),
-    Name(String),
+    Name(Arc<str>),
 }
 
 impl Licence {
     pub fn of(license: &License) -> Option<Licence> {
         let whole = license.entitlement_tag.as_ref().filter(|tag| tag.0.starts_with("regid."));
-        let name = || license.name.clone().or_else(|| license.entitlement_tag.as_ref().map(|tag| tag.0.to_string()));
+        let name = || license.name.clone().or_else(|| license.entitlement_tag.as_ref().map(|tag| tag.0.clone()));
         whole.map(|tag| Licence::Tag(tag.clone())).or_else(|| name().map(Licence::Name))
     }
 }
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn what_holds_on_is_cut_to_the_times_too() {
         let mut sight = Sight::default();
-        let licence = || Licence::Name("network-advantage".to_owned());
+        let licence = || Licence::Name("network-advantage".into());
         sight.read(10, vec![(licence(), 12)], Seconds::MIN);
         let seen = |times: &[(Seconds, Seconds)]| {
             let times: Vec<Range<Seconds>> = times.iter().map(|(start, end)| *start..*end).collect();

@@ -1,29 +1,66 @@
 //! Rows as Parquet: typed columns, times in microseconds of UTC, digests as 32 bytes, zstd; in groups of rows, so that
 //! what is held in memory does not grow with the fleet. The one file that names the crate.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::column::writer::{ColumnCloseResult, ColumnWriter, get_column_writer, get_typed_column_writer_mut};
 use parquet::data_type::{
     ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArray, FixedLenByteArrayType, Int64Type,
 };
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
+use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
 use parquet::schema::parser::parse_message_type;
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnPath, SchemaDescPtr, SchemaDescriptor};
 
 use super::flat::{COLUMNS, Line, Of};
+use super::rows::in_order;
+use super::spool::{Part, Parts};
+use crate::domain::snapshot::Head;
 
-/// So many rows are a group, and at most so many are held: 1.2 KB each.
+/// So many rows are a group, and about so many are held by each who makes one: 1.2 KB each.
 const GROUP: usize = 32_768;
 
 /// A Parquet file that is being written.
 pub(super) struct Parquet<W: Write + Send> {
     file: SerializedFileWriter<W>,
-    columns: Vec<Column>,
-    held: usize,
+    form: Encoder,
+    waiting: Group,
+}
+
+/// Writes all rows into one file; groups of them are made by several threads.
+pub(super) fn all<W: Write + Send>(head: &Head, rows: &Parts, out: W) -> io::Result<W> {
+    let mut parquet = Parquet::begin(out)?;
+    let form = parquet.form.clone();
+    let encoded = |parts: io::Result<Vec<Part>>| {
+        let mut group = Group::default();
+        for part in parts? {
+            part.rows()?.iter().for_each(|row| group.add(&Line::of(head, row)));
+        }
+        form.encode(&mut group).map_err(io::Error::other)
+    };
+    let mut parts = rows.each()?;
+    let groups = std::iter::from_fn(|| {
+        let (mut group, mut count) = (Vec::new(), 0);
+        while count < GROUP
+            && let Some(part) = parts.next()
+        {
+            match part {
+                Ok(part) => {
+                    count += part.count;
+                    group.push(part);
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        (count > 0).then_some(Ok(group))
+    });
+    in_order(groups, encoded, |group| parquet.append(group).map_err(io::Error::other))?;
+    parquet.end()
 }
 
 /// The cells of one column that wait for their group; `defined` is 1 for a row that has one.
@@ -44,24 +81,15 @@ impl<T> Cells<T> {
         self.values.extend(value);
     }
 
-    fn write<D: DataType<T = T>>(
-        &mut self,
-        column: &mut SerializedColumnWriter<'_>,
-        again: &[i16],
-    ) -> Result<(), ParquetError>
-    where
-        D::T: Clone,
-    {
+    fn write<D: DataType<T = T>>(&self, out: &mut ColumnWriter<'_>, again: &[i16]) -> Result<(), ParquetError> {
         let again = (!again.is_empty()).then_some(again);
-        column.typed::<D>().write_batch(&self.values, Some(&self.defined), again)?;
-        self.values.clear();
-        self.defined.clear();
+        get_typed_column_writer_mut::<D>(out).write_batch(&self.values, Some(&self.defined), again)?;
         Ok(())
     }
 }
 
 enum Column {
-    Text(fn(&Line<'_>) -> Option<String>, Cells<ByteArray>),
+    Text(for<'l> fn(&'l Line<'_>) -> Option<Cow<'l, str>>, Cells<ByteArray>),
     /// `again` is 1 for a word that is of the same row as the one before.
     Words {
         of: for<'l> fn(&'l Line<'_>) -> &'l [String],
@@ -91,7 +119,7 @@ impl Column {
     }
 
     fn add(&mut self, line: &Line<'_>) {
-        let bytes = |text: String| ByteArray::from(text.into_bytes());
+        let bytes = |text: Cow<'_, str>| ByteArray::from(text.into_owned().into_bytes());
         match self {
             Column::Text(of, cells) => cells.add(of(line).map(bytes)),
             Column::Words { of, cells, again } => {
@@ -101,7 +129,7 @@ impl Column {
                     again.push(0);
                 }
                 for (at, word) in words.iter().enumerate() {
-                    cells.add(Some(bytes(word.clone())));
+                    cells.add(Some(bytes(Cow::Borrowed(word))));
                     again.push(i16::from(at > 0));
                 }
             }
@@ -116,14 +144,10 @@ impl Column {
         }
     }
 
-    fn write(&mut self, out: &mut SerializedColumnWriter<'_>) -> Result<(), ParquetError> {
+    fn write(&self, out: &mut ColumnWriter<'_>) -> Result<(), ParquetError> {
         match self {
             Column::Text(_, cells) => cells.write::<ByteArrayType>(out, &[]),
-            Column::Words { cells, again, .. } => {
-                cells.write::<ByteArrayType>(out, again)?;
-                again.clear();
-                Ok(())
-            }
+            Column::Words { cells, again, .. } => cells.write::<ByteArrayType>(out, again),
             Column::Whole(_, cells) => cells.write::<Int64Type>(out, &[]),
             Column::Number(_, cells) => cells.write::<DoubleType>(out, &[]),
             Column::Digest(_, cells) => cells.write::<FixedLenByteArrayType>(out, &[]),
@@ -169,41 +193,84 @@ fn properties() -> WriterProperties {
     properties.build()
 }
 
+/// Rows that are to be a group.
+struct Group {
+    columns: Vec<Column>,
+    rows: usize,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Group { columns: COLUMNS.iter().map(|(_, of)| Column::of(*of)).collect(), rows: 0 }
+    }
+}
+
+impl Group {
+    fn add(&mut self, line: &Line<'_>) {
+        self.columns.iter_mut().for_each(|column| column.add(line));
+        self.rows += 1;
+    }
+}
+
+/// Makes groups into what stands in the file; each column is its bytes, and what is to be said of them.
+#[derive(Clone)]
+struct Encoder {
+    schema: SchemaDescPtr,
+    properties: WriterPropertiesPtr,
+}
+
+type Encoded = Vec<(Bytes, ColumnCloseResult)>;
+
+impl Encoder {
+    /// Lets go of the rows.
+    fn encode(&self, group: &mut Group) -> Result<Encoded, ParquetError> {
+        let columns = std::mem::take(group).columns;
+        let encoded = columns.iter().zip(self.schema.columns()).map(|(column, description)| {
+            let mut bytes = TrackedWrite::new(Vec::new());
+            let pages = Box::new(SerializedPageWriter::new(&mut bytes));
+            let mut out = get_column_writer(description.clone(), self.properties.clone(), pages);
+            column.write(&mut out)?;
+            let said = out.close()?;
+            Ok((Bytes::from(bytes.into_inner()?), said))
+        });
+        encoded.collect()
+    }
+}
+
 impl<W: Write + Send> Parquet<W> {
     pub fn begin(out: W) -> io::Result<Self> {
         let schema = Arc::new(parse_message_type(&schema()).map_err(io::Error::other)?);
-        let file = SerializedFileWriter::new(out, schema, Arc::new(properties())).map_err(io::Error::other)?;
-        Ok(Parquet { file, columns: COLUMNS.iter().map(|(_, of)| Column::of(*of)).collect(), held: 0 })
+        let properties = Arc::new(properties());
+        let form = Encoder { schema: Arc::new(SchemaDescriptor::new(schema.clone())), properties: properties.clone() };
+        let file = SerializedFileWriter::new(out, schema, properties).map_err(io::Error::other)?;
+        Ok(Parquet { file, form, waiting: Group::default() })
     }
 
     pub fn row(&mut self, line: &Line<'_>) -> io::Result<()> {
-        self.columns.iter_mut().for_each(|column| column.add(line));
-        self.held += 1;
-        if self.held < GROUP { Ok(()) } else { self.let_go() }
+        self.waiting.add(line);
+        if self.waiting.rows < GROUP { Ok(()) } else { self.let_go() }
     }
 
     /// Rows that wait for their group.
     pub fn held(&self) -> usize {
-        self.held
+        self.waiting.rows
     }
 
     /// Writes the rows that wait, as a group.
     pub fn let_go(&mut self) -> io::Result<()> {
-        if self.held == 0 {
+        if self.waiting.rows == 0 {
             return Ok(());
         }
-        self.held = 0;
-        self.group().map_err(io::Error::other)
+        let group = self.form.encode(&mut self.waiting).map_err(io::Error::other)?;
+        self.append(group).map_err(io::Error::other)
     }
 
-    fn group(&mut self) -> Result<(), ParquetError> {
-        let mut group = self.file.next_row_group()?;
-        for column in &mut self.columns {
-            let Some(mut out) = group.next_column()? else { break };
-            column.write(&mut out)?;
-            out.close()?;
+    fn append(&mut self, group: Encoded) -> Result<(), ParquetError> {
+        let mut out = self.file.next_row_group()?;
+        for (bytes, said) in group {
+            out.append_column(&bytes, said)?;
         }
-        group.close()?;
+        out.close()?;
         Ok(())
     }
 

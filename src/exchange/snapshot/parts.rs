@@ -25,11 +25,11 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::{self, Rows};
 use super::store::{self, Kept, at};
-use super::{Form, Seal, Snapshot, SnapshotError};
+use super::{Form, Seal, SetAside, Snapshot, SnapshotError};
 use crate::domain::digest::Sha256;
 use crate::domain::hashing::Hashing;
 use crate::domain::instance::Site;
-use crate::domain::snapshot::{Head, SnapshotId, Survey};
+use crate::domain::snapshot::{Head, SnapshotId};
 use crate::exchange::seal::Signer;
 
 /// What an index says that it is.
@@ -80,7 +80,7 @@ pub fn snapshots(folder: &Path) -> PathBuf {
 pub fn publish(
     folder: &Path,
     form: Form,
-    snapshot: &mut Snapshot<'_>,
+    snapshot: &mut Snapshot,
     collector: &str,
     signer: &Signer,
 ) -> Result<Kept, SnapshotError> {
@@ -88,14 +88,14 @@ pub fn publish(
     if form == Form::Json {
         return store::keep(&beside, form, snapshot, collector, signer);
     }
-    let Snapshot { head, survey, .. } = snapshot;
+    let Snapshot { head, rows: aside, .. } = snapshot;
     if !form.is_built() {
         return Err(SnapshotError::NotBuilt);
     }
     let name = store::named(head, &format!("{form}.{INDEX}"));
     let same = |kept: &Kept| kept.seal.snapshot_id == head.snapshot_id && kept.seal.file == name;
     let is_there = store::list(&beside)?.iter().any(same);
-    let parts = if is_there { Vec::new() } else { write(folder, form, head, survey)? };
+    let parts = if is_there { Vec::new() } else { write(folder, form, head, aside)? };
     store::seal(&beside, name, form, head, collector, signer, &mut |head, mut out| {
         let index = Index {
             schema: SCHEMA.to_owned(),
@@ -123,7 +123,7 @@ struct Open {
     name: String,
 }
 
-fn write(folder: &Path, form: Form, head: &Head, survey: &Survey<'_>) -> Result<Vec<Part>, SnapshotError> {
+fn write(folder: &Path, form: Form, head: &Head, aside: &SetAside) -> Result<Vec<Part>, SnapshotError> {
     let day = head.as_of.to_zoned(TimeZone::UTC).strftime("as_of=%Y-%m-%d").to_string();
     let stem = if form == Form::ResourceValues { "resource-values" } else { "part" };
     let kind = if form == Form::ResourceValues { "csv" } else { form.extension() };
@@ -154,7 +154,7 @@ fn write(folder: &Path, form: Form, head: &Head, survey: &Survey<'_>) -> Result<
         }
         Ok(())
     };
-    at("write", folder, rows::each(survey, &mut add))?;
+    at("write", folder, aside.parts().and_then(|parts| rows::each(parts, &mut add)))?;
     let mut parts = Vec::new();
     for (site, part) in open {
         let Open { rows, count, aside, path, name } = part;

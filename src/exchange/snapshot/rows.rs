@@ -1,12 +1,15 @@
 //! The flat forms: rows go in one after the other, and out as lines or columns.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use super::flat::{COLUMNS, Line};
 use super::resource_values;
+use super::spool::{Part, Parts};
+use crate::domain::parts;
 use crate::domain::problem::spreadsheet;
-use crate::domain::snapshot::{Entry, Form, Head, Row, Survey};
+use crate::domain::snapshot::{Form, Head, Row};
 
 /// A file of a flat form that is being written.
 pub(super) enum Rows<W: Write + Send> {
@@ -48,9 +51,9 @@ impl<W: Write + Send> Rows<W> {
     pub fn row(&mut self, head: &Head, row: &Row) -> io::Result<()> {
         let line = Line::of(head, row);
         match self {
-            Rows::Csv(csv) => Ok(csv.write_record(COLUMNS.iter().map(|(_, column)| spreadsheet(&column.cell(&line))))?),
+            Rows::Csv(csv) => record(csv, COLUMNS.iter().map(|(_, column)| column.cell(&line))),
             Rows::ResourceValues(csv) => {
-                Ok(csv.write_record(resource_values::COLUMNS.iter().map(|(_, cell)| spreadsheet(&cell(&line))))?)
+                record(csv, resource_values::COLUMNS.iter().map(|(_, cell)| Cow::Owned(cell(&line))))
             }
             Rows::Ndjson(out) => {
                 serde_json::to_writer(&mut *out, &line)?;
@@ -90,40 +93,45 @@ impl<W: Write + Send> Rows<W> {
     }
 }
 
-/// Writes all rows into one file.
-pub(super) fn all<W: Write + Send>(form: Form, head: &Head, survey: &Survey<'_>, mut out: W) -> io::Result<W> {
-    if form == Form::Parquet {
-        let mut rows = Rows::begin(form, out)?;
-        each(survey, &mut |row| rows.row(head, row))?;
-        return rows.end();
+fn record<'c>(csv: &mut csv::Writer<impl Write>, cells: impl Iterator<Item = Cow<'c, str>>) -> io::Result<()> {
+    for cell in cells {
+        csv.write_field(spreadsheet(&cell).as_bytes())?;
     }
-    // Lines need nothing of those before them: each part is made into text by whoever made its rows.
-    let text = |entries: Vec<Entry>| {
-        let mut rows = Rows::go_on(form, Vec::new())?;
-        entries.iter().try_for_each(|entry| rows.row(head, &entry.row))?;
-        rows.end()
+    Ok(csv.write_record(None::<&[u8]>)?)
+}
+
+/// Writes all rows into one file.
+pub(super) fn all<W: Write + Send>(form: Form, head: &Head, rows: &Parts, mut out: W) -> io::Result<W> {
+    #[cfg(feature = "parquet")]
+    if form == Form::Parquet {
+        return super::parquet::all(head, rows, out);
+    }
+    // Lines need nothing of those before them: each part is made into text by itself.
+    let text = |part: io::Result<Part>| {
+        let mut lines = Rows::go_on(form, Vec::new())?;
+        part?.rows()?.iter().try_for_each(|row| lines.row(head, row))?;
+        lines.end()
     };
     out.write_all(&Rows::begin(form, Vec::new())?.end()?)?;
-    let mut written = Ok(());
-    let write = |text: io::Result<Vec<u8>>| {
-        written = text.and_then(|text| out.write_all(&text));
-        go_on_if(&written)
-    };
-    survey.rows(text, write).map_err(io::Error::other)?;
-    written.map(|()| out)
+    in_order(rows.each()?, text, |text: Vec<u8>| out.write_all(&text))?;
+    Ok(out)
 }
 
 /// Every row, until one cannot be written.
-pub(super) fn each(survey: &Survey<'_>, write: &mut dyn FnMut(&Row) -> io::Result<()>) -> io::Result<()> {
-    let mut written = Ok(());
-    let take = |entries: Vec<Entry>| {
-        written = entries.iter().try_for_each(|entry| write(&entry.row));
-        go_on_if(&written)
-    };
-    survey.rows(|entries| entries, take).map_err(io::Error::other)?;
-    written
+pub(super) fn each(rows: &Parts, write: &mut dyn FnMut(&Row) -> io::Result<()>) -> io::Result<()> {
+    in_order(rows.each()?, |part| part?.rows(), |rows: Vec<Row>| rows.iter().try_for_each(&mut *write))
 }
 
-fn go_on_if(written: &io::Result<()>) -> ControlFlow<()> {
-    if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+/// [`parts::in_order`] until something fails.
+pub(super) fn in_order<T: Send, U: Send>(
+    items: impl Iterator<Item = T>,
+    make: impl Fn(T) -> io::Result<U> + Sync,
+    mut take: impl FnMut(U) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut ended = Ok(());
+    parts::in_order(items, make, |made| {
+        ended = made.and_then(&mut take);
+        if ended.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    ended
 }

@@ -37,18 +37,15 @@ pub struct Kept {
 pub fn keep(
     folder: &Path,
     form: Form,
-    snapshot: &mut Snapshot<'_>,
+    snapshot: &mut Snapshot,
     collector: &str,
     signer: &Signer,
 ) -> Result<Kept, SnapshotError> {
-    let Snapshot { head, overall, survey, lines } = snapshot;
+    let Snapshot { head, overall, rows: aside } = snapshot;
     let name = named(head, form.extension());
     seal(folder, name, form, head, collector, signer, &mut |head, mut out| match form {
-        Form::Json => {
-            let lines = lines.as_ref().ok_or_else(|| io::Error::other("the rows of the whole form were not kept"))?;
-            json(head, overall, lines, &mut out).map(|()| out)
-        }
-        Form::Csv | Form::Ndjson | Form::Parquet | Form::ResourceValues => rows::all(form, head, survey, out),
+        Form::Json => json(head, overall, aside.lines()?, &mut out).map(|()| out),
+        Form::Csv | Form::Ndjson | Form::Parquet | Form::ResourceValues => rows::all(form, head, aside.parts()?, out),
     })
 }
 

@@ -59,7 +59,7 @@ impl Builder {
             Note::Licences(told) => {
                 let numbered = |(licence, count)| match licence {
                     Licence::Tag(tag) => (false, self.text(tag), count),
-                    Licence::Name(name) => (true, self.text(EntitlementTag::from(name)), count),
+                    Licence::Name(name) => (true, self.text(EntitlementTag(name)), count),
                 };
                 Stored::Licences { place, at, told: told.into_iter().map(numbered).collect() }
             }

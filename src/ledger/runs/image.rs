@@ -319,7 +319,7 @@ impl Image {
             Stored::Licences { place, at, told } => {
                 let licence = |(name, number, count): (bool, u32, u64)| {
                     let text = text(number)?;
-                    Ok((if name { Licence::Name(text.0.to_string()) } else { Licence::Tag(text) }, count))
+                    Ok((if name { Licence::Name(text.0) } else { Licence::Tag(text) }, count))
                 };
                 (place, at, Note::Licences(told.into_iter().map(licence).collect::<Result<_, String>>()?))
             }

@@ -123,20 +123,20 @@ fn state() -> DeviceState {
         members: members(),
         licenses: vec![
             License {
-                name: Some("network-advantage".to_owned()),
+                name: Some("network-advantage".into()),
                 entitlement_tag: Some(EntitlementTag("regid.2017-03.com.cisco.advantagek9,1.0_0001".into())),
-                description: Some("C9500 Network Advantage — “perpetual”".to_owned()),
+                description: Some("C9500 Network Advantage — “perpetual”".into()),
                 count: Some(2),
-                status: Some("IN USE".to_owned()),
-                license_type: Some("Perpetual".to_owned()),
-                enforcement: Some("NOT ENFORCED".to_owned()),
+                status: Some("IN USE".into()),
+                license_type: Some("Perpetual".into()),
+                enforcement: Some("NOT ENFORCED".into()),
             }
             .into(),
         ],
         reserved: vec![Reservation {
-            name: Some("hseck9".to_owned()),
+            name: Some("hseck9".into()),
             count: Some(1),
-            authorization: Some("SPECIFIC INSTALLED".to_owned()),
+            authorization: Some("SPECIFIC INSTALLED".into()),
             udi: Some(active()),
             role: Some(Role::Active),
             ..Reservation::default()
@@ -159,9 +159,9 @@ fn state() -> DeviceState {
                     installed: Some(Stamp::utc(time("2026-01-01T00:00:00Z"))),
                 }],
                 allowed: vec![Authorization {
-                    name: Some("hseck9".to_owned()),
+                    name: Some("hseck9".into()),
                     count: Some(1),
-                    enforcement: Some("EXPORT RESTRICTED".to_owned()),
+                    enforcement: Some("EXPORT RESTRICTED".into()),
                     ..Authorization::default()
                 }],
             }

@@ -89,8 +89,11 @@ impl Device {
             "clock" => self.skew = some.map(|seconds| seconds.parse()).transpose().map_err(|e| format!("{e}"))?,
             // What its codes allow: `none` are listed, or one licence.
             "authorized" => {
-                let allowed =
-                    some.map(|name| Authorization { name: Some(name), count: Some(1), ..Authorization::default() });
+                let allowed = some.map(|name| Authorization {
+                    name: Some(name.into()),
+                    count: Some(1),
+                    ..Authorization::default()
+                });
                 let allowed = allowed.into_iter().collect();
                 self.state.authorizations = Some(Authorizations { codes: Vec::new(), allowed }.into());
             }
@@ -120,15 +123,15 @@ impl Device {
         self.state.licenses.retain(|known| known.name.as_deref() != Some(licence));
         self.state.licenses.push(
             License {
-                name: Some(licence.to_owned()),
+                name: Some(licence.into()),
                 entitlement_tag: Some(tag),
                 count: Some(count),
-                status: Some(if count == 0 { "NOT IN USE" } else { "IN USE" }.to_owned()),
-                license_type: (!matches!(class, "export" | "enforced")).then(|| class.to_owned()),
+                status: Some(if count == 0 { "NOT IN USE" } else { "IN USE" }.into()),
+                license_type: (!matches!(class, "export" | "enforced")).then(|| class.to_owned()).map(Into::into),
                 enforcement: match class {
-                    "export" => Some("EXPORT RESTRICTED".to_owned()),
-                    "enforced" => Some("ENFORCED".to_owned()),
-                    _ => Some("NOT ENFORCED".to_owned()),
+                    "export" => Some("EXPORT RESTRICTED".into()),
+                    "enforced" => Some("ENFORCED".into()),
+                    _ => Some("NOT ENFORCED".into()),
                 },
                 ..License::default()
             }
@@ -141,7 +144,7 @@ impl Device {
     pub fn close(&mut self, now: Timestamp) {
         let used: Vec<Shared<License>> = self.state.licenses.clone();
         for licence in used {
-            let name = licence.name.clone().unwrap_or_default();
+            let name = licence.name.as_deref().unwrap_or_default().to_owned();
             let Some(since) = self.since.insert(name, now).filter(|since| *since < now) else { continue };
             let measured = Measurement {
                 metric: "ENTITLEMENT".to_owned(),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use slp_collector::domain::show_license::{self, Kind, Reading};
-use slp_collector::domain::state::{Model, ReportState, Stamp};
+use slp_collector::domain::state::{License, Model, ReportState, Stamp};
 
 use crate::support::captures;
 
@@ -246,7 +246,9 @@ fn an_independent_reading_knows_what_we_read() {
                 .chain(state.members.iter().map(|member| &member.udi))
                 .flat_map(|udi| [udi.pid.to_string(), udi.sn.to_string()]),
         );
-        facts.extend(state.licenses.iter().flat_map(|one| [one.name.clone(), one.description.clone()]).flatten());
+        let told =
+            |one: &License| [one.name.as_deref(), one.description.as_deref()].map(|text| text.map(str::to_owned));
+        facts.extend(state.licenses.iter().flat_map(|one| told(one)).flatten());
         facts.extend(state.licenses.iter().filter_map(|one| one.entitlement_tag.as_ref().map(|tag| tag.0.to_string())));
         facts.extend(state.rum_ids.iter().map(|one| one.report_id.to_string()));
         facts.extend(state.trust_codes.iter().filter_map(|code| text(code.installed.as_ref())));

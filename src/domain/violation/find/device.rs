@@ -1,5 +1,7 @@
 //! What the device's own words say: its model, its codes, its compliance, its clock, its transport.
 
+use std::sync::Arc;
+
 use super::{About, Evidence, Kind, Scan, Told};
 use crate::domain::fleet::Instance;
 use crate::domain::policy::LicenceClass;
@@ -87,9 +89,9 @@ fn needs_code(license: &License) -> bool {
 
 fn is_allowed(license: &License, printed: &Authorizations, state: &DeviceState) -> bool {
     let Authorizations { codes, allowed } = printed;
-    let tag = |tag: &Option<crate::domain::report::EntitlementTag>| tag.as_ref().map(|tag| tag.0.to_string());
+    let tag = |tag: &Option<crate::domain::report::EntitlementTag>| tag.as_ref().map(|tag| tag.0.clone());
     let own = [license.name.clone(), tag(&license.entitlement_tag), license.description.clone()];
-    let same = |others: [Option<String>; 3]| {
+    let same = |others: [Option<Arc<str>>; 3]| {
         let mut others = others.into_iter().flatten();
         others.any(|other| own.iter().flatten().any(|own| own.eq_ignore_ascii_case(&other)))
     };

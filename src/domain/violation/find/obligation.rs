@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_licence_is_of_voice_by_whole_words() {
-        let named = |name: &str| is_voice(&License { name: Some(name.to_owned()), ..License::default() });
+        let named = |name: &str| is_voice(&License { name: Some(name.into()), ..License::default() });
         assert!(named("CUBE_T_STD") && named("srst_ep") && named("Unified CME endpoints"));
         assert!(!named("acme-advantage") && !named("CUBESAT"));
     }

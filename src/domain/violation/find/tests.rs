@@ -135,10 +135,10 @@ fn owed(id: u64) -> OwedReport {
 
 fn license(name: &str, kind: &str, enforcement: &str) -> License {
     License {
-        name: Some(name.to_owned()),
+        name: Some(name.into()),
         count: Some(1),
-        license_type: Some(kind.to_owned()),
-        enforcement: Some(enforcement.to_owned()),
+        license_type: Some(kind.into()),
+        enforcement: Some(enforcement.into()),
         ..License::default()
     }
 }
@@ -459,7 +459,7 @@ fn what_is_not_known_is_not_claimed() {
     let mut printed = Authorizations { codes: vec![code], allowed: Vec::new() };
     world.state().authorizations = Some(printed.clone().into());
     assert_eq!(world.of(Kind::AuthorizationMissing), [], "what the code allows was not printed");
-    let allowed = |name: &str| Authorization { name: Some(name.to_owned()), ..Authorization::default() };
+    let allowed = |name: &str| Authorization { name: Some(name.into()), ..Authorization::default() };
     printed.allowed = vec![allowed("HSECK9")];
     world.state().authorizations = Some(printed.clone().into());
     assert_eq!(world.of(Kind::AuthorizationMissing), []);

@@ -401,10 +401,10 @@ impl Life {
             clock_skew_seconds: skew,
         };
         let used = told.licences.iter().filter(|licence| licence.count > 0).map(|licence| License {
-            name: Some(licence.name.clone()),
+            name: Some(licence.name.clone().into()),
             entitlement_tag: Some(EntitlementTag::from(licence.tag.clone())),
             count: Some(licence.count.into()),
-            status: Some("IN USE".to_owned()),
+            status: Some("IN USE".into()),
             ..License::default()
         });
         let state = DeviceState {

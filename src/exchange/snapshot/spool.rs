@@ -1,0 +1,106 @@
+//! The rows of a snapshot while it is made, on disk, since they may be more than fits into memory: as the lines that its
+//! number is made of, for the whole form, and as they are, for the flat ones.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use crate::domain::snapshot::{Entry, Row};
+
+const BUFFER: usize = 256 << 10;
+
+/// A file that nobody sees, and that goes with whoever holds it.
+#[derive(Debug)]
+pub(super) struct Spool {
+    pub(super) file: File,
+    /// What of it is rows, in bytes.
+    pub(super) length: u64,
+}
+
+impl Spool {
+    /// An empty one, with room in that folder.
+    pub(super) fn begun(folder: &Path) -> io::Result<File> {
+        fs::create_dir_all(folder)?;
+        let path = folder.join(".rows.partial");
+        // Left over from a run that died just here, if it is there.
+        drop(fs::remove_file(&path));
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        fs::remove_file(&path)?;
+        Ok(file)
+    }
+
+    fn from_the_start(&self) -> io::Result<BufReader<io::Take<&File>>> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(0))?;
+        Ok(BufReader::with_capacity(BUFFER, file.take(self.length)))
+    }
+}
+
+/// The rows as lines of JSON, with what they rest on.
+#[derive(Debug)]
+pub struct Lines(pub(super) Spool);
+
+impl Lines {
+    /// Each line, without its end.
+    pub(super) fn each(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut rows = self.0.from_the_start()?;
+        let mut line = Vec::new();
+        while rows.read_until(b'\n', &mut line)? > 0 {
+            take(line.strip_suffix(b"\n").unwrap_or(&line))?;
+            line.clear();
+        }
+        Ok(())
+    }
+}
+
+/// The rows without what they rest on, part by part.
+#[derive(Debug)]
+pub struct Parts(pub(super) Spool);
+
+/// Some rows that follow each other.
+pub(super) struct Part {
+    pub(super) count: usize,
+    bytes: Vec<u8>,
+}
+
+impl Part {
+    pub(super) fn of(entries: &[Entry]) -> Part {
+        let rows: Vec<&Row> = entries.iter().map(|entry| &entry.row).collect();
+        // Nothing in them has an unknown length, and memory takes everything.
+        Part { count: rows.len(), bytes: postcard::to_stdvec(&rows).unwrap_or_default() }
+    }
+
+    /// Its count and its length stand before it.
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        for number in [self.count, self.bytes.len()] {
+            out.write_all(&(number as u64).to_le_bytes())?;
+        }
+        out.write_all(&self.bytes)
+    }
+
+    fn next(file: &mut impl BufRead) -> io::Result<Option<Part>> {
+        if file.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        let mut number = || {
+            let mut bytes = [0; 8];
+            file.read_exact(&mut bytes).map(|()| u64::from_le_bytes(bytes) as usize)
+        };
+        let (count, length) = (number()?, number()?);
+        let mut bytes = vec![0; length];
+        file.read_exact(&mut bytes)?;
+        Ok(Some(Part { count, bytes }))
+    }
+
+    pub(super) fn rows(&self) -> io::Result<Vec<Row>> {
+        postcard::from_bytes(&self.bytes).map_err(io::Error::other)
+    }
+}
+
+impl Parts {
+    /// Each part, in order.
+    pub(super) fn each(&self) -> io::Result<impl Iterator<Item = io::Result<Part>> + '_> {
+        let mut file = self.0.from_the_start()?;
+        Ok(std::iter::from_fn(move || Part::next(&mut file).transpose()))
+    }
+}
