@@ -133,7 +133,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn name(instance: usize) -> DeviceName {
-    DeviceName(format!("edge-{instance:06}"))
+    DeviceName::from(format!("edge-{instance:06}"))
 }
 
 fn object(instance: usize, id: usize, random: &mut fastrand::Rng) -> Vec<u8> {
@@ -185,7 +185,7 @@ fn fill(folder: &Path, instances: usize) -> usize {
             let udi = Udi::new("C9300-48UXM", format!("FOC{instance:08}"));
             facts.push(Fact::DeviceIdentified(DeviceIdentified {
                 device: name(instance),
-                site: Site(SITE.to_owned()),
+                site: Site(SITE.into()),
                 udi: udi.clone(),
                 uuid: None,
                 members: Vec::new(),

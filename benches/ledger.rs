@@ -124,21 +124,21 @@ fn identified(instance: usize) -> Vec<Fact> {
     });
     let state = DeviceState {
         model: Model::Slp,
-        transport: Some(Transport { kind: Some("off".to_owned()), url: None }),
-        policy: Some(Policy::cisco_default()),
+        transport: Some(Transport { kind: Some("off".to_owned()), url: None }.into()),
+        policy: Some(Policy::cisco_default().into()),
         usage_reporting: UsageReporting {
-            last_ack: Some(Stamp::utc(at(-5_000_000))),
-            next_ack_deadline: Some(Stamp::utc(at(2_000_000))),
+            last_ack: Some(Stamp::utc(at(-5_000_000)).into()),
+            next_ack_deadline: Some(Stamp::utc(at(2_000_000)).into()),
             ..UsageReporting::default()
         },
         udi: Some(udi(instance)),
         members: vec![Member { role: Role::Active, udi: udi(instance) }],
-        licenses: licenses.collect(),
+        licenses: licenses.map(Into::into).collect(),
         ..DeviceState::default()
     };
     let device = DeviceIdentified {
         device: format!("edge-{instance:06}").as_str().into(),
-        site: Site(format!("site-{}", instance % 200)),
+        site: Site::from(format!("site-{}", instance % 200)),
         udi: udi(instance),
         uuid: None,
         members: Vec::new(),

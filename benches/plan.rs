@@ -135,7 +135,7 @@ fn settings() -> Settings {
 }
 
 fn site(instance: usize) -> Site {
-    Site(format!("site-{}", instance % SITES))
+    Site::from(format!("site-{}", instance % SITES))
 }
 
 fn watched(instance: usize) -> Watched {
@@ -177,16 +177,16 @@ fn identified(instance: usize) -> Vec<Fact> {
     let transport = if instance % 25 == 4 { "cslu" } else { "off" };
     let state = DeviceState {
         model: Model::Slp,
-        transport: Some(Transport { kind: Some(transport.to_owned()), url: None }),
-        policy: Some(Policy::cisco_default()),
+        transport: Some(Transport { kind: Some(transport.to_owned()), url: None }.into()),
+        policy: Some(Policy::cisco_default().into()),
         usage_reporting: UsageReporting {
-            last_ack: Some(at(days - 365)),
-            next_ack_deadline: Some(at(days)),
+            last_ack: Some(at(days - 365).into()),
+            next_ack_deadline: Some(at(days).into()),
             ..UsageReporting::default()
         },
         udi: Some(udi.clone()),
         members: vec![Member { role: Role::Active, udi: udi.clone() }],
-        licenses: licenses.collect(),
+        licenses: licenses.map(Into::into).collect(),
         ..DeviceState::default()
     };
     let device = DeviceIdentified {

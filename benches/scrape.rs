@@ -75,21 +75,21 @@ fn identified(instance: usize) -> Vec<Fact> {
     let at = |seconds: i64| Timestamp::from_second(now().as_second() + seconds).expect("a time");
     let state = DeviceState {
         model: Model::Slp,
-        transport: Some(Transport { kind: Some("off".to_owned()), url: None }),
-        policy: Some(Policy::cisco_default()),
+        transport: Some(Transport { kind: Some("off".to_owned()), url: None }.into()),
+        policy: Some(Policy::cisco_default().into()),
         usage_reporting: UsageReporting {
-            last_ack: Some(Stamp::utc(at(-5_000_000))),
-            next_ack_deadline: Some(Stamp::utc(at(instance as i64 * 60))),
+            last_ack: Some(Stamp::utc(at(-5_000_000)).into()),
+            next_ack_deadline: Some(Stamp::utc(at(instance as i64 * 60)).into()),
             ..UsageReporting::default()
         },
         udi: Some(udi.clone()),
         members: vec![Member { role: Role::Active, udi: udi.clone() }],
-        licenses: licenses.collect(),
+        licenses: licenses.map(Into::into).collect(),
         ..DeviceState::default()
     };
     let device = DeviceIdentified {
         device: name(instance).as_str().into(),
-        site: Site(format!("site-{}", instance % SITES)),
+        site: Site::from(format!("site-{}", instance % SITES)),
         udi: udi.clone(),
         uuid: None,
         members: Vec::new(),

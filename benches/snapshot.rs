@@ -144,23 +144,23 @@ fn identified(instance: usize) -> [Fact; 2] {
     });
     let state = DeviceState {
         model: Model::Slp,
-        smart_account: Some("Example Works".to_owned()),
-        virtual_account: Some(format!("Region {}", instance % 10)),
-        transport: Some(Transport { kind: Some("off".to_owned()), url: None }),
-        policy: Some(Policy::cisco_default()),
+        smart_account: Some("Example Works".into()),
+        virtual_account: Some(format!("Region {}", instance % 10).into()),
+        transport: Some(Transport { kind: Some("off".to_owned()), url: None }.into()),
+        policy: Some(Policy::cisco_default().into()),
         usage_reporting: UsageReporting {
-            last_ack: Some(Stamp::utc(at(-5_000_000))),
-            next_ack_deadline: Some(Stamp::utc(at(2_000_000))),
+            last_ack: Some(Stamp::utc(at(-5_000_000)).into()),
+            next_ack_deadline: Some(Stamp::utc(at(2_000_000)).into()),
             ..UsageReporting::default()
         },
         udi: Some(udi(instance)),
         members: vec![Member { role: Role::Active, udi: udi(instance) }],
-        licenses: licenses.collect(),
+        licenses: licenses.map(Into::into).collect(),
         ..DeviceState::default()
     };
     let device = DeviceIdentified {
         device: name(instance).as_str().into(),
-        site: Site(format!("site-{}", instance % SITES)),
+        site: Site::from(format!("site-{}", instance % SITES)),
         udi: udi(instance),
         uuid: None,
         members: Vec::new(),

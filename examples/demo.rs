@@ -126,7 +126,7 @@ async fn tell(story: &mut Story) -> Result<()> {
         story.say(&format!("{}: {}", one.device, shorten(cause)));
     }
     story.say("The others are polled all the same; what is known of the silent one stays, and so does its deadline.");
-    story.check(failed.len() == 1 && failed[0].device.0 == DOWN, &format!("only {DOWN} failed"));
+    story.check(failed.len() == 1 && failed[0].device.0 == DOWN.into(), &format!("only {DOWN} failed"));
 
     story.step("A bundle for the courier");
     let true_up = house.clock.now().checked_sub(SignedDuration::from_hours(1))?;
@@ -235,7 +235,7 @@ async fn tell(story: &mut Story) -> Result<()> {
     let added: u64 = behind.iter().filter_map(|entry| entry.row.quantity).sum();
     story.check(Some(added) == sum.quantity, "the reports add up to the number");
     let unmeasured = |entry: &&Entry| entry.row.quantity.is_none();
-    let down = |entry: &Entry| entry.row.device.as_ref().is_some_and(|device| device.0 == DOWN);
+    let down = |entry: &Entry| entry.row.device.as_ref().is_some_and(|device| device.0 == DOWN.into());
     story.check(
         whole.rows.iter().filter(unmeasured).any(down) && whole.head.completeness.is_some_and(|share| share < 1.0),
         &format!("{DOWN}, whose report is still owed, is not counted as 0 but as not measured"),
@@ -387,7 +387,7 @@ async fn import(house: &Arc<House>, answers: &[(String, Vec<u8>)]) -> Result<(us
     for reply in replies {
         match reply {
             Reply::Taken(taken) if taken.result == TakenAs::Accepted => accepted += 1,
-            Reply::Delivered(delivered) => drop(outcomes.insert(delivered.device.0, delivered.outcome)),
+            Reply::Delivered(delivered) => drop(outcomes.insert(delivered.device.to_string(), delivered.outcome)),
             _ => {}
         }
     }
@@ -480,7 +480,7 @@ fn same_as_devices(rows: &[Row], fleet: &Fleet) -> bool {
 }
 
 fn state(rows: &[Row], name: &str) -> Option<ObligationState> {
-    rows.iter().find(|row| row.device.as_ref().is_some_and(|device| device.0 == name)).map(|row| row.state)
+    rows.iter().find(|row| row.device.as_ref().is_some_and(|device| device.0 == name.into())).map(|row| row.state)
 }
 
 /// A deadline before and after the ACKs.

@@ -90,7 +90,7 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
         Verb::Assign { file, devices, note } => {
             let object = find(&file, &config)?;
             let mut delivered = Vec::new();
-            let devices = devices.into_iter().map(DeviceName).collect();
+            let devices = devices.into_iter().map(DeviceName::from).collect();
             let request = Request::AssignAnswer { object, devices, note };
             let answered = ask(config, request, &mut |reply| {
                 if let Reply::Delivered(one) = reply {
@@ -107,7 +107,7 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
         }
         Verb::Export { site, out: dir, listing } => {
             let dir = dir.map(std::path::absolute).transpose()?;
-            let request = Request::ExportAnswers { site: Site(site), out: dir };
+            let request = Request::ExportAnswers { site: Site::from(site), out: dir };
             let exported = part!(ask(config, request, &mut |_| {})?, Answered::Exported(exported) => exported);
             match listing.format {
                 output::Format::Table => {
@@ -128,10 +128,10 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
         }
         Verb::Confirm { file, device, site, at, note } => {
             let which = match (file, site) {
-                (_, Some(site)) => Which::Site(Site(site)),
+                (_, Some(site)) => Which::Site(Site::from(site)),
                 (file, None) => {
                     let object = find(&file.unwrap_or_default(), &config)?;
-                    Which::File { object, device: device.map(DeviceName) }
+                    Which::File { object, device: device.map(DeviceName::from) }
                 }
             };
             let request = Request::ConfirmAnswers { which, at, note };

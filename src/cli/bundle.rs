@@ -105,7 +105,7 @@ pub(super) fn run(verb: Verb, config: &Path, out: &mut dyn Write) -> Result<Exit
             at,
             listing,
         } => {
-            let site = site.map(Site);
+            let site = site.map(Site::from);
             let selection = Selection { site, account, due_within, all, include_presumed, include_telemetry };
             let dir = dir.map(std::path::absolute).transpose()?;
             let request = Request::CreateBundle { selection, close, tar, out: dir, at };

@@ -98,7 +98,7 @@ fn summary(config: &Config, now: Timestamp, out: &mut dyn Write, err: &mut dyn W
     writeln!(out, "configuration  {}", config.file.display())?;
     let path = config.collector.inventory.display();
     writeln!(out, "inventory      {path}: {}", devices(&config.inventory))?;
-    let sites: Vec<&str> = config.sites.keys().map(|site| site.0.as_str()).collect();
+    let sites: Vec<&str> = config.sites.keys().map(|site| &*site.0).collect();
     writeln!(out, "sites          {}", listed(&sites))?;
     let credentials: Vec<&str> = config.credentials.keys().map(String::as_str).collect();
     writeln!(out, "credentials    {}", listed(&credentials))?;

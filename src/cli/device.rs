@@ -111,7 +111,7 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
             Ok(Exit::Done)
         }
         Verb::Show { name, listing } => {
-            let request = Request::Device { name: DeviceName(name) };
+            let request = Request::Device { name: DeviceName::from(name) };
             let sheet = part!(ask(config, request, &mut |_| {})?, Answered::Device(sheet) => sheet);
             match listing.format {
                 output::Format::Table => show(out, &sheet)?,
@@ -124,14 +124,16 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
             Ok(Exit::Done)
         }
         Verb::Probe { name, listing } => {
-            let request = Request::Probe { name: DeviceName(name) };
+            let request = Request::Probe { name: DeviceName::from(name) };
             let found = part!(ask(config, request, &mut |_| {})?, Answered::Probe(found) => found);
             probe::print(&found, listing.format, out)?;
             Ok(if found.works() { Exit::Done } else { Exit::Failed })
         }
-        Verb::Rehearse { name, yes, listing } => rehearse::run(DeviceName(name), yes, listing.format, config, out),
+        Verb::Rehearse { name, yes, listing } => {
+            rehearse::run(DeviceName::from(name), yes, listing.format, config, out)
+        }
         Verb::Record { name, out: file } => {
-            let request = Request::Record { name: DeviceName(name) };
+            let request = Request::Record { name: DeviceName::from(name) };
             let recording = part!(ask(config, request, &mut |_| {})?, Answered::Recording(recording) => recording);
             let path = file.unwrap_or_else(|| PathBuf::from(recording.file_name()));
             let unwritten = |error: std::io::Error| Stop::failed(format!("{}: {error}", path.display()));
@@ -146,8 +148,8 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
         Verb::Retire { whom, note } => ended(Request::Retire { whom, note }, config, out),
         Verb::Replace { old, new, note } => ended(Request::Replace { old, new, note }, config, out),
         Verb::Trust { names, site, accept } => {
-            let devices: Vec<DeviceName> = names.into_iter().map(DeviceName).collect();
-            let site = site.map(Site);
+            let devices: Vec<DeviceName> = names.into_iter().map(DeviceName::from).collect();
+            let site = site.map(Site::from);
             let trust = |accept: Vec<(DeviceName, Sha256)>| {
                 let request = Request::Trust { devices: devices.clone(), site: site.clone(), accept };
                 Ok(part!(ask(config.clone(), request, &mut |_| {})?, Answered::Trust(lines) => lines))

@@ -1,6 +1,7 @@
 //! `evidence`: the period report for an auditor or a renewal.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -85,7 +86,7 @@ fn text(evidence: &Evidence, out: &mut dyn Write) -> std::io::Result<()> {
 }
 
 fn place(group: &Group) -> String {
-    let or_none = |name: &Option<String>| name.clone().unwrap_or_else(|| "no account known".to_owned());
+    let or_none = |name: &Option<Arc<str>>| name.as_deref().unwrap_or("no account known").to_owned();
     let account = match (&group.smart_account, &group.virtual_account) {
         (None, None) => "No account known".to_owned(),
         (smart, of) => format!("{} / {}", or_none(smart), or_none(of)),
@@ -161,8 +162,8 @@ fn lines_of(group: &Group) -> Vec<Line<'_>> {
 
 fn columns<'e>() -> [Column<Line<'e>>; 22] {
     [
-        ("smart account", |line| line.group.smart_account.clone().unwrap_or_default()),
-        ("virtual account", |line| line.group.virtual_account.clone().unwrap_or_default()),
+        ("smart account", |line| line.group.smart_account.as_deref().unwrap_or_default().to_owned()),
+        ("virtual account", |line| line.group.virtual_account.as_deref().unwrap_or_default().to_owned()),
         ("site", |line| line.group.site.to_string()),
         ("name", |line| line.obligation.name.clone()),
         ("pid", |line| line.obligation.udi.as_ref().map_or_else(String::new, |udi| udi.pid.to_string())),

@@ -30,7 +30,7 @@ const COLUMNS: &[Column<Week>] = &[
     ("due", |week| week.due.to_string()),
     ("overdue", |week| week.overdue.to_string()),
     ("by site", |week| {
-        let site = |(site, count): (&crate::domain::instance::Site, &usize)| match site.0.as_str() {
+        let site = |(site, count): (&crate::domain::instance::Site, &usize)| match &*site.0 {
             "" => format!("(no site) {count}"),
             name => format!("{name} {count}"),
         };

@@ -33,7 +33,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
-    let devices = args.devices.iter().map(|name| DeviceName(name.clone())).collect();
+    let devices = args.devices.iter().map(|name| DeviceName::from(name.clone())).collect();
     let request = Request::Poll { devices, ask: Ask { close: args.close, dry_run: args.dry_run, ..Ask::default() } };
     let mut polled: Vec<Polled> = Vec::new();
     let mut written = Ok(());

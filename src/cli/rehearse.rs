@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_question_is_asked_until_it_is_answered() {
         let question = Question {
-            device: DeviceName("edge-1".to_owned()),
+            device: DeviceName::from("edge-1"),
             write: Writing::CloseReports,
             detail: "POST /smartlic-service/close-reports".to_owned(),
         };

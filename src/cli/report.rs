@@ -60,7 +60,7 @@ pub(super) enum Verb {
 pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
     match verb {
         Verb::List { device, all, listing } => {
-            let request = Request::Reports { device: device.map(DeviceName), all };
+            let request = Request::Reports { device: device.map(DeviceName::from), all };
             let lines = part!(ask(config, request, &mut |_| {})?, Answered::Reports(lines) => lines);
             output::list(out, listing.format, &lines, COLUMNS)?;
             Ok(Exit::Done)
@@ -85,7 +85,7 @@ pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exi
         Verb::Export { ids, device, out: dir } => {
             let ids = ids.into_iter().map(ReportId).collect();
             std::fs::create_dir_all(&dir).map_err(|error| Stop::failed(format!("{}: {error}", dir.display())))?;
-            let request = Request::ReportBytes { ids, device: device.map(DeviceName) };
+            let request = Request::ReportBytes { ids, device: device.map(DeviceName::from) };
             let mut written = Ok(());
             ask(config, request, &mut |reply| {
                 if let (Reply::Bytes(report), Ok(())) = (&reply, &written) {
@@ -141,7 +141,7 @@ fn import(
     let (mut worked, mut conflicting) = (0, 0);
     let mut lines = Vec::new();
     if !read.is_empty() {
-        let request = Request::ImportReports { files: read, device: device.map(DeviceName) };
+        let request = Request::ImportReports { files: read, device: device.map(DeviceName::from) };
         ask(config, request, &mut |reply| {
             if let Reply::Brought(brought) = reply {
                 worked += usize::from(brought.kept + brought.known > 0);

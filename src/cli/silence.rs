@@ -61,7 +61,7 @@ pub(super) enum Verb {
 pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
     let (request, format) = match verb {
         Verb::Add { site, device, kind, severity, from, until, note } => {
-            let covers = Covers { site: site.map(Site), device: device.map(DeviceName), kind, severity };
+            let covers = Covers { site: site.map(Site::from), device: device.map(DeviceName::from), kind, severity };
             (Request::AddSilence { covers, from, until, note }, output::Format::Table)
         }
         Verb::List { all, listing } => (Request::Silences { all }, listing.format),

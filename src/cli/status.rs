@@ -62,7 +62,7 @@ impl Form {
 }
 
 pub(super) fn run(args: Args, config: &Path, out: &mut dyn Write) -> Result<Exit, Stop> {
-    let site = args.site.map(Site);
+    let site = args.site.map(Site::from);
     let query = StatusQuery {
         at: args.at,
         site: site.clone(),
@@ -106,7 +106,7 @@ fn require_known(site: Option<Site>, config: &Path) -> Result<(), Stop> {
 }
 
 fn is_known(config: &Config, site: &str) -> bool {
-    config.sites.keys().any(|known| known.0 == site) || config.inventory.iter().any(|device| device.site.0 == site)
+    config.sites.keys().any(|known| *known.0 == *site) || config.inventory.iter().any(|device| *device.site.0 == *site)
 }
 
 /// The columns of the register; the device list shows the same.

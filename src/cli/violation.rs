@@ -55,7 +55,7 @@ pub(super) enum Verb {
 pub(super) fn run(verb: Verb, config: Config, out: &mut dyn Write) -> Result<Exit, Stop> {
     let (request, format) = match verb {
         Verb::List { all, site, kind, severity, listing } => {
-            let query = ViolationQuery { all, site: site.map(Site), kind, severity };
+            let query = ViolationQuery { all, site: site.map(Site::from), kind, severity };
             let answered = ask(config, Request::Violations(query), &mut |_| {})?;
             let lines = part!(answered, Answered::Violations(lines) => lines);
             output::list(out, listing.format, &lines, COLUMNS)?;

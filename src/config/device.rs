@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -47,7 +48,7 @@ pub struct Device {
     /// When the plan may write to it.
     pub windows: Windows,
     /// The operator's word, such as `production`.
-    pub environment: Option<String>,
+    pub environment: Option<Arc<str>>,
     pub tags: Vec<String>,
     /// Its line in the inventory.
     pub line: usize,

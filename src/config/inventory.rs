@@ -17,6 +17,7 @@ use super::rows::{Columns, Rows, text_of};
 use crate::domain::digest::Sha256;
 use crate::domain::instance::{Account, DeviceName, Site};
 use crate::domain::settings::{Access, Trust, Word, words};
+use crate::domain::shared::Alike;
 use crate::domain::window::Windows;
 
 type Row<'r> = super::rows::Row<'r, Column>;
@@ -139,6 +140,7 @@ pub(super) fn read(config: &Config, mistakes: &mut Mistakes) -> Inventory {
         mistakes,
         inventory: Inventory::default(),
         addresses: HashMap::new(),
+        texts: Alike::default(),
         timezones: HashMap::new(),
         windows: HashMap::new(),
         lacks: [Vec::new(), Vec::new()],
@@ -166,6 +168,7 @@ struct Reader<'r> {
     mistakes: &'r mut Mistakes,
     inventory: Inventory,
     addresses: HashMap<(Address, u16, u16), usize>,
+    texts: Alike<str>,
     /// Zones that were looked up already: a fleet has few.
     timezones: HashMap<String, TimeZone>,
     /// The same of windows: by site, their own text and their own zone, a line each.
@@ -194,7 +197,7 @@ impl Reader<'_> {
         let trust = self.word(row, Column::Trust, place.trust);
         let timezone = self.timezone(row, place);
         let mut device = Device {
-            name: DeviceName(String::new()),
+            name: DeviceName::from(""),
             address,
             ports,
             os: self.value(row, Column::Os, place.os, place::os),
@@ -209,13 +212,19 @@ impl Reader<'_> {
             commands: self.commands(row, place),
             ca_file: place.ca_file.clone(),
             account: Account {
-                smart_account: row.text(Column::SmartAccount).or(place.account.smart_account.clone()),
-                virtual_account: row.text(Column::VirtualAccount).or(place.account.virtual_account.clone()),
+                smart_account: row
+                    .text(Column::SmartAccount)
+                    .map(|name| self.texts.one(&name))
+                    .or(place.account.smart_account.clone()),
+                virtual_account: row
+                    .text(Column::VirtualAccount)
+                    .map(|name| self.texts.one(&name))
+                    .or(place.account.virtual_account.clone()),
             },
             exchange_lead: place.exchange_lead,
             windows: self.windows(row, place, timezone.as_ref()),
             timezone,
-            environment: row.text(Column::Environment),
+            environment: row.text(Column::Environment).map(|word| self.texts.one(&word)),
             tags: tags(row.field(Column::Tags).unwrap_or_default()),
             site: site.unwrap_or_default(),
             line: row.line,
@@ -240,7 +249,7 @@ impl Reader<'_> {
             self.mistake(row.line, format!("name is {:?}; {instead}", printable(name)));
             return None;
         }
-        let name = DeviceName(name.to_owned());
+        let name = DeviceName::from(name);
         if let Some(first) = self.inventory.device(&name) {
             let message = format!("name {name} is the name of the device at line {}, too; write another", first.line);
             self.mistake(row.line, message);
@@ -250,11 +259,11 @@ impl Reader<'_> {
     }
 
     fn site(&mut self, row: &Row<'_>) -> Option<Site> {
-        let site = Site(row.text(Column::Site)?);
+        let site = Site(self.texts.one(&row.text(Column::Site)?));
         if self.config.sites.contains_key(&site) {
             return Some(site);
         }
-        let mean = did_you_mean(&site.0, self.config.sites.keys().map(|known| known.0.as_str()));
+        let mean = did_you_mean(&site.0, self.config.sites.keys().map(|known| &*known.0));
         let message =
             format!("site is {:?}, which is not configured; write the name of a [sites.NAME] table{mean}", site.0);
         self.mistake(row.line, message);

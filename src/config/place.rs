@@ -87,8 +87,12 @@ impl Place {
             section.check("credential", known_credential(&name, credentials));
             self.credential = Some(name);
         }
-        section.read("smart_account", &mut self.account.smart_account, |value| raw::text(value).map(Some));
-        section.read("virtual_account", &mut self.account.virtual_account, |value| raw::text(value).map(Some));
+        section.read("smart_account", &mut self.account.smart_account, |value| {
+            raw::text(value).map(|name| Some(name.into()))
+        });
+        section.read("virtual_account", &mut self.account.virtual_account, |value| {
+            raw::text(value).map(|name| Some(name.into()))
+        });
         section.read("port", &mut self.ports.https, raw::port);
         section.read("ssh_port", &mut self.ports.ssh, raw::port);
         section.read("netconf_port", &mut self.ports.netconf, raw::port);

@@ -55,10 +55,10 @@ pub(super) fn config(document: &Document<'_>, table: &DeTable<'_>, file: &Path) 
         let mut own = violations.everywhere.clone();
         violations::read(section.section("violations"), &mut own);
         if own != violations.everywhere {
-            violations.sites.insert(Site(name.clone()), own);
+            violations.sites.insert(Site::from(name.clone()), own);
         }
         section.finish(&[]);
-        sites.insert(Site(name), site);
+        sites.insert(Site::from(name), site);
     }
     let sinks = sinks::read(&mut root, folder, &sites);
     let upstreams = upstreams::read(&mut root, folder, &credentials);

@@ -268,8 +268,8 @@ fn topics(value: &DeValue<'_>) -> Result<BTreeSet<Topic>, String> {
 fn known_sites(value: &DeValue<'_>, sites: &BTreeMap<Site, Place>) -> Result<BTreeSet<Site>, String> {
     let list = raw::list(value)?;
     let known = |name: String| {
-        let mean = did_you_mean(&name, sites.keys().map(|site| site.0.as_str()));
-        let site = Site(name);
+        let mean = did_you_mean(&name, sites.keys().map(|site| &*site.0));
+        let site = Site::from(name);
         if sites.contains_key(&site) { Ok(site) } else { Err(format!("write names of [sites.NAME] tables{mean}")) }
     };
     list.into_iter().map(known).collect()

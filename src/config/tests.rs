@@ -229,7 +229,7 @@ fn a_sites_word_on_violations_is_laid_over_that_of_everybody() {
                 [sites.far.violations]\noff = [\"clock-skew\"]\nexpected_policy = \"Field\"\n\
                 [sites.far.violations.severity]\nreport-gap = \"info\"\n[sites.near]\nmode = \"collect\"\n";
     let rules = load(toml, SHIPPED_DEVICES).unwrap().violations;
-    let (far, near) = (rules.of(&Site("far".to_owned())), rules.of(&Site("near".to_owned())));
+    let (far, near) = (rules.of(&Site::from("far")), rules.of(&Site::from("near")));
     assert_eq!(near, &rules.everywhere);
     assert!(!near.is_on(Kind::NotSlp) && !near.is_on(Kind::Orphaned) && near.is_on(Kind::ClockSkew));
     assert!(far.is_on(Kind::NotSlp) && !far.is_on(Kind::ClockSkew));

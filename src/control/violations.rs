@@ -53,7 +53,8 @@ pub struct ViolationLine {
 pub(super) fn current(house: &House, fleet: &Fleet, now: Timestamp) -> (BTreeMap<ViolationId, Violation>, Vec<Fact>) {
     let found = violation::find(fleet, &house.watched, &house.settings, now);
     let facts = violation::news(fleet, found, now);
-    let mut after = Fleet { violations: fleet.violations.clone(), ..Fleet::default() };
+    let mut after = Fleet::default();
+    after.violations.clone_from(&fleet.violations);
     for fact in &facts {
         after.apply(&Event { by: None, at: now, fact: fact.clone() });
     }

@@ -36,7 +36,7 @@ impl Selection {
     /// Does it take what stands at this site, in these accounts?
     pub fn covers(&self, site: &Site, account: &Account) -> bool {
         let named = |name: &String| {
-            [&account.smart_account, &account.virtual_account].into_iter().flatten().any(|own| own == name)
+            [&account.smart_account, &account.virtual_account].into_iter().flatten().any(|own| **own == **name)
         };
         self.site.as_ref().is_none_or(|wanted| wanted == site) && self.account.as_ref().is_none_or(named)
     }

@@ -215,7 +215,7 @@ mod tests {
         for pad in 0..80 {
             let name = format!("{}\u{e9}\u{1F4C5};a,b\\n\tc", "x".repeat(pad));
             let mut row = row("edge-1", "a", "2026-06-20T01:00:00Z", 0);
-            row.device = Some(crate::domain::instance::DeviceName(name.clone()));
+            row.device = Some(crate::domain::instance::DeviceName::from(name.clone()));
             let events = read(&written(&[row]));
             assert_eq!(events[0]["SUMMARY"], format!("{}: acknowledgement due", name.replace('\t', " ")));
         }

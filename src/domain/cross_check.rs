@@ -16,6 +16,7 @@
 mod in_use;
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -66,7 +67,7 @@ impl Scope {
     /// An account there, its Smart Account named as it is here where that means the same one.
     fn in_our_words(&self, there: &Account, here: &Account) -> Account {
         let own = here.smart_account.as_ref().zip(there.smart_account.as_ref());
-        let means = |(own, told): &(&String, &String)| {
+        let means = |(own, told): &(&Arc<str>, &Arc<str>)| {
             let both = |(name, domain): &(String, String)| {
                 (same(name, own) || same(domain, own)) && (same(name, told) || same(domain, told))
             };

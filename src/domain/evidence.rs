@@ -9,6 +9,7 @@ mod custody;
 mod track;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -44,8 +45,8 @@ pub struct Evidence {
 /// The obligations of one account at one site.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
-    pub smart_account: Option<String>,
-    pub virtual_account: Option<String>,
+    pub smart_account: Option<Arc<str>>,
+    pub virtual_account: Option<Arc<str>>,
     pub site: Site,
     /// Those below, by how they ended.
     pub counts: BTreeMap<Outcome, usize>,

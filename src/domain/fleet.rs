@@ -9,8 +9,8 @@ mod homeward;
 mod ids;
 mod key;
 mod life;
+mod pool;
 mod record;
-mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +19,11 @@ use jiff::Timestamp;
 pub use handover::{Handover, HandoverStage};
 pub use ids::{IdSet, ReportSet};
 pub use key::{NotARecord, RecordForm, RecordKey};
+use pool::Pool;
 pub use record::{
     Answer, AnswerKey, AnswerStatus, Bundle, Confirmation, Credential, Device, HostKey, Instance, LastUse, OnPrem,
     OwedReport, Retirement, ScheduleRun, Silence, Submission, Told, Trouble, Upstream, Word, WriteRecord,
 };
-pub use shared::Shared;
 
 use super::digest::Sha256;
 use super::event::{
@@ -32,6 +32,8 @@ use super::event::{
 };
 use super::instance::{DeviceName, Udi};
 use super::message::Outgoing;
+use super::report::EntitlementTag;
+use super::shared::Shared;
 use super::state::ReportState;
 use super::violation::{Acknowledgement, Subject, Violation, ViolationId};
 
@@ -62,6 +64,7 @@ pub struct Fleet {
     /// When each device last answered as it should. Not folded from events: a poll that finds
     /// nothing new writes none. Kept beside the fold and lost without harm.
     pub contacts: BTreeMap<DeviceName, Timestamp>,
+    pool: Pool,
 }
 
 impl Fleet {
@@ -358,11 +361,13 @@ impl Fleet {
     }
 
     fn state_read(&mut self, at: Timestamp, fact: &StateRead) -> Vec<RecordKey> {
+        let mut state = (*fact.state).clone();
+        self.pool.state(&fact.udi, &mut state);
         let instance = self.instance_mut(&fact.udi, at);
         if instance.first_in_use.is_none() && fact.state.licenses.iter().any(|license| license.in_use()) {
             instance.first_in_use = Some(at);
         }
-        instance.state = Some((*fact.state).clone());
+        instance.state = Some(state);
         instance.state_read = Some(at);
         vec![RecordKey::Instance(instance.udi.clone())]
     }
@@ -383,9 +388,10 @@ impl Fleet {
 
     fn collected(&mut self, at: Timestamp, fact: &ReportCollected) -> Vec<RecordKey> {
         let report = &fact.report;
+        let tag = report.entitlement_tag.as_ref().map(|tag| EntitlementTag(self.pool.text(&tag.0)));
         let instance = self.instance_mut(&report.udi, at);
         if instance.collected.insert(&report.udi, report.report_id) {
-            let change = instance.used(report);
+            let change = tag.as_ref().and_then(|tag| instance.used(tag, report));
             instance.last_collected = Some(at);
             let start = report.start();
             instance.earliest_report = match (instance.earliest_report, start) {
@@ -393,12 +399,14 @@ impl Fleet {
                 (known, start) => known.or(start),
             };
             if !instance.acknowledged.contains(&report.udi, report.report_id) {
-                instance.owe(OwedReport {
-                    udi: report.udi.clone(),
+                // The chassis' own text, that of the instance most often.
+                let udi = instance.chassis().find(|udi| **udi == report.udi).unwrap_or(&report.udi).clone();
+                instance.owed.push(OwedReport {
+                    udi,
                     report_id: report.report_id,
                     object: fact.object,
                     payload_sha256: report.payload_sha256,
-                    entitlement_tag: report.entitlement_tag.clone(),
+                    entitlement_tag: tag,
                     report_type: report.report_type.clone(),
                     start,
                     end: report.end(),

@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(told(1), (0, 0, 0, None, 0, 0));
         assert_eq!(told(2), (1, 0, 0, Some(at("2026-03-09T00:00:00Z")), 4, 0));
         assert_eq!(told(3), (3, 0, 1, Some(at("2026-03-16T00:00:00Z")), 3, 0));
-        assert_eq!(weeks[3].sites, [(Site("a".to_owned()), 2), (Site("b".to_owned()), 1)].into());
+        assert_eq!(weeks[3].sites, [(Site::from("a"), 2), (Site::from("b"), 1)].into());
         assert_eq!(told(6), (1, 0, 0, Some(at("2026-04-10T00:00:00Z")), 1, 0));
         assert_eq!(forecast(&rows, 0, now), []);
     }

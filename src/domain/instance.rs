@@ -79,7 +79,7 @@ pub struct Member {
 /// The operator's name for a device, as in the inventory. **stored**
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct DeviceName(pub String);
+pub struct DeviceName(pub Arc<str>);
 
 impl fmt::Display for DeviceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,14 +89,32 @@ impl fmt::Display for DeviceName {
 
 impl From<&str> for DeviceName {
     fn from(name: &str) -> Self {
-        DeviceName(name.to_owned())
+        DeviceName(name.into())
+    }
+}
+
+impl From<String> for DeviceName {
+    fn from(name: String) -> Self {
+        DeviceName(name.into())
     }
 }
 
 /// The operator's name for a place that shares people, windows and a courier. **stored**
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Site(pub String);
+pub struct Site(pub Arc<str>);
+
+impl From<&str> for Site {
+    fn from(name: &str) -> Self {
+        Site(name.into())
+    }
+}
+
+impl From<String> for Site {
+    fn from(name: String) -> Self {
+        Site(name.into())
+    }
+}
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -107,14 +125,14 @@ impl fmt::Display for Site {
 /// Smart Account and Virtual Account as a device or an answer states them. **stored**
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Account {
-    pub smart_account: Option<String>,
-    pub virtual_account: Option<String>,
+    pub smart_account: Option<Arc<str>>,
+    pub virtual_account: Option<Arc<str>>,
 }
 
 impl Account {
     /// Do both name a Smart Account or a Virtual Account, and not the same? What only one of them names is no quarrel.
     pub fn contradicts(&self, other: &Account) -> bool {
-        let differs = |a: &Option<String>, b: &Option<String>| {
+        let differs = |a: &Option<Arc<str>>, b: &Option<Arc<str>>| {
             let both = a.as_deref().zip(b.as_deref());
             both.is_some_and(|(a, b)| !a.trim().eq_ignore_ascii_case(b.trim()))
         };
@@ -125,7 +143,7 @@ impl Account {
 impl fmt::Display for Account {
     /// `Smart / Virtual`, with `-` for what is not known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
-        write!(f, "{} / {}", word(&self.smart_account), word(&self.virtual_account))
+        let word = |name| Option::unwrap_or(name, "-");
+        write!(f, "{} / {}", word(self.smart_account.as_deref()), word(self.virtual_account.as_deref()))
     }
 }

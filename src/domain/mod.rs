@@ -35,6 +35,7 @@ pub mod retirement;
 pub mod rum_file;
 pub mod scrub;
 pub mod settings;
+pub mod shared;
 pub mod show_license;
 pub mod silence;
 pub mod slp_file;

@@ -1,6 +1,7 @@
 //! What is to be done now, and when to look again: one pure function.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -38,7 +39,7 @@ pub struct Watched {
     /// The operator's words.
     pub tags: Vec<String>,
     /// A word of the operator's, such as production.
-    pub environment: Option<String>,
+    pub environment: Option<Arc<str>>,
 }
 
 /// The device of that name in a list that is in the order of names.
@@ -389,7 +390,7 @@ pub(super) mod tests {
     #[test]
     fn behind_an_open_circuit_everybody_waits_for_its_next_try() {
         let mut devices = ["a", "b"].map(|name| watched(name, Mode::Observe, 0));
-        devices[0].site = Site("far".to_owned());
+        devices[0].site = Site::from("far");
         let mut circuit = Circuit::default();
         for _ in 0..2 {
             circuit.unreachable(at("2026-01-01T03:00:00Z"), settings().circuit);
@@ -435,7 +436,8 @@ pub(super) mod tests {
 
     fn near_its_deadline() -> crate::domain::state::DeviceState {
         let mut state = crate::domain::state::DeviceState::default();
-        state.usage_reporting.next_ack_deadline = Some(crate::domain::state::Stamp::utc(at("2026-01-15T00:00:00Z")));
+        state.usage_reporting.next_ack_deadline =
+            Some(crate::domain::state::Stamp::utc(at("2026-01-15T00:00:00Z")).into());
         state
     }
 }

@@ -9,7 +9,7 @@ use super::state::Stamp;
 /// `first_report_days` is CLI "First report requirement" and file `firstTimeReport`,
 /// `reporting_frequency_days` is "Reporting frequency" and `onGoingReporting`,
 /// `report_on_change_days` is "Report on change" and `reportOnMACD`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ClassPolicy {
     pub first_report_days: Option<u32>,
     pub reporting_frequency_days: Option<u32>,
@@ -59,7 +59,7 @@ impl LicenceClass {
 }
 
 /// The policy in use on a device, or one carried by an ACK or policy file. **stored**
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Policy {
     /// `null` where the device names none (the platform's default has no name).
     pub name: Option<String>,
@@ -82,7 +82,7 @@ pub struct Policy {
 }
 
 /// One group of numbers, named as the device names it. **stored**
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PolicyGroup {
     pub name: String,
     pub class: Option<LicenceClass>,

@@ -76,7 +76,7 @@ enum Found<'a> {
 }
 
 fn find<'a>(fleet: &'a Fleet, watched: &[Watched], whom: &str) -> Result<Found<'a>, NotEnded> {
-    let name = DeviceName(whom.to_owned());
+    let name = DeviceName::from(whom);
     if let Some(instance) = fleet.of_device(&name) {
         return Ok(Found::Instance(instance));
     }

@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn site(name: &str) -> Site {
-        Site(name.to_owned())
+        Site::from(name)
     }
 
     #[test]

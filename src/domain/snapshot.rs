@@ -151,8 +151,9 @@ impl Whole {
             tag.is_none_or(named)
         };
         let within = move |row: &Row| {
-            account
-                .is_none_or(|own| [&row.smart_account, &row.virtual_account].into_iter().flatten().any(|it| it == own))
+            account.is_none_or(|own| {
+                [&row.smart_account, &row.virtual_account].into_iter().flatten().any(|it| **it == *own)
+            })
         };
         self.rows.iter().filter(move |entry| licence(&entry.row) && within(&entry.row))
     }

@@ -1,11 +1,14 @@
 //! What a device said of its licensing, whichever way it was asked.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::instance::{Account, Member, Udi};
 use super::policy::{LicenceClass, Policy};
 use super::report::{EntitlementTag, ReportId};
+use super::shared::Shared;
 
 /// The licensing model a device runs. **stored**
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +26,7 @@ pub enum Model {
 }
 
 /// A time as it was printed, and as UTC where the zone can be known. **stored**
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stamp {
     pub text: String,
     pub utc: Option<Timestamp>,
@@ -37,7 +40,7 @@ impl Stamp {
 }
 
 /// How the device itself would reach Cisco. **stored**
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Transport {
     /// `off`, `cslu`, `smart`, `callhome`, `automatic`, or the device's own word.
     #[serde(rename = "type")]
@@ -58,15 +61,17 @@ pub struct Privacy {
 }
 
 /// The block "Usage Reporting" of `show license status`, or YANG `rum-ack`. **stored**
+///
+/// Each in a box: few devices tell all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageReporting {
-    pub last_ack: Option<Stamp>,
-    pub next_ack_deadline: Option<Stamp>,
+    pub last_ack: Option<Box<Stamp>>,
+    pub next_ack_deadline: Option<Box<Stamp>>,
     pub push_interval_days: Option<u32>,
-    pub next_ack_push_check: Option<Stamp>,
-    pub next_push: Option<Stamp>,
-    pub last_push: Option<Stamp>,
-    pub last_file_write: Option<Stamp>,
+    pub next_ack_push_check: Option<Box<Stamp>>,
+    pub next_push: Option<Box<Stamp>>,
+    pub last_push: Option<Box<Stamp>>,
+    pub last_file_write: Option<Box<Stamp>>,
 }
 
 /// One trust code. **stored**
@@ -79,7 +84,7 @@ pub struct TrustCode {
 }
 
 /// One licence that the device counts. **stored**
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct License {
     pub name: Option<String>,
     /// The whole `regid.…` name, or the short one of the CLI's column "Entitlement Tag".
@@ -259,22 +264,22 @@ pub struct ReportSummary {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceState {
     pub model: Model,
-    pub smart_account: Option<String>,
-    pub virtual_account: Option<String>,
-    pub transport: Option<Transport>,
-    pub policy: Option<Policy>,
+    pub smart_account: Option<Arc<str>>,
+    pub virtual_account: Option<Arc<str>>,
+    pub transport: Option<Shared<Transport>>,
+    pub policy: Option<Shared<Policy>>,
     pub usage_reporting: UsageReporting,
     pub trust_codes: Vec<TrustCode>,
     pub udi: Option<Udi>,
     pub uuid: Option<String>,
     pub members: Vec<Member>,
-    pub licenses: Vec<License>,
+    pub licenses: Vec<Shared<License>>,
     /// Reservations, whichever the model.
     #[serde(default)]
     pub reserved: Vec<Reservation>,
     pub reports: Option<ReportSummary>,
     pub rum_ids: Vec<ListedReport>,
-    pub agent_version: Option<String>,
+    pub agent_version: Option<Arc<str>>,
     /// `None` where the device printed nothing of codes: says nothing of whether it has some.
     #[serde(default)]
     pub authorizations: Option<Authorizations>,

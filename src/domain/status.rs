@@ -217,7 +217,7 @@ pub(in crate::domain) mod tests {
             device: Some(device.into()),
             on_prem: None,
             instance: Some(InstanceRef { pid: "C9300-24T".to_owned(), sn: format!("FOC-{device}"), uuid: None }),
-            site: Site(site.to_owned()),
+            site: Site::from(site),
             reporter: Some(Reporter::Collector),
             mode: Some(Mode::Deliver),
             contact: Contact::Ok,

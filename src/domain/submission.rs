@@ -300,7 +300,8 @@ mod tests {
         }
         for instance in fleet.instances.values_mut() {
             let smart_account = Some("Example.com".to_owned());
-            instance.state = Some(DeviceState { smart_account, ..DeviceState::default() });
+            instance.state =
+                Some(DeviceState { smart_account: smart_account.map(Into::into), ..DeviceState::default() });
         }
         fleet
     }
@@ -354,7 +355,8 @@ mod tests {
         assert_eq!(told(&fleet), (0, 2, true));
         let elsewhere = Some("example.net".to_owned());
         for instance in fleet.instances.values_mut() {
-            instance.state = Some(DeviceState { smart_account: elsewhere.clone(), ..DeviceState::default() });
+            instance.state =
+                Some(DeviceState { smart_account: elsewhere.clone().map(Into::into), ..DeviceState::default() });
         }
         assert_eq!(told(&fleet), (0, 0, true), "another upstream's");
     }
@@ -375,8 +377,10 @@ mod tests {
     #[test]
     fn routes_name_a_smart_account_or_one_virtual_account() {
         let takes = |route: &str, virtual_: Option<&str>| {
-            let account =
-                Account { smart_account: Some("example.com".to_owned()), virtual_account: virtual_.map(str::to_owned) };
+            let account = Account {
+                smart_account: Some("example.com".into()),
+                virtual_account: virtual_.map(str::to_owned).map(Into::into),
+            };
             route.parse::<Route>().unwrap().takes(&account)
         };
         assert!(takes("Example.com", None) && takes("example.com", Some("Branch")));

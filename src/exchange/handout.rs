@@ -123,7 +123,7 @@ fn sheet(handout: &Handout) -> String {
         handout.made.strftime("%Y-%m-%d %H:%M UTC")
     );
     for parcel in &handout.parcels {
-        let device = parcel.device.as_ref().map_or("not in the inventory", |device| device.0.as_str());
+        let device = parcel.device.as_ref().map_or("not in the inventory", |device| &*device.0);
         let Udi { pid, sn, .. } = &parcel.udi;
         // Foreign words: nothing in them may move a terminal's cursor.
         let plain = |text: &str| text.chars().map(|c| if c.is_control() { '?' } else { c }).collect::<String>();
@@ -175,7 +175,7 @@ mod tests {
             commands: vec![command],
         };
         let made = "2026-05-01T10:00:00Z".parse().unwrap();
-        let handout = Handout { site: Site("dark 3".to_owned()), made, parcels: vec![parcel] };
+        let handout = Handout { site: Site::from("dark 3"), made, parcels: vec![parcel] };
         fs::create_dir(parent.path().join(".answers-dark_3-20260501T100000Z.partial")).unwrap();
         let place = write(&handout, parent.path()).unwrap();
         assert!(place.ends_with("answers-dark_3-20260501T100000Z"));

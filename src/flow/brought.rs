@@ -261,7 +261,7 @@ fn identified(
         members: told.cloned().or_else(members).unwrap_or_default(),
         // What a file says of its product names no system.
         os: device.os.map(|os| os.word().to_owned()).unwrap_or_default(),
-        software: software.or_else(|| known?.software.clone()),
+        software: software.or_else(|| known?.software.as_deref().map(str::to_owned)),
         hostname: host.map(str::to_owned).or_else(|| known?.hostname.clone()),
         clock_skew_seconds: known.and_then(|known| known.clock_skew_seconds),
     })

@@ -177,8 +177,10 @@ async fn ask_cssm(
     for smart in accounts.iter().filter(|smart| settings.accounts.iter().any(|route| smart.holds(route))) {
         said.smart_accounts.push(smart.name.clone());
         for inside in &smart.virtual_accounts {
-            let account =
-                Account { smart_account: Some(smart.name.clone()), virtual_account: Some(inside.name.clone()) };
+            let account = Account {
+                smart_account: Some(smart.name.as_str().into()),
+                virtual_account: Some(inside.name.as_str().into()),
+            };
             if settings.accounts.iter().any(|route| route.takes(&account) || route.takes(&by_domain(smart, &account))) {
                 licences(house, &mut session, &accounts, account, &mut said).await?;
             }
@@ -190,7 +192,7 @@ async fn ask_cssm(
 }
 
 fn by_domain(smart: &SmartAccount, account: &Account) -> Account {
-    Account { smart_account: Some(smart.domain.clone()), virtual_account: account.virtual_account.clone() }
+    Account { smart_account: Some(smart.domain.as_str().into()), virtual_account: account.virtual_account.clone() }
 }
 
 /// Licences are nice to know: who may see devices need not see them.

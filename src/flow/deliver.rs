@@ -216,9 +216,9 @@ fn forms(house: &House, device: &Device) -> Vec<ImportForm> {
     let known = fleet.devices.get(&device.name);
     let software = fleet.of_device(&device.name).and_then(|instance| instance.software.clone());
     let learned = known
-        .filter(|known| known.learned_on == software)
+        .filter(|known| known.learned_on.as_deref() == software.as_deref())
         .and_then(|known| known.learned.import_form.clone())
-        .or_else(|| sibling_form(&fleet, software.as_ref()));
+        .or_else(|| sibling_form(&fleet, software.as_deref()));
     let mut forms: Vec<ImportForm> = learned.into_iter().collect();
     for form in &house.config.delivery.import_forms {
         if !forms.contains(form) {
@@ -229,9 +229,9 @@ fn forms(house: &House, device: &Device) -> Vec<ImportForm> {
 }
 
 /// What worked on another device of the same software.
-fn sibling_form(fleet: &Fleet, software: Option<&String>) -> Option<ImportForm> {
+fn sibling_form(fleet: &Fleet, software: Option<&str>) -> Option<ImportForm> {
     let software = software?;
-    let same = fleet.devices.values().filter(|known| known.learned_on.as_ref() == Some(software));
+    let same = fleet.devices.values().filter(|known| known.learned_on.as_deref() == Some(software));
     same.filter_map(|known| known.learned.import_form.clone()).next()
 }
 

@@ -65,7 +65,8 @@ impl House {
                 legacy: device.legacy,
             })
         };
-        let learned = if known.learned_on == software { known.learned.clone() } else { Learned::default() };
+        let learned =
+            if known.learned_on.as_deref() == software.as_deref() { known.learned.clone() } else { Learned::default() };
         Ok(Terms {
             access: device.access,
             os: device.os.or(os),

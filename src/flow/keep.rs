@@ -151,7 +151,8 @@ fn identified(
         Some(known) if identity.members.is_empty() => known.members.clone(),
         _ => identity.members.clone(),
     };
-    let software = identity.software.clone().or_else(|| known.and_then(|known| known.software.clone()));
+    let software =
+        identity.software.clone().or_else(|| known.and_then(|known| known.software.as_deref().map(str::to_owned)));
     // A clock that drifts is news by the minute, and one that was not told is none.
     let known_skew = known.and_then(|known| known.clock_skew_seconds);
     let drifted = clock_skew_seconds
@@ -163,7 +164,7 @@ fn identified(
             && known.site == device.site
             && known.uuid == identity.uuid
             && known.members == members
-            && known.software == software
+            && known.software.as_deref() == software.as_deref()
             && known.hostname == identity.hostname
             && known.clock_skew_seconds == drifted
             && fleet.of_device(&device.name).is_some_and(|of_device| of_device.udi == known.udi)

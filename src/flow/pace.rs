@@ -181,7 +181,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_site_has_so_many_places_and_another_has_its_own() {
         let pace = Pace::default();
-        let (one, other) = (Site("one".to_owned()), Site("other".to_owned()));
+        let (one, other) = (Site::from("one"), Site::from("other"));
         let held = pace.places(&one, 1).acquire_owned().await.unwrap();
         assert!(pace.places(&one, 1).try_acquire_owned().is_err());
         assert!(pace.places(&other, 1).try_acquire_owned().is_ok());
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn sites_take_turns_and_keep_their_order() {
-        let site = |text: &&str| Some(Site(text[..1].to_owned()));
+        let site = |text: &&str| Some(Site::from(text[..1].to_owned()));
         assert_eq!(by_turns(["a1", "a2", "a3", "b1", "b2", "c1"], site), ["a1", "b1", "c1", "a2", "b2", "a3"]);
     }
 }

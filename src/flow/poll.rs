@@ -318,7 +318,8 @@ pub(super) async fn learn(
         let fleet = house.ledger.fleet();
         let known = fleet.devices.get(&device.name);
         let before = known.map(|known| known.learned.clone()).unwrap_or_default();
-        let software = software.or_else(|| fleet.of_device(&device.name).and_then(|known| known.software.clone()));
+        let software = software
+            .or_else(|| fleet.of_device(&device.name).and_then(|known| known.software.as_deref().map(str::to_owned)));
         if before == learned && (learned == Learned::default() || known.is_some_and(|k| k.learned_on == software)) {
             return Ok(());
         }

@@ -397,7 +397,7 @@ mod tests {
     fn asking(answers: &[Leave]) -> Asking {
         let (say, heard) = mpsc::unbounded_channel();
         answers.iter().for_each(|answer| say.send(*answer).unwrap());
-        Asking::new(DeviceName("edge-1".to_owned()), Box::new(|_| {}), heard)
+        Asking::new(DeviceName::from("edge-1"), Box::new(|_| {}), heard)
     }
 
     #[tokio::test]

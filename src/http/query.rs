@@ -57,7 +57,7 @@ impl Query {
         let (view, overview) = (&figures.view, &figures.overview);
         let covered = |entry: &&Entry| {
             self.state.is_none_or(|state| state == entry.state)
-                && self.site.as_ref().is_none_or(|site| entry.site(&view.watched).is_some_and(|own| own.0 == *site))
+                && self.site.as_ref().is_none_or(|site| entry.site(&view.watched).is_some_and(|own| *own.0 == **site))
         };
         let matching: Vec<&Entry> = overview.entries.iter().filter(covered).collect();
         let from = self.page.saturating_sub(1).saturating_mul(self.rows);

@@ -151,7 +151,7 @@ fn license_lines(reading: &Reading, check: &CrossCheck) -> Vec<String> {
         let kind = transport.kind.as_deref().unwrap_or("not told");
         lines.push(format!("transport {kind} {}", transport.url.as_deref().unwrap_or_default()).trim_end().to_owned());
     }
-    lines.extend(state.policy.iter().flat_map(super::policy_lines));
+    lines.extend(state.policy.iter().flat_map(|policy| super::policy_lines(policy)));
     lines.extend(reporting_line(state));
     lines.extend(deadline_line(check));
     lines.extend(state.licenses.iter().map(|license| {
@@ -199,7 +199,8 @@ fn license_lines(reading: &Reading, check: &CrossCheck) -> Vec<String> {
 
 fn reporting_line(state: &DeviceState) -> Option<String> {
     let reporting = &state.usage_reporting;
-    let show = |stamp: &Option<Stamp>| stamp.as_ref().map_or_else(|| "none".to_owned(), |stamp| stamp.text.clone());
+    let show =
+        |stamp: &Option<Box<Stamp>>| stamp.as_ref().map_or_else(|| "none".to_owned(), |stamp| stamp.text.clone());
     (reporting.push_interval_days.is_some() || reporting.last_ack.is_some()).then(|| {
         format!(
             "last ACK {}, last push {}, last file {}",

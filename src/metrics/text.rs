@@ -122,7 +122,7 @@ fn violations(text: &mut Text, overview: &Overview) {
 }
 
 fn sites(text: &mut Text, overview: &Overview) {
-    let sites = || overview.sites.iter().map(|(site, tally)| (site.0.as_str(), tally));
+    let sites = || overview.sites.iter().map(|(site, tally)| (&*site.0, tally));
     text.head(SITE_DEVICES);
     for (site, tally) in sites() {
         for (state, count) in ObligationState::ALL.iter().zip(tally.states) {

@@ -115,10 +115,10 @@ impl Alertmanager {
             ("alertname", name),
             ("collector", self.collector.as_str()),
             ("severity", severity.word()),
-            ("site", site.map_or("", |site| site.0.as_str())),
+            ("site", site.map_or("", |site| &*site.0)),
         ]);
         if let Some(line) = line {
-            labels.insert("device", line.device.as_ref().map_or(line.name.as_str(), |device| device.0.as_str()));
+            labels.insert("device", line.device.as_ref().map_or(line.name.as_str(), |device| &*device.0));
             // A deadline may be told with a violation and without: that is no other alert.
             if let Story::Violation { .. } = story {
                 labels.insert("kind", line.kind.map_or("", Word::word));
@@ -179,8 +179,8 @@ fn annotations(message: &Message, line: Option<&Line>) -> BTreeMap<&'static str,
         ("state", line.state.map(|state| state.to_string())),
         ("due", line.due.map(|due| due.to_string())),
         ("leave_by", line.leave_by.map(|leave_by| leave_by.to_string())),
-        ("smart_account", line.account.smart_account.clone()),
-        ("virtual_account", line.account.virtual_account.clone()),
+        ("smart_account", line.account.smart_account.as_deref().map(str::to_owned)),
+        ("virtual_account", line.account.virtual_account.as_deref().map(str::to_owned)),
     ];
     annotations.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
     annotations

@@ -115,7 +115,7 @@ fn lines(message: &Message, facility: u8, most: usize) -> Vec<String> {
         0 => String::new(),
         more => format!("; {more} of {count} lines are not in the log"),
     };
-    let site = message.site.as_ref().map(|site| site.0.as_str());
+    let site = message.site.as_ref().map(|site| &*site.0);
     let of_all = [("id", Some(message.id.as_str())), ("severity", Some(message.severity.word()))];
     let number = count.to_string();
     let summary = data(of_all.into_iter().chain([("site", site), ("lines", Some(number.as_str()))]));
@@ -137,8 +137,8 @@ fn of_line<'l>(
     leave_by: Option<&'l str>,
 ) -> impl Iterator<Item = (&'static str, Option<&'l str>)> {
     [
-        ("site", Some(line.site.0.as_str())),
-        ("device", line.device.as_ref().map(|device| device.0.as_str())),
+        ("site", Some(&*line.site.0)),
+        ("device", line.device.as_ref().map(|device| &*device.0)),
         ("pid", line.udi.as_ref().map(|udi| &*udi.pid)),
         ("sn", line.udi.as_ref().map(|udi| &*udi.sn)),
         ("state", line.state.map(Word::word)),

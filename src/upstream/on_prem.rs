@@ -9,6 +9,7 @@
 //! Nothing is ever written: On-Prem reports to Cisco for its devices by itself.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -176,10 +177,11 @@ impl Session<'_> {
             names.truncate(ACCOUNTS);
         }
         // Where it does not tell to which Smart Account it belongs, its own name may well be another one.
-        let smart_account = local.smart_account.clone();
-        said.smart_accounts.extend(smart_account.clone().filter(|name| !said.smart_accounts.contains(name)));
+        let stated = local.smart_account.clone();
+        said.smart_accounts.extend(stated.clone().filter(|name| !said.smart_accounts.contains(name)));
+        let smart_account: Option<Arc<str>> = stated.map(Arc::from);
         for name in &names {
-            let account = Account { smart_account: smart_account.clone(), virtual_account: Some(name.clone()) };
+            let account = Account { smart_account: smart_account.clone(), virtual_account: Some(name.as_str().into()) };
             self.devices(&own, name, &account, said).await?;
         }
         let account = Account { smart_account, virtual_account: None };

@@ -7,6 +7,8 @@
 //! last synchronisation and version are called is inferred from Cisco's cloud API (`lastContactDate`) and guessed. So
 //! names are compared by letters and digits alone, several are tried, and what is not found is told, never assumed.
 
+use std::sync::Arc;
+
 use jiff::civil::{Date, DateTime};
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
@@ -156,7 +158,8 @@ pub(super) fn licenses(answer: &Value, account: &Account, problems: &mut Problem
         };
         let number = |names: &[&str]| member(members, names).and_then(Value::as_i64);
         let mut account = account.clone();
-        account.virtual_account = word(members, &["virtualaccount", "virtualaccountname"]).or(account.virtual_account);
+        account.virtual_account =
+            word(members, &["virtualaccount", "virtualaccountname"]).map(Arc::from).or(account.virtual_account);
         read.push(License {
             account,
             name,
@@ -288,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_device_is_read_in_each_known_spelling() {
-        let account = Account { smart_account: Some("Example".to_owned()), virtual_account: Some("A".to_owned()) };
+        let account = Account { smart_account: Some("Example".into()), virtual_account: Some("A".into()) };
         let mut problems = Problems::default();
         let answer = json!({"totalRecords": 9, "devices": [
             {"sudi": {"udiPid": "C9300-48T", "udiSerialNumber": "FOC1", "uuid": null}, "hostName": "edge-1",

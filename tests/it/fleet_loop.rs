@@ -247,7 +247,7 @@ fn collected(ledger: &Ledger) -> Collected {
     ledger
         .events(None, &mut |event: &Event| {
             if let Fact::ReportCollected(fact) = &event.fact {
-                let device = fact.device.as_ref().unwrap().0.clone();
+                let device = fact.device.as_ref().unwrap().to_string();
                 kept.push((device, fact.report.report_id.0, fact.report.udi.clone(), fact.object));
             }
             ControlFlow::Continue(())
@@ -280,7 +280,7 @@ fn ledger_is_right(
     let mut acknowledged = 0;
     for device in site.fleet.devices() {
         let name = device.name();
-        let Some(instance) = fleet.of_device(&DeviceName(name.to_owned())) else {
+        let Some(instance) = fleet.of_device(&DeviceName::from(name)) else {
             assert_eq!(wrong[name].what, OBSERVED);
             continue;
         };

@@ -210,7 +210,7 @@ fn nothing_went(site: &Site, ledger: &Ledger, told: &str, seen: &mut Seen) {
             match &event.fact {
                 Fact::ReportCollected(fact) => {
                     let (udi, id) = (fact.report.udi.clone(), fact.report.report_id);
-                    kept.entry(fact.device.as_ref().unwrap().0.clone()).or_default().insert(id.0);
+                    kept.entry(fact.device.as_ref().unwrap().to_string()).or_default().insert(id.0);
                     assert_eq!(reports.insert((udi, id), fact.object), None, "report {id} is kept twice");
                 }
                 Fact::AnswerReceived(fact) => drop(received.insert(fact.object)),
@@ -253,7 +253,7 @@ fn everything_is_there(site: &Site, ledger: &Ledger, seen: &Seen) {
     let fleet = ledger.fleet();
     let mut made = 0;
     for device in site.fleet.devices() {
-        let instance = fleet.of_device(&DeviceName(device.name().to_owned())).unwrap();
+        let instance = fleet.of_device(&DeviceName::from(device.name())).unwrap();
         assert_eq!(instance.owed, [], "{}", device.name());
         for report in device.state().reports.iter().filter(|report| report.end.is_some()) {
             let udi = Udi::new(&report.udi.pid, &report.udi.sn);

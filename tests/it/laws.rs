@@ -126,7 +126,7 @@ impl Dice {
     }
 
     fn name(&mut self) -> DeviceName {
-        DeviceName(format!("edge-{}", self.0.u32(..12)))
+        DeviceName::from(format!("edge-{}", self.0.u32(..12)))
     }
 
     fn udi(&mut self) -> Udi {
@@ -134,7 +134,7 @@ impl Dice {
     }
 
     fn site(&mut self) -> Site {
-        Site(self.of(&["", "north", "south"]).to_owned())
+        Site(self.of(&["", "north", "south"]).into())
     }
 
     fn license(&mut self) -> License {
@@ -151,21 +151,23 @@ impl Dice {
         let models = [Model::Slp, Model::Slp, Model::Slp, Model::Unknown, Model::ClassicSmartLicensing];
         DeviceState {
             model: self.of(&models),
-            smart_account: self.maybe(|_| "Invented".to_owned()),
-            virtual_account: self.maybe(|_| "Default".to_owned()),
-            transport: self.maybe(|dice| Transport {
-                kind: dice.maybe(|dice| dice.of(&["off", "cslu", "smart"]).to_owned()),
-                url: None,
-            }),
-            policy: self.maybe(Self::policy),
+            smart_account: self.maybe(|_| "Invented".to_owned()).map(Into::into),
+            virtual_account: self.maybe(|_| "Default".to_owned()).map(Into::into),
+            transport: self
+                .maybe(|dice| Transport {
+                    kind: dice.maybe(|dice| dice.of(&["off", "cslu", "smart"]).to_owned()),
+                    url: None,
+                })
+                .map(Into::into),
+            policy: self.maybe(Self::policy).map(Into::into),
             usage_reporting: UsageReporting {
-                last_ack: self.maybe(Self::stamp),
-                next_ack_deadline: self.maybe(Self::stamp),
+                last_ack: self.maybe(Self::stamp).map(Into::into),
+                next_ack_deadline: self.maybe(Self::stamp).map(Into::into),
                 push_interval_days: self.maybe(Self::days),
-                last_push: self.maybe(Self::stamp),
+                last_push: self.maybe(Self::stamp).map(Into::into),
                 ..UsageReporting::default()
             },
-            licenses: (0..self.0.u32(..4)).map(|_| self.license()).collect(),
+            licenses: (0..self.0.u32(..4)).map(|_| self.license().into()).collect(),
             reports: self.maybe(|dice| ReportSummary {
                 purged: dice.maybe(|dice| dice.of(&[0, 3, u64::MAX])),
                 acknowledged: dice.maybe(|dice| dice.of(&[0, 3, u64::MAX])),
@@ -309,7 +311,7 @@ impl Dice {
                 continue;
             }
             watched.push(Watched {
-                name: DeviceName(format!("edge-{n}")),
+                name: DeviceName::from(format!("edge-{n}")),
                 site: self.site(),
                 mode: self.of(&[Mode::Observe, Mode::Collect, Mode::Deliver]),
                 reporter: self.of(&[Reporter::Collector, Reporter::Collector, Reporter::OnPrem]),
@@ -390,7 +392,7 @@ fn an_earlier_ack_never_gives_a_later_deadline() {
             let (one, other) = (dice.time(), dice.time());
             let mut due = |ack: Timestamp| {
                 if let Some(state) = &mut instance.state {
-                    state.usage_reporting.last_ack = Some(Stamp::utc(ack));
+                    state.usage_reporting.last_ack = Some(Stamp::utc(ack).into());
                 }
                 let standing = deadline::standing(instance, SignedDuration::ZERO, &settings.rules, at);
                 // Beyond the last of all times is later than any.
@@ -404,7 +406,7 @@ fn an_earlier_ack_never_gives_a_later_deadline() {
                 state.reports.get_or_insert_default().acknowledged = Some(0);
                 let mut due = |ack: Timestamp| {
                     let state = instance.state.as_mut().expect("it was there");
-                    state.usage_reporting.last_ack = Some(Stamp::utc(ack));
+                    state.usage_reporting.last_ack = Some(Stamp::utc(ack).into());
                     let standing = deadline::standing(instance, SignedDuration::ZERO, &settings.rules, at);
                     standing.computed.unwrap_or(Timestamp::MAX)
                 };

@@ -44,8 +44,8 @@ fn line(name: &str, what: &str) -> Line {
         name: name.to_owned(),
         device: Some(DeviceName::from(name)),
         udi: Some(udi.clone()),
-        site: Site("dark".to_owned()),
-        account: Account { smart_account: Some("example.com".to_owned()), virtual_account: None },
+        site: Site::from("dark"),
+        account: Account { smart_account: Some("example.com".into()), virtual_account: None },
         state: Some(ObligationState::Overdue),
         due: Some(at("2026-11-20T08:00:00Z")),
         leave_by: Some(at("2026-11-10T08:00:00Z")),
@@ -63,7 +63,7 @@ fn overdue(count: usize) -> Message {
         at: at("2026-11-21T08:00:00Z"),
         topic: Topic::Overdue,
         severity: Severity::Critical,
-        site: Some(Site("dark".to_owned())),
+        site: Some(Site::from("dark")),
         title: format!("{count} devices of dark are overdue"),
         text: "The oldest is overdue for a day.".to_owned(),
         lines: (0..count).map(|n| line(&format!("edge-{n:04}"), "overdue for a day")).collect(),
@@ -98,7 +98,7 @@ topics = ["overdue", "violation", "met"]
     let wanting = |message: &Message| sinks.names().filter(|name| sinks.wants(name, message)).collect::<Vec<_>>();
     assert_eq!(wanting(&overdue(2)), ["all", "am", "dark", "pager"]);
     assert_eq!(wanting(&Message { severity: Severity::Warning, ..overdue(2) }), ["all", "dark"]);
-    assert_eq!(wanting(&Message { site: Some(Site("hq".to_owned())), ..overdue(2) }), ["all", "am", "pager"]);
+    assert_eq!(wanting(&Message { site: Some(Site::from("hq")), ..overdue(2) }), ["all", "am", "pager"]);
     assert_eq!(wanting(&Message { topic: Topic::Reminder, ..overdue(2) }), ["all", "am", "dark"]);
     // An end reaches whoever may have had the beginning as an alert.
     let met = Message { topic: Topic::Met, severity: Severity::Info, ..overdue(2) };
@@ -107,7 +107,7 @@ topics = ["overdue", "violation", "met"]
     let digest = Message { topic: Topic::Digest, severity: Severity::Info, site: None, ..overdue(1) };
     assert_eq!(wanting(&digest), ["all", "dark"]);
     let mut elsewhere = digest.clone();
-    elsewhere.lines[0].site = Site("hq".to_owned());
+    elsewhere.lines[0].site = Site::from("hq");
     assert_eq!(wanting(&elsewhere), ["all"]);
     assert_eq!(wanting(&Message { lines: Vec::new(), ..elsewhere }), ["all", "dark"]);
     assert_eq!(wanting(&slp_collector::notify::test_message(at("2026-11-21T08:00:00Z"))).len(), 4);

@@ -29,7 +29,7 @@ fn mends<'p>(probe: &'p Value, list: &str, key: &str, name: &str) -> Vec<&'p str
 /// Nothing was written: neither on the device nor on record.
 fn wrote_nothing(site: &Site) {
     let ledger = site.ledger();
-    let known = ledger.fleet().devices.get(&DeviceName("dev-1".to_owned())).cloned();
+    let known = ledger.fleet().devices.get(&DeviceName::from("dev-1")).cloned();
     assert!(known.is_none_or(|known| known.writes.is_empty()));
     assert_eq!(site.device("dev-1").state().files.len(), 0);
     for request in site.device("dev-1").counters().requests.keys() {
@@ -77,10 +77,10 @@ fn trust_that_was_learnt_and_contact_are_kept() {
     assert_eq!((probe["chosen"].as_str(), &probe["teller"]), (Some("rest"), &Value::Null));
     let ledger = site.ledger();
     let fleet = ledger.fleet();
-    let known = &fleet.devices[&DeviceName("dev-1".to_owned())];
+    let known = &fleet.devices[&DeviceName::from("dev-1")];
     assert_eq!(known.pin.map(|pin| pin.0), Some(site.device("dev-1").fingerprint()));
     assert!(known.host_key.is_some() && known.trouble.is_none());
-    assert!(fleet.contacts.contains_key(&DeviceName("dev-1".to_owned())));
+    assert!(fleet.contacts.contains_key(&DeviceName::from("dev-1")));
 }
 
 #[test]

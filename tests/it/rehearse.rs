@@ -252,5 +252,5 @@ fn at_a_terminal_each_write_is_asked_for() {
     );
     let ledger = site.ledger();
     let fleet = ledger.fleet();
-    assert_eq!(fleet.devices[&DeviceName("dev-1".to_owned())].writes.len(), 1);
+    assert_eq!(fleet.devices[&DeviceName::from("dev-1")].writes.len(), 1);
 }

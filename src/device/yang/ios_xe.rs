@@ -4,6 +4,8 @@
 //! `registration-state`, `authorization-state` and `enforcement-mode` hold leftovers that look
 //! like faults (seen on a C9300, 17.15); they are not read at all.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -29,22 +31,22 @@ pub fn state(answer: &Value) -> Option<DeviceState> {
     rum_ids.sort_by_key(|listed| listed.report_id);
     Some(DeviceState {
         model: model(outer, info),
-        smart_account: text(deep(info, &["registration", "registration-complete", "smart-account"])),
-        virtual_account: text(deep(info, &["registration", "registration-complete", "virtual-account"])),
-        transport: node(info, "transport").map(transport),
+        smart_account: text(deep(info, &["registration", "registration-complete", "smart-account"])).map(Arc::from),
+        virtual_account: text(deep(info, &["registration", "registration-complete", "virtual-account"])).map(Arc::from),
+        transport: node(info, "transport").map(|value| transport(value).into()),
         privacy: node(info, "privacy").map(|value| privacy(value, "hostname")),
-        policy: node(info, "policy").map(policy),
+        policy: node(info, "policy").map(|value| policy(value).into()),
         usage_reporting: UsageReporting {
-            last_ack: stamp(deep(info, &["rum-ack", "last-received-time"])),
-            next_ack_deadline: stamp(deep(info, &["rum-ack", "next-report-deadline"])),
+            last_ack: stamp(deep(info, &["rum-ack", "last-received-time"])).map(Box::new),
+            next_ack_deadline: stamp(deep(info, &["rum-ack", "next-report-deadline"])).map(Box::new),
             ..UsageReporting::default()
         },
         trust_codes: list(node(info, "trust-code")).iter().map(trust_code).collect(),
         udi: udi.and_then(read_udi),
         uuid: text(udi.and_then(|udi| node(udi, "uuid"))),
-        licenses: list(node(info, "usage")).iter().map(license).collect(),
+        licenses: list(node(info, "usage")).iter().map(|value| license(value).into()).collect(),
         rum_ids,
-        agent_version: text(node(outer, "version")),
+        agent_version: text(node(outer, "version")).map(Arc::from),
         authorizations: node(info, "imported-authorizations").map(authorizations),
         ..DeviceState::default()
     })

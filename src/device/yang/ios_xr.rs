@@ -3,10 +3,13 @@
 //! The models tell identity, transport, registration and usage. Policy, last ACK, deadline, trust and the
 //! ids of reports are not in them (published models, 7.4.1 to 26.2.1): those stay untold here.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{deep, flag, list, node, number, privacy, read_udi, text, word};
 use crate::domain::report::EntitlementTag;
+use crate::domain::shared::Shared;
 use crate::domain::state::{Compliance, DeviceState, License, Model, Transport};
 
 /// Reads the `<data>` of one `<get>` over both models. `None` when the licensing agent's is not in it.
@@ -25,14 +28,14 @@ pub fn state(data: &Value) -> Option<DeviceState> {
     }
     Some(DeviceState {
         model: model(state, registration),
-        smart_account: account("smart-account"),
-        virtual_account: account("virtual-account"),
-        transport: node(info, "transport").map(transport),
+        smart_account: account("smart-account").map(Arc::from),
+        virtual_account: account("virtual-account").map(Arc::from),
+        transport: node(info, "transport").map(|value| transport(value).into()),
         privacy: node(info, "privacy").map(|value| privacy(value, "host-name")),
         udi: udi.and_then(read_udi),
         uuid: text(udi.and_then(|udi| node(udi, "uuid"))),
-        licenses,
-        agent_version: text(node(state, "version")),
+        licenses: licenses.into_iter().map(Shared::from).collect(),
+        agent_version: text(node(state, "version")).map(Arc::from),
         compliance: compliance(data, info),
         ..DeviceState::default()
     })

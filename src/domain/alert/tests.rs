@@ -60,9 +60,10 @@ fn fleet(devices: &[(&str, &str)]) -> (Fleet, Vec<Watched>) {
 
 fn acknowledge(fleet: &mut Fleet, name: &str, ack: &str) {
     let licence = License { count: Some(1), license_type: Some("Subscription".to_owned()), ..License::default() };
-    let mut state = DeviceState { model: Model::Slp, policy: Some(Policy::cisco_default()), ..DeviceState::default() };
-    state.licenses = vec![licence];
-    state.usage_reporting.last_ack = Some(Stamp::utc(at(ack)));
+    let mut state =
+        DeviceState { model: Model::Slp, policy: Some(Policy::cisco_default().into()), ..DeviceState::default() };
+    state.licenses = vec![licence.into()];
+    state.usage_reporting.last_ack = Some(Stamp::utc(at(ack)).into());
     let read = StateRead { udi: udi(name), state: Box::new(state) };
     fleet.apply(&Event { by: None, at: at(ack), fact: Fact::StateRead(read) });
 }
@@ -109,7 +110,7 @@ fn many_due_on_one_day_are_one_message_a_site() {
     let devices: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(minutes.iter().map(String::as_str)).collect();
     let (mut fleet, mut watched) = fleet(&devices);
     for device in &mut watched[..100] {
-        device.site = Site("far".to_owned());
+        device.site = Site::from("far");
     }
     let told = told(&mut fleet, &watched, &settings(), "2026-02-20T07:00:00Z");
     assert_eq!(told, [(Topic::Reminder, Severity::Info, 200), (Topic::Reminder, Severity::Info, 100)]);

@@ -39,7 +39,7 @@ fn fleet() -> (Fleet, Vec<Watched>) {
     for (name, due) in [("a", 10), ("b", 60), ("c", 10), ("gone", 60)] {
         apply(Fact::DeviceIdentified(DeviceIdentified {
             device: name.into(),
-            site: Site("north".to_owned()),
+            site: Site::from("north"),
             udi: udi(name),
             uuid: None,
             members: Vec::new(),
@@ -49,7 +49,7 @@ fn fleet() -> (Fleet, Vec<Watched>) {
             clock_skew_seconds: None,
         }));
         let usage_reporting =
-            UsageReporting { next_ack_deadline: Some(Stamp::utc(at(due))), ..UsageReporting::default() };
+            UsageReporting { next_ack_deadline: Some(Stamp::utc(at(due)).into()), ..UsageReporting::default() };
         let state = DeviceState { model: Model::Slp, usage_reporting, ..DeviceState::default() };
         apply(Fact::StateRead(StateRead { udi: udi(name), state: Box::new(state) }));
         apply(collected(name, 1, ReportType::Entitlement, false));
@@ -57,8 +57,8 @@ fn fleet() -> (Fleet, Vec<Watched>) {
         apply(collected(name, 3, ReportType::Telemetry, false));
     }
     let mut devices: Vec<Watched> = ["a", "b", "c"].map(|name| watched(name, Mode::Collect, 0)).into();
-    devices[0].site = Site("north".to_owned());
-    devices[0].account = Account { smart_account: Some("sa".to_owned()), virtual_account: Some("va".to_owned()) };
+    devices[0].site = Site::from("north");
+    devices[0].account = Account { smart_account: Some("sa".into()), virtual_account: Some("va".into()) };
     devices[2].reporter = Reporter::OnPrem;
     (fleet, devices)
 }
@@ -87,7 +87,7 @@ fn the_default_is_what_is_owed_and_each_selection_changes_one_thing() {
             Selection { include_telemetry: true, ..Selection::default() },
             &[("a", &[1, 3]), ("b", &[1, 3]), ("gone", &[1, 3])],
         ),
-        (Selection { site: Some(Site("north".to_owned())), ..Selection::default() }, &[("a", &[1]), ("gone", &[1])]),
+        (Selection { site: Some(Site::from("north")), ..Selection::default() }, &[("a", &[1]), ("gone", &[1])]),
         (Selection { account: Some("sa".to_owned()), ..Selection::default() }, &[("a", &[1])]),
         (Selection { account: Some("va".to_owned()), ..Selection::default() }, &[("a", &[1])]),
         (Selection { account: Some("other".to_owned()), ..Selection::default() }, &[]),

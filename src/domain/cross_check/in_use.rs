@@ -77,8 +77,8 @@ mod tests {
         (1..4).for_each(|number| add(&mut fleet, number, None));
         let mut has = |number: usize, virtual_account: Option<&str>, licenses: Vec<License>| {
             let state = fleet.instances.get_mut(&udi(number)).unwrap().state.as_mut().unwrap();
-            state.virtual_account = virtual_account.map(str::to_owned);
-            state.licenses = licenses;
+            state.virtual_account = virtual_account.map(str::to_owned).map(Into::into);
+            state.licenses = licenses.into_iter().map(Into::into).collect();
         };
         has(0, Some("Branch"), vec![license("network-advantage", Some("regid.na"), 2), license("dna", None, 1)]);
         has(1, Some("branch"), vec![license("Network-Advantage", Some("regid.na"), 3)]);

@@ -21,7 +21,7 @@ pub(super) fn udi(number: usize) -> Udi {
 }
 
 pub(super) fn account(smart: &str, virtual_account: &str) -> Account {
-    Account { smart_account: Some(smart.to_owned()), virtual_account: Some(virtual_account.to_owned()) }
+    Account { smart_account: Some(smart.into()), virtual_account: Some(virtual_account.into()) }
 }
 
 fn seen(udi: Udi, account: Account, contact: Option<&str>) -> Seen {
@@ -37,11 +37,11 @@ pub(super) fn add(fleet: &mut Fleet, number: usize, acked: Option<&str>) {
     let mut instance = Instance::new(udi(number), at("2026-01-01"));
     instance.device = Some(format!("edge-{number}").as_str().into());
     let mut state = DeviceState {
-        smart_account: Some("Example".to_owned()),
-        virtual_account: Some("Branch".to_owned()),
+        smart_account: Some("Example".into()),
+        virtual_account: Some("Branch".into()),
         ..DeviceState::default()
     };
-    state.usage_reporting.last_ack = acked.map(|day| Stamp::utc(at(day)));
+    state.usage_reporting.last_ack = acked.map(|day| Stamp::utc(at(day))).map(Into::into);
     instance.state = Some(state);
     fleet.instances.insert(udi(number), instance.into());
 }
@@ -137,7 +137,7 @@ fn contact_is_older_there_only_beyond_the_tolerance_and_what_is_under_way() {
 fn the_operators_word_on_the_account_comes_first() {
     let fleet = one(Some("2026-06-01"));
     let mut listed = device("edge-0", Mode::Collect, 0);
-    listed.account.virtual_account = Some("Head".to_owned());
+    listed.account.virtual_account = Some("Head".into());
     let head = [seen(udi(0), account("example", "head"), None)];
     assert_eq!(compare(&fleet, &[listed], &head, &scope(), now()), []);
     let here = account("Example", "Branch");

@@ -18,7 +18,7 @@ fn rules() -> Rules {
 }
 
 fn slp() -> DeviceState {
-    DeviceState { model: Model::Slp, policy: Some(Policy::cisco_default()), ..DeviceState::default() }
+    DeviceState { model: Model::Slp, policy: Some(Policy::cisco_default().into()), ..DeviceState::default() }
 }
 
 fn using(class: &str) -> License {
@@ -58,10 +58,10 @@ fn stand(state: DeviceState, now: &str) -> Standing<'static> {
 #[test]
 fn what_the_device_states_wins_and_is_cross_checked() {
     let mut state = slp();
-    state.licenses = vec![using("Subscription")];
+    state.licenses = vec![using("Subscription").into()];
     state.usage_reporting = UsageReporting {
-        last_ack: Some(Stamp::utc(at("2026-01-01T00:00:00Z"))),
-        next_ack_deadline: Some(Stamp::utc(at("2026-04-01T12:00:00Z"))),
+        last_ack: Some(Stamp::utc(at("2026-01-01T00:00:00Z")).into()),
+        next_ack_deadline: Some(Stamp::utc(at("2026-04-01T12:00:00Z")).into()),
         ..UsageReporting::default()
     };
     let standing = stand(state.clone(), "2026-01-10T00:00:00Z");
@@ -69,15 +69,15 @@ fn what_the_device_states_wins_and_is_cross_checked() {
     assert_eq!(standing.due, Some(at("2026-04-01T12:00:00Z")));
     assert_eq!(standing.leave_by, Some(at("2026-03-22T12:00:00Z")));
     assert_eq!((standing.computed, standing.agrees), (Some(at("2026-04-01T00:00:00Z")), Some(true)));
-    state.usage_reporting.next_ack_deadline = Some(Stamp::utc(at("2026-06-01T00:00:00Z")));
+    state.usage_reporting.next_ack_deadline = Some(Stamp::utc(at("2026-06-01T00:00:00Z")).into());
     assert_eq!(stand(state, "2026-01-10T00:00:00Z").agrees, Some(false));
 }
 
 #[test]
 fn an_ack_resets_the_clock_by_the_smallest_frequency_in_use() {
     let mut state = slp();
-    state.licenses = vec![using("Perpetual"), using("Subscription")];
-    state.usage_reporting.last_ack = Some(Stamp::utc(at("2026-01-01T00:00:00Z")));
+    state.licenses = vec![using("Perpetual").into(), using("Subscription").into()];
+    state.usage_reporting.last_ack = Some(Stamp::utc(at("2026-01-01T00:00:00Z")).into());
     let standing = stand(state.clone(), "2026-03-10T00:00:00Z");
     assert_eq!(standing.basis, Basis::LastAckPlusFrequency);
     assert_eq!(standing.due, Some(at("2026-04-01T00:00:00Z")));
@@ -86,16 +86,16 @@ fn an_ack_resets_the_clock_by_the_smallest_frequency_in_use() {
     assert_eq!(stand(state.clone(), "2026-04-01T00:00:00Z").state, ObligationState::DueSoon);
     let late = stand(state.clone(), "2026-04-02T12:00:00Z");
     assert_eq!((late.state, late.days_left), (ObligationState::Overdue, Some(-1.5)));
-    state.licenses = vec![using("Perpetual")];
+    state.licenses = vec![using("Perpetual").into()];
     assert_eq!(stand(state, "2026-03-10T00:00:00Z").state, ObligationState::NotRequired);
 }
 
 #[test]
 fn a_policy_that_was_installed_is_no_report_acknowledged() {
     let mut state = slp();
-    state.licenses = vec![using("Perpetual"), using("Subscription")];
+    state.licenses = vec![using("Perpetual").into(), using("Subscription").into()];
     let installed = Stamp::utc(at("2026-01-01T00:00:00Z"));
-    state.usage_reporting.last_ack = Some(installed.clone());
+    state.usage_reporting.last_ack = Some(installed.clone().into());
     let policy = state.policy.as_mut().unwrap();
     policy.installed = Some(installed);
     policy.subscription = Some(ClassPolicy::of(30, 60, 60));
@@ -110,7 +110,7 @@ fn a_policy_that_was_installed_is_no_report_acknowledged() {
 #[test]
 fn the_first_report_counts_from_the_first_use() {
     let mut state = slp();
-    state.licenses = vec![using("Subscription")];
+    state.licenses = vec![using("Subscription").into()];
     let standing = stand(state.clone(), "2026-01-02T00:00:00Z");
     assert_eq!((standing.state, standing.basis), (ObligationState::NeverReported, Basis::FirstReport));
     assert_eq!(standing.due, Some(at("2026-04-01T00:00:00Z")));
@@ -122,9 +122,9 @@ fn the_first_report_counts_from_the_first_use() {
 #[test]
 fn due_soon_is_at_most_a_third_of_the_period() {
     let mut state = slp();
-    state.licenses = vec![using("Subscription")];
-    state.policy = Some(Policy { subscription: Some(ClassPolicy::of(30, 30, 30)), ..Policy::default() });
-    state.usage_reporting.last_ack = Some(Stamp::utc(at("2026-01-01T00:00:00Z")));
+    state.licenses = vec![using("Subscription").into()];
+    state.policy = Some(Policy { subscription: Some(ClassPolicy::of(30, 30, 30)), ..Policy::default() }.into());
+    state.usage_reporting.last_ack = Some(Stamp::utc(at("2026-01-01T00:00:00Z")).into());
     assert_eq!(stand(state.clone(), "2026-01-20T23:00:00Z").state, ObligationState::Ok);
     assert_eq!(stand(state, "2026-01-21T01:00:00Z").state, ObligationState::DueSoon);
 }
@@ -139,8 +139,8 @@ fn nothing_used_nothing_owed_and_other_models_are_told_apart() {
 #[test]
 fn without_an_ack_in_the_policy_handing_over_counts_until_the_next_report_is_due() {
     let mut state = slp();
-    state.licenses = vec![using("Subscription")];
-    state.policy = Some(Policy { ack_required: Some(false), ..Policy::cisco_default() });
+    state.licenses = vec![using("Subscription").into()];
+    state.policy = Some(Policy { ack_required: Some(false), ..Policy::cisco_default() }.into());
     let mut instance = instance(state);
     let stand =
         |instance: &Instance, now: &str| standing(instance, SignedDuration::from_hours(240), &rules(), at(now)).state;
@@ -168,9 +168,9 @@ fn contact_is_not_state() {
 #[test]
 fn a_change_of_use_is_due_by_its_own_number_until_it_is_acknowledged() {
     let mut state = slp();
-    state.licenses = vec![using("Subscription")];
-    state.policy = Some(Policy { subscription: Some(ClassPolicy::of(30, 90, 20)), ..Policy::default() });
-    state.usage_reporting.last_ack = Some(Stamp::utc(at("2026-01-01T00:00:00Z")));
+    state.licenses = vec![using("Subscription").into()];
+    state.policy = Some(Policy { subscription: Some(ClassPolicy::of(30, 90, 20)), ..Policy::default() }.into());
+    state.usage_reporting.last_ack = Some(Stamp::utc(at("2026-01-01T00:00:00Z")).into());
     let mut instance = instance(state);
     let report = |id: u64, from: &str, to: &str, value: u64| {
         use crate::domain::report::made;
@@ -212,9 +212,9 @@ fn a_change_of_use_is_due_by_its_own_number_until_it_is_acknowledged() {
 #[test]
 fn a_difference_from_what_the_device_states_is_told() {
     let mut state = slp();
-    state.licenses = vec![using("Subscription")];
-    state.usage_reporting.last_ack = Some(Stamp::utc(at("2026-01-01T00:00:00Z")));
-    state.usage_reporting.next_ack_deadline = Some(Stamp::utc(at("2026-06-01T00:00:00Z")));
+    state.licenses = vec![using("Subscription").into()];
+    state.usage_reporting.last_ack = Some(Stamp::utc(at("2026-01-01T00:00:00Z")).into());
+    state.usage_reporting.next_ack_deadline = Some(Stamp::utc(at("2026-06-01T00:00:00Z")).into());
     let reason = stand(state, "2026-01-10T00:00:00Z").reason.to_string();
     assert_eq!(reason, "stated by the device, read 2026-01-01; by our own rule it would be 2026-04-01");
 }
@@ -222,7 +222,7 @@ fn a_difference_from_what_the_device_states_is_told() {
 #[test]
 fn the_obligation_of_a_retired_instance_ends() {
     let mut state = slp();
-    state.licenses = vec![using("Subscription")];
+    state.licenses = vec![using("Subscription").into()];
     let mut instance = instance(state);
     let retired = crate::domain::fleet::Retirement {
         at: at("2026-01-05T00:00:00Z"),
@@ -240,7 +240,7 @@ fn the_obligation_of_a_retired_instance_ends() {
 #[test]
 fn where_the_device_tells_no_time_of_its_ack_our_own_sight_of_it_counts() {
     let mut state = slp();
-    state.licenses = vec![using("Subscription")];
+    state.licenses = vec![using("Subscription").into()];
     let mut instance = instance(state);
     instance.last_acknowledged = Some(at("2026-02-01T00:00:00Z"));
     let rules = rules();
@@ -252,6 +252,6 @@ fn where_the_device_tells_no_time_of_its_ack_our_own_sight_of_it_counts() {
     assert_eq!(due, Some(at("2026-05-02T00:00:00Z")));
     assert!(reason.contains("2026-02-01 (an estimate: when it was seen here) + 90 days"), "{reason}");
     let last_ack = &mut instance.state.as_mut().unwrap().usage_reporting.last_ack;
-    *last_ack = Some(Stamp::utc(at("2026-01-31T00:00:00Z")));
+    *last_ack = Some(Stamp::utc(at("2026-01-31T00:00:00Z")).into());
     assert_eq!(stand(&instance).0, Some(at("2026-05-01T00:00:00Z")));
 }

@@ -27,7 +27,7 @@ fn rules() -> Rules {
 fn identified(name: &str) -> Fact {
     Fact::DeviceIdentified(DeviceIdentified {
         device: name.into(),
-        site: Site("dark-1".to_owned()),
+        site: Site::from("dark-1"),
         udi: udi(name),
         uuid: None,
         members: Vec::new(),
@@ -44,13 +44,13 @@ fn acked(name: &str, last_ack: Option<&str>, days: u32) -> Fact {
     let licence = License { count: Some(1), license_type: Some("Subscription".to_owned()), ..License::default() };
     let mut state = DeviceState {
         model: Model::Slp,
-        smart_account: Some("example.com".to_owned()),
-        virtual_account: Some("Branch".to_owned()),
-        policy: Some(Policy { subscription, ..Policy::default() }),
-        licenses: vec![licence],
+        smart_account: Some("example.com".into()),
+        virtual_account: Some("Branch".into()),
+        policy: Some(Policy { subscription, ..Policy::default() }.into()),
+        licenses: vec![licence.into()],
         ..DeviceState::default()
     };
-    state.usage_reporting.last_ack = last_ack.map(|day| Stamp::utc(at(day)));
+    state.usage_reporting.last_ack = last_ack.map(|day| Stamp::utc(at(day))).map(Into::into);
     Fact::StateRead(StateRead { udi: udi(name), state: Box::new(state) })
 }
 
@@ -113,7 +113,7 @@ fn an_ack_before_the_deadline_meets_it_and_one_after_is_late() {
     assert!(february.groups[0].obligations[0].carried_over);
     assert_eq!(february.groups[0].counts, [(Outcome::Late, 1), (Outcome::Missed, 1)].into());
     let group = &february.groups[0];
-    assert_eq!((group.site.0.as_str(), group.virtual_account.as_deref()), ("dark-1", Some("Branch")));
+    assert_eq!((&*group.site.0, group.virtual_account.as_deref()), ("dark-1", Some("Branch")));
     assert_eq!(told(&reckon("2026-01-01", "2026-02-01", Some("Other"), &events)), []);
     assert_eq!(told(&reckon("2026-01-01", "2026-02-01", Some("Branch"), &events)).len(), 2);
 }

@@ -76,6 +76,10 @@ impl ReportSet {
         self.0.iter().find(|(own, _)| own == udi).map(|(_, ids)| ids)
     }
 
+    pub(super) fn udis_mut(&mut self) -> impl Iterator<Item = &mut Udi> {
+        self.0.iter_mut().map(|(udi, _)| udi)
+    }
+
     pub fn len(&self) -> u64 {
         self.0.iter().map(|(_, ids)| ids.len()).sum()
     }

@@ -73,7 +73,7 @@ impl RecordKey {
         match kind {
             "instance" => udi().map(RecordKey::Instance),
             "alias" => udi().map(RecordKey::Alias),
-            "device" => Some(RecordKey::Device(DeviceName(dirty(name)))),
+            "device" => Some(RecordKey::Device(DeviceName::from(dirty(name)))),
             "bundle" => Some(RecordKey::Bundle(dirty(name))),
             "answer" => {
                 let (pid, rest) = name.split_once('\0')?;
@@ -87,7 +87,7 @@ impl RecordKey {
             "violation" => name.parse().ok().map(RecordKey::Violation),
             "message" => Some(RecordKey::Message(dirty(name))),
             "told-instance" => udi().map(|udi| RecordKey::Told(Subject::Instance(udi))),
-            "told-device" => Some(RecordKey::Told(Subject::Device(DeviceName(dirty(name))))),
+            "told-device" => Some(RecordKey::Told(Subject::Device(DeviceName::from(dirty(name))))),
             "told-on-prem" => Some(RecordKey::Told(Subject::OnPrem(dirty(name)))),
             "silence" => Some(RecordKey::Silence(dirty(name))),
             "on-prem" => Some(RecordKey::OnPrem(dirty(name))),
@@ -176,7 +176,9 @@ impl Fleet {
         match key {
             RecordKey::Instance(udi) => {
                 let mut instance: Instance = form.read(bytes)?;
-                instance.shrink();
+                // Its own text is that of its key.
+                instance.udi.clone_from(&udi);
+                self.pool.instance(&mut instance);
                 self.instances.insert(udi, instance.into());
             }
             RecordKey::Alias(udi) => drop(self.aliases.insert(udi, form.read(bytes)?)),
@@ -222,6 +224,7 @@ impl Fleet {
             upstreams,
             handovers,
             contacts: _,
+            pool: _,
         } = self;
         let many = instances.len() + aliases.len() + devices.len() + told.len() + violations.len();
         let few = bundles.len() + answers.len() + credentials.len() + schedules.len() + messages.len();

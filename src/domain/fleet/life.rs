@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{Fleet, Instance, RecordKey, Retirement};
 use crate::domain::event::{DeviceIdentified, DeviceReplaced, DeviceRetired};
-use crate::domain::instance::Udi;
+use crate::domain::instance::{Site, Udi};
 
 impl Fleet {
     pub(super) fn identified(&mut self, at: Timestamp, fact: &DeviceIdentified) -> Vec<RecordKey> {
@@ -28,15 +28,17 @@ impl Fleet {
             self.aliases.insert(udi.clone(), known.clone());
             touched.push(RecordKey::Alias(udi.clone()));
         }
+        let [os, site] = [&*fact.os, &*fact.site.0].map(|text| self.pool.text(text));
+        let software = fact.software.as_deref().map(|text| self.pool.text(text));
         let instance = self.instance_mut(&known, at);
         instance.device = Some(fact.device.clone());
-        instance.site = fact.site.clone();
+        instance.site = Site(site);
         instance.uuid = fact.uuid.clone();
         instance.members = fact.members.clone();
         if !fact.os.is_empty() {
-            instance.os = Some(fact.os.clone());
+            instance.os = Some(os);
         }
-        instance.software = fact.software.clone();
+        instance.software = software;
         instance.hostname = fact.hostname.clone();
         instance.clock_skew_seconds = fact.clock_skew_seconds;
         instance.retired = None;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -36,21 +37,6 @@ pub struct OwedReport {
     pub change: Option<Timestamp>,
 }
 
-impl OwedReport {
-    /// Holds its texts together with its instance and with the reports just before it, which repeat them.
-    fn share(&mut self, instance: &Udi, before: &[OwedReport]) {
-        const LICENCES: usize = 16;
-        let near = || before.iter().rev().take(LICENCES);
-        let udis = std::iter::once(instance).chain(near().map(|owed| &owed.udi));
-        if let Some(udi) = udis.into_iter().find(|udi| **udi == self.udi) {
-            self.udi = udi.clone();
-        }
-        if let Some(tag) = near().map(|owed| &owed.entitlement_tag).find(|tag| **tag == self.entitlement_tag) {
-            self.entitlement_tag = tag.clone();
-        }
-    }
-}
-
 /// How an acknowledgement was established. **stored**
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -71,8 +57,8 @@ pub struct Instance {
     pub members: Vec<Member>,
     pub device: Option<DeviceName>,
     pub site: Site,
-    pub os: Option<String>,
-    pub software: Option<String>,
+    pub os: Option<Arc<str>>,
+    pub software: Option<Arc<str>>,
     pub hostname: Option<String>,
     pub first_seen: Timestamp,
     /// The first time we saw a licence in use.
@@ -190,8 +176,7 @@ impl Instance {
 
     /// Takes in what a report tells of its licence; returns when its use began to differ from what was known. The
     /// first use of all is no change: the first-report requirement covers it.
-    pub(super) fn used(&mut self, report: &ReportFacts) -> Option<Timestamp> {
-        let tag = report.entitlement_tag.as_ref()?;
+    pub(super) fn used(&mut self, tag: &EntitlementTag, report: &ReportFacts) -> Option<Timestamp> {
         let mut change = None;
         for measured in &report.measurements {
             let (Some(start), Some(until), Some(value)) = (measured.start, measured.end, measured.value) else {
@@ -210,31 +195,6 @@ impl Instance {
             }
         }
         change
-    }
-
-    /// Takes a report in; its text is shared with what is there.
-    pub(super) fn owe(&mut self, mut owed: OwedReport) {
-        owed.share(&self.udi, &self.owed);
-        self.owed.push(owed);
-    }
-
-    /// Gives back what its lists hold in reserve and twice: a fleet has many instances, and few of them change in a day.
-    pub(super) fn shrink(&mut self) {
-        for report in 0..self.owed.len() {
-            let (before, rest) = self.owed.split_at_mut(report);
-            if let Some(owed) = rest.first_mut() {
-                owed.share(&self.udi, before);
-            }
-        }
-        self.owed.shrink_to_fit();
-        self.usage.shrink_to_fit();
-        self.members.shrink_to_fit();
-        if let Some(state) = &mut self.state {
-            state.licenses.shrink_to_fit();
-            state.members.shrink_to_fit();
-            state.rum_ids.shrink_to_fit();
-            state.trust_codes.shrink_to_fit();
-        }
     }
 
     /// Reports that still want an acknowledgement from Cisco. Telemetry counts no licence: no bundle takes it

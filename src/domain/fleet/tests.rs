@@ -31,7 +31,7 @@ fn identified(device: &str, active: &str, others: &[&str]) -> Fact {
     };
     Fact::DeviceIdentified(DeviceIdentified {
         device: device.into(),
-        site: Site("dark-1".to_owned()),
+        site: Site::from("dark-1"),
         udi: udi(active),
         uuid: None,
         members,

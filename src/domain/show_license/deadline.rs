@@ -1,5 +1,7 @@
 //! The deadline that a device printed, and our own rule over the same text.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -26,21 +28,22 @@ pub struct CrossCheck {
 /// distances in days are the same, but for an hour in spring and autumn.
 pub fn cross_check(state: &DeviceState, os: Option<&str>) -> CrossCheck {
     let reporting = &state.usage_reporting;
-    let stated = reporting.next_ack_deadline.as_ref();
-    let zone = local_zone([reporting.last_ack.as_ref(), stated, installed(state)]);
+    let stated = reporting.next_ack_deadline.as_deref();
+    let zone = local_zone([reporting.last_ack.as_deref(), stated, installed(state)]);
     let mut known = state.clone();
     if zone.is_some() {
         let reporting = &mut known.usage_reporting;
         let installed = known.policy.as_mut().and_then(|policy| policy.installed.as_mut());
-        for stamp in
-            [reporting.last_ack.as_mut(), reporting.next_ack_deadline.as_mut(), installed].into_iter().flatten()
+        for stamp in [reporting.last_ack.as_deref_mut(), reporting.next_ack_deadline.as_deref_mut(), installed]
+            .into_iter()
+            .flatten()
         {
             stamp.utc = printed(&stamp.text).and_then(|printed| printed.as_if_utc());
         }
     }
     let comparable = known.usage_reporting.next_ack_deadline.as_ref().is_some_and(|stated| stated.utc.is_some());
     let mut instance = Instance::new(known.udi.clone().unwrap_or_else(|| Udi::new("", "")), Timestamp::UNIX_EPOCH);
-    instance.os = os.map(str::to_owned);
+    instance.os = os.map(Arc::from);
     // An ACK tells that licences were used; since when does not matter after it.
     let acknowledged = known.usage_reporting.last_ack.as_ref().is_some_and(|last_ack| last_ack.utc.is_some());
     instance.first_in_use = acknowledged.then_some(Timestamp::UNIX_EPOCH);
@@ -97,12 +100,20 @@ mod tests {
 
     fn check(last_ack: &str, deadline: &str) -> CrossCheck {
         let usage_reporting = UsageReporting {
-            last_ack: stamp(last_ack),
-            next_ack_deadline: stamp(deadline),
+            last_ack: stamp(last_ack).map(Into::into),
+            next_ack_deadline: stamp(deadline).map(Into::into),
             ..UsageReporting::default()
         };
         let policy = Some(Policy::cisco_default());
-        cross_check(&DeviceState { model: Model::Slp, policy, usage_reporting, ..DeviceState::default() }, None)
+        cross_check(
+            &DeviceState {
+                model: Model::Slp,
+                policy: policy.map(Into::into),
+                usage_reporting,
+                ..DeviceState::default()
+            },
+            None,
+        )
     }
 
     #[test]
@@ -126,8 +137,9 @@ mod tests {
         let zeros = ClassPolicy::of(365, 0, 90);
         let policy = Policy { perpetual: Some(zeros), subscription: Some(zeros), ..Policy::default() };
         let usage_reporting =
-            UsageReporting { last_ack: stamp("Jan 15 10:00:00 2027 IST"), ..UsageReporting::default() };
-        let state = DeviceState { model: Model::Slp, policy: Some(policy), usage_reporting, ..DeviceState::default() };
+            UsageReporting { last_ack: stamp("Jan 15 10:00:00 2027 IST").map(Into::into), ..UsageReporting::default() };
+        let state =
+            DeviceState { model: Model::Slp, policy: Some(policy.into()), usage_reporting, ..DeviceState::default() };
         let not_required = cross_check(&state, None);
         assert_eq!((not_required.basis, not_required.due), (Basis::NotRequired, None));
         let classic = DeviceState { model: Model::ClassicSmartLicensing, ..DeviceState::default() };

@@ -1,6 +1,7 @@
 //! The one pass over a text: each line goes to the first that knows it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
@@ -20,6 +21,7 @@ use super::whole::Marks;
 use super::{Kind, Reading, Refused};
 use crate::domain::instance::Udi;
 use crate::domain::problem::{Problems, excerpt};
+use crate::domain::shared::Shared;
 use crate::domain::state::{Compliance, DeviceState, Model};
 
 /// Lists longer than this are no device's.
@@ -253,18 +255,18 @@ impl Reader<'_> {
             model,
             smart_account: account.smart_account,
             virtual_account: account.virtual_account,
-            transport,
-            policy,
+            transport: transport.map(Shared::from),
+            policy: policy.map(Shared::from),
             usage_reporting: reporting,
             trust_codes,
             udi,
             uuid,
             members,
-            licenses,
+            licenses: licenses.into_iter().map(Shared::from).collect(),
             reserved,
             reports: summary,
             rum_ids,
-            agent_version,
+            agent_version: agent_version.map(Arc::from),
             authorizations: self.codes.finish(),
             compliance,
             privacy,

@@ -1,5 +1,7 @@
 //! The state of the licensing itself: account, transport, policy, reporting, trust, chassis.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 
 use super::lines::{Line, starts_with};
@@ -110,10 +112,10 @@ impl Status {
             Section::UsingPolicy if of("status") => self.using_policy = Some(value.eq_ignore_ascii_case("enabled")),
             Section::Account | Section::Registration if of("smart account") => {
                 let name = value.split(" As of ").next().unwrap_or(value);
-                self.account.smart_account = text(name);
+                self.account.smart_account = text(name).map(Arc::from);
             }
             Section::Account | Section::Registration if of("virtual account") => {
-                self.account.virtual_account = text(value);
+                self.account.virtual_account = text(value).map(Arc::from);
             }
             Section::Registration if of("status") => self.registration = text(value),
             Section::Authorization if of("status") => self.authorization = text(value),
@@ -262,7 +264,7 @@ impl Status {
             }
             _ => return Ok(false),
         };
-        *place = checked(value, zone)?;
+        *place = checked(value, zone)?.map(Box::new);
         Ok(true)
     }
 

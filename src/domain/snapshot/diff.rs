@@ -5,6 +5,7 @@
 //! before, and the last; what is not known is no place to move to, and no tier.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,7 @@ type Who<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>);
 type Licence<'a> = (Option<&'a str>, Option<&'a str>);
 
 fn who(row: &Row) -> Who<'_> {
-    let name = row.device.as_ref().map(|name| name.0.as_str()).filter(|_| row.pid.is_none());
+    let name = row.device.as_ref().map(|name| &*name.0).filter(|_| row.pid.is_none());
     (row.pid.as_deref(), row.sn.as_deref(), name)
 }
 
@@ -136,12 +137,12 @@ fn stacks_that_go_on<'a>(before: &Instances<'a>, after: &Instances<'a>) -> Vec<(
     let new: BTreeMap<&str, Who<'_>> = after
         .iter()
         .filter(|(one, _)| !before.contains_key(*one))
-        .filter_map(|(one, entries)| Some((row(entries)?.device.as_ref()?.0.as_str(), *one)))
+        .filter_map(|(one, entries)| Some((&*row(entries)?.device.as_ref()?.0, *one)))
         .collect();
     let stacks = before.iter().filter_map(|(one, entries)| {
         let (old, alone) = (row(entries)?, row(after.get(one)?)?);
         let left = old.ha_role.is_some() && alone.ha_role.is_none() && old.device != alone.device;
-        Some((*one, *new.get(old.device.as_ref()?.0.as_str()).filter(|_| left)?))
+        Some((*one, *new.get(&*old.device.as_ref()?.0).filter(|_| left)?))
     });
     stacks.collect()
 }
@@ -204,10 +205,10 @@ fn of_instance(old: &Row, new: &Row, was: Option<Tier>, is: Option<Tier>) -> Vec
     let account = |row: &Row| {
         let parts = [&row.smart_account, &row.virtual_account];
         let known = parts.iter().any(|part| part.is_some());
-        let word = |part: &Option<String>| part.clone().unwrap_or_else(|| "-".to_owned());
+        let word = |part: &Option<Arc<str>>| part.as_deref().unwrap_or("-").to_owned();
         known.then(|| parts.map(word).join(" / "))
     };
-    let site = |row: &Row| (!row.site.0.is_empty()).then(|| row.site.0.clone());
+    let site = |row: &Row| (!row.site.0.is_empty()).then(|| row.site.to_string());
     let tiers = (was.map(|tier| tier.to_string()), is.map(|tier| tier.to_string()));
     let facts = [
         (Turned::MovedAccount, account(old), account(new)),

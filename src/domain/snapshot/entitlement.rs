@@ -1,5 +1,7 @@
 //! What was bought: a quantity of a licence for an account over a term, as the operator states it.
 
+use std::sync::Arc;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan};
@@ -99,7 +101,7 @@ impl Entitlement {
         let same = |name: &str| name.trim().eq_ignore_ascii_case(self.account.trim());
         let both = || {
             let (smart, own) = self.account.split_once('/')?;
-            let is = |known: &Option<String>, said: &str| {
+            let is = |known: &Option<Arc<str>>, said: &str| {
                 known.as_deref().is_some_and(|known| known.trim().eq_ignore_ascii_case(said.trim()))
             };
             Some(is(&row.smart_account, smart) && is(&row.virtual_account, own))

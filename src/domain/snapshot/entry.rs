@@ -11,7 +11,7 @@ use crate::domain::bundle;
 use crate::domain::deadline::ObligationState;
 use crate::domain::fleet::Instance;
 use crate::domain::plan::Watched;
-use crate::domain::state::{DeviceState, License, Model};
+use crate::domain::state::{DeviceState, Model};
 use crate::domain::status::{self, Open};
 use crate::domain::timeline::{Origin, Run, Seconds, What, members_at};
 
@@ -183,7 +183,7 @@ impl Survey<'_> {
 impl DeviceState {
     /// It told of its licences, and uses none.
     fn uses_nothing(&self) -> bool {
-        self.model == Model::Slp && !self.licenses.iter().any(License::in_use)
+        self.model == Model::Slp && !self.licenses.iter().any(|license| license.in_use())
     }
 }
 

@@ -5,6 +5,7 @@
 //! rests on is measured.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -131,8 +132,8 @@ pub struct Growth {
 /// A licence in use that no line covers. **signed**
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unlisted {
-    pub smart_account: Option<String>,
-    pub virtual_account: Option<String>,
+    pub smart_account: Option<Arc<str>>,
+    pub virtual_account: Option<Arc<str>>,
     pub entitlement_tag: Option<EntitlementTag>,
     pub license_name: Option<String>,
     pub quantity: Option<u64>,
@@ -147,7 +148,7 @@ const OVER: &str = "the sum of what reports measured at each instant of the term
                     missing, by the accounts as of as_of";
 const GREW: &str = "the highest sum of what reports measured, as a share of what is entitled";
 
-type LicenceKey = (Option<String>, Option<String>, Option<EntitlementTag>, Option<String>);
+type LicenceKey = (Option<Arc<str>>, Option<Arc<str>>, Option<EntitlementTag>, Option<String>);
 
 /// Adds up while rows go by.
 pub(super) struct Tally<'a> {

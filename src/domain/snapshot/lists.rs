@@ -64,8 +64,8 @@ pub struct Whom {
     pub pid: Arc<str>,
     pub sn: Arc<str>,
     pub site: Site,
-    pub smart_account: Option<String>,
-    pub virtual_account: Option<String>,
+    pub smart_account: Option<Arc<str>>,
+    pub virtual_account: Option<Arc<str>>,
 }
 
 impl Whom {

@@ -6,6 +6,7 @@
 //! roll-up is a lower bound where its completeness is below 1.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,9 +31,9 @@ pub enum By {
 pub struct RollUp {
     pub by: By,
     /// Of a Virtual Account: the Smart Account it is in.
-    pub smart_account: Option<String>,
+    pub smart_account: Option<Arc<str>>,
     /// The account, site or environment; `null`: of none that is known, and for `entitlement` all there are.
-    pub name: Option<String>,
+    pub name: Option<Arc<str>>,
     /// `null`: all licences together.
     pub entitlement_tag: Option<EntitlementTag>,
     /// `null` where no row has any.
@@ -56,8 +57,8 @@ pub struct RollUp {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     by: By,
-    smart_account: Option<String>,
-    name: Option<String>,
+    smart_account: Option<Arc<str>>,
+    name: Option<Arc<str>>,
     entitlement_tag: Option<EntitlementTag>,
 }
 
@@ -76,7 +77,7 @@ pub struct RollUps {
 }
 
 /// Smart Account, Virtual Account, site and environment.
-type Place = (Option<String>, Option<String>, Option<String>, Option<String>);
+type Place = (Option<Arc<str>>, Option<Arc<str>>, Option<Arc<str>>, Option<Arc<str>>);
 
 /// Five ways, each with all licences together; a row's own licence has its own group in each.
 const GROUPS: usize = 10;
@@ -207,7 +208,7 @@ impl RollUps {
             return *set;
         }
         let (smart, own, site, environment) = &place;
-        let key = |by, smart_account: &Option<String>, name: &Option<String>| Key {
+        let key = |by, smart_account: &Option<Arc<str>>, name: &Option<Arc<str>>| Key {
             by,
             smart_account: smart_account.clone(),
             name: name.clone(),

@@ -1,5 +1,7 @@
 //! One row: a licence of an instance at an instant.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -35,11 +37,11 @@ pub enum MeasuredState {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     pub site: Site,
-    pub environment: Option<String>,
+    pub environment: Option<Arc<str>>,
     /// The operator's words.
     pub tags: Vec<String>,
-    pub smart_account: Option<String>,
-    pub virtual_account: Option<String>,
+    pub smart_account: Option<Arc<str>>,
+    pub virtual_account: Option<Arc<str>>,
     pub device: Option<DeviceName>,
     /// `null` for a device that was never reached.
     pub pid: Option<String>,
@@ -47,8 +49,8 @@ pub struct Row {
     pub uuid: Option<String>,
     /// What the chassis by which the instance is known is in its pair or stack.
     pub ha_role: Option<Role>,
-    pub os: Option<String>,
-    pub software_version: Option<String>,
+    pub os: Option<Arc<str>>,
+    pub software_version: Option<Arc<str>>,
     pub model: Model,
     pub reporter: Option<Reporter>,
     pub entitlement_tag: Option<EntitlementTag>,

@@ -78,7 +78,7 @@ impl Terms {
             None => None,
         };
         let accounts = [&row.smart_account, &row.virtual_account].into_iter().flatten();
-        let account = accounts.filter_map(|name| self.allowed.accounts.get(name)).min().copied();
+        let account = accounts.filter_map(|name| self.allowed.accounts.get(&**name)).min().copied();
         let running = self.entitlements.iter().flatten().filter(|one| one.state_at(as_of) == TermState::Running);
         let bought = running.filter(|one| one.is_of(row)).filter_map(|one| one.tier).max();
         let said = [(site, AllowedBy::Site), (account, AllowedBy::Account), (bought, AllowedBy::Entitlements)];

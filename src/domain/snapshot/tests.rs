@@ -46,7 +46,7 @@ impl World {
     }
 
     fn device(&mut self, on: i64, name: &str, sn: &str, others: &[&str]) -> &mut Self {
-        if !self.watched.iter().any(|device| device.name.0 == name) {
+        if !self.watched.iter().any(|device| *device.name.0 == *name) {
             self.watched.push(watched(name, Mode::Deliver, 0));
             self.watched.sort_by(|a, b| a.name.cmp(&b.name));
         }
@@ -55,7 +55,7 @@ impl World {
         let members: Vec<Member> = std::iter::once((sn, Role::Active)).chain(standby).map(member).collect();
         let identified = DeviceIdentified {
             device: name.into(),
-            site: Site("s".to_owned()),
+            site: Site::from("s"),
             udi: udi(sn),
             uuid: None,
             members: if others.is_empty() { Vec::new() } else { members },
@@ -76,7 +76,7 @@ impl World {
         };
         let held = |count| Reservation { name: license.name.clone(), count: Some(count), ..Reservation::default() };
         let reserved = reserved.map(held).into_iter().collect();
-        let state = DeviceState { model, licenses: vec![license], reserved, ..DeviceState::default() };
+        let state = DeviceState { model, licenses: vec![license.into()], reserved, ..DeviceState::default() };
         self.tell(on, Fact::StateRead(StateRead { udi: udi(sn), state: Box::new(state) }))
     }
 
@@ -203,7 +203,7 @@ fn a_quantity_that_was_not_measured_is_not_there_and_the_row_says_why() {
         ("g-fresh", MeasuredState::NotYetMeasured, None),
         ("h-never", MeasuredState::NotYetMeasured, None),
     ];
-    assert_eq!(told, expected.map(|(name, state, quantity)| (name.to_owned(), state, quantity)));
+    assert_eq!(told, expected.map(|(name, state, quantity)| (name.into(), state, quantity)));
     assert_eq!(head.completeness, Some(millionths(1.0 / 6.0)));
     let row = |name: &str| &entries.iter().find(|entry| entry.row.device == Some(name.into())).unwrap().row;
     // What polls saw ends where contact went stale.
@@ -250,8 +250,8 @@ fn roll_ups_are_the_sums_of_their_rows() {
         for number in 0..dice.usize(1..12) {
             let (name, sn) = (format!("d{number}"), format!("S{number}"));
             world.device(0, &name, &sn, &[]).state(0, &sn, Model::Slp, 1, dice.bool().then_some(3));
-            let own = world.watched.iter_mut().find(|device| device.name.0 == name).unwrap();
-            own.account.virtual_account = Some(dice.choice(["x", "y"]).unwrap().to_owned());
+            let own = world.watched.iter_mut().find(|device| *device.name.0 == *name).unwrap();
+            own.account.virtual_account = Some(dice.choice(["x", "y"]).unwrap().into());
             let mut start = dice.i64(0..40);
             for id in 0..dice.u64(0..5) {
                 let end = start + dice.i64(1..20);

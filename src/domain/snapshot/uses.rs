@@ -39,7 +39,8 @@ impl Survey<'_> {
                 }
             }
         }
-        let mut licenses: Vec<&License> = state.iter().flat_map(|state| &state.licenses).collect();
+        let mut licenses: Vec<&License> =
+            state.iter().flat_map(|state| &state.licenses).map(|license| &**license).collect();
         let mut reserved: Vec<&Reservation> = state.iter().flat_map(|state| &state.reserved).collect();
         let mut uses = Vec::new();
         let tags: BTreeSet<&EntitlementTag> =

@@ -1,5 +1,7 @@
 //! What the register says of one instance, and of one License On-Prem server.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -31,11 +33,11 @@ pub struct Row {
     pub on_prem: Option<String>,
     /// `null` until the device was reached for the first time.
     pub instance: Option<InstanceRef>,
-    pub os: Option<String>,
-    pub software: Option<String>,
+    pub os: Option<Arc<str>>,
+    pub software: Option<Arc<str>>,
     pub site: Site,
-    pub smart_account: Option<String>,
-    pub virtual_account: Option<String>,
+    pub smart_account: Option<Arc<str>>,
+    pub virtual_account: Option<Arc<str>>,
     pub model: Model,
     pub transport: Option<String>,
     /// `null` for an instance whose device is no longer in the inventory.

@@ -27,8 +27,8 @@ impl Kept {
         Parcel {
             device: Some(DeviceName::from("edge-01 \u{1b}[31m../x")),
             account: Account {
-                smart_account: account.map(|(smart, _)| smart.to_owned()),
-                virtual_account: account.map(|(_, of)| of.to_owned()),
+                smart_account: account.map(|(smart, _)| smart.to_owned()).map(Into::into),
+                virtual_account: account.map(|(_, of)| of.to_owned()).map(Into::into),
             },
             udi: Udi::new("C9300-48T", sn),
             sends_hostname: None,
@@ -44,7 +44,7 @@ fn input() -> (BundleInput, Kept) {
         nonce: "n-1".to_owned(),
         created: "2026-11-02T03:04:05.678Z".parse().unwrap(),
         collector: "collector-1".to_owned(),
-        site: Some(Site("dark 3/4".to_owned())),
+        site: Some(Site::from("dark 3/4")),
         parcels: vec![
             kept.parcel(2, "XXX00000001", Some(("example.com", "Branch"))),
             kept.parcel(1, "XXX00000001", Some(("example.com", "Branch"))),

@@ -84,8 +84,8 @@ mod tests {
         let (id, domain, name) = ("11".to_owned(), "example.com".to_owned(), "Example Ltd".to_owned());
         let all = [SmartAccount { id, domain, name, virtual_accounts: inside }];
         let account = |smart: &str, virtual_: Option<&str>| Account {
-            smart_account: Some(smart.to_owned()),
-            virtual_account: virtual_.map(str::to_owned),
+            smart_account: Some(smart.into()),
+            virtual_account: virtual_.map(str::to_owned).map(Into::into),
         };
         let found = Ok(Ids { smart: "11".into(), virtual_: "22".into() });
         assert_eq!(ids(&all, &account("Example.com", Some("branch"))), found);

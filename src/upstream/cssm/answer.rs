@@ -1,5 +1,7 @@
 //! What the API answers, read tolerantly.
 
+use std::sync::Arc;
+
 use data_encoding::{BASE64, BASE64_MIME};
 use serde_json::Value;
 
@@ -46,7 +48,10 @@ pub(super) fn seen(account: &SmartAccount, told: &Value) -> Result<Seen, String>
     };
     Ok(Seen {
         udi: Udi::new(pid, sn),
-        account: Account { smart_account: Some(account.name.clone()), virtual_account: text(told, "virtualAccount") },
+        account: Account {
+            smart_account: Some(account.name.as_str().into()),
+            virtual_account: text(told, "virtualAccount").map(Arc::from),
+        },
         last_contact: text(told, "lastContactDate").and_then(|at| at.parse().ok()),
         host: text(told, "hostName"),
     })

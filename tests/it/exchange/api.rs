@@ -216,7 +216,7 @@ fn every_answer_is_home(world: &World, cssm: &Cssm) {
     let fleet = ledger.fleet();
     for device in world.site.fleet.devices() {
         let name = device.name();
-        let instance = fleet.of_device(&DeviceName(name.to_owned())).unwrap();
+        let instance = fleet.of_device(&DeviceName::from(name)).unwrap();
         let reports = finished(device);
         let ids: BTreeSet<u64> = reports.iter().map(|report| report.id).collect();
         let chassis = device.spec().members.iter();

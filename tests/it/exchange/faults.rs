@@ -77,7 +77,7 @@ fn settled_are(site: &Site, settled: &[&str]) {
     let ledger = site.ledger();
     let fleet = ledger.fleet();
     for name in NAMES {
-        let instance = fleet.of_device(&DeviceName(name.to_owned())).unwrap();
+        let instance = fleet.of_device(&DeviceName::from(name)).unwrap();
         let owed: BTreeSet<u64> = instance.owed.iter().map(|owed| owed.report_id.0).collect();
         assert_eq!(owed, unacknowledged(site, name), "{name}");
         assert_eq!(owed.is_empty(), settled.contains(&name), "{name} owes {owed:?}");

@@ -265,7 +265,7 @@ fn every_answer_is_where_it_belongs(world: &World) {
     assert_eq!(fleet.answers.len(), DEVICES - world.devices(|device| world.part(device) == Part::Observed).len());
     for device in world.site.fleet.devices() {
         let name = device.name();
-        let instance = fleet.of_device(&DeviceName(name.to_owned())).unwrap_or_else(|| panic!("{name} is not known"));
+        let instance = fleet.of_device(&DeviceName::from(name)).unwrap_or_else(|| panic!("{name} is not known"));
         let of_device = |udi: &Udi| fleet.resolve(udi).is_some_and(|of| of.udi == instance.udi);
         let mut answers = fleet.answers.values().filter(|answer| answer.udi.as_ref().is_some_and(of_device));
         let reports = finished(device);
@@ -346,7 +346,7 @@ fn brought_by_hand(world: &World) {
     let ledger = site.ledger();
     let fleet = ledger.fleet();
     for device in world.devices(|device| world.part(device) != Part::Observed) {
-        let instance = fleet.of_device(&DeviceName(device.name().to_owned())).unwrap();
+        let instance = fleet.of_device(&DeviceName::from(device.name())).unwrap();
         assert_eq!(instance.waiting().count(), 0, "{}", device.name());
     }
     let how = |how: Confirmation| {

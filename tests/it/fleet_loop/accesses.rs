@@ -34,7 +34,7 @@ pub fn all_is_settled(site: &Site) {
     let ledger = site.ledger();
     let fleet = ledger.fleet();
     for device in site.fleet.devices() {
-        let name = DeviceName(device.name().to_owned());
+        let name = DeviceName::from(device.name());
         let instance = fleet.of_device(&name).unwrap_or_else(|| panic!("{name} is not known"));
         let (faces, takes_files) = (device.spec().faces, takes_files(device));
         let reports = device.state().reports.iter().filter(|report| report.end.is_some()).count();

@@ -29,7 +29,7 @@ fn xe(faces: Faces) -> Spec {
 fn known(site: &Site) -> Known {
     let ledger = site.ledger();
     let fleet = ledger.fleet();
-    (*fleet.devices[&DeviceName(DEVICE.to_owned())]).clone()
+    (*fleet.devices[&DeviceName::from(DEVICE)]).clone()
 }
 
 fn learned(site: &Site) -> Learned {

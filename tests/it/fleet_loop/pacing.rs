@@ -19,7 +19,7 @@ use crate::support::site::{LIMITS, Site};
 /// Polls as the control socket would; who ended how.
 fn poll(house: &Arc<House>, names: &[&str]) -> BTreeMap<String, Polled> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let devices = names.iter().map(|name| DeviceName((*name).to_owned())).collect();
+    let devices = names.iter().map(|name| DeviceName::from(*name)).collect();
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let request = Request::Poll { devices, ask: Ask::default() };
     runtime.block_on(control::execute(house, request, &tell)).unwrap();
@@ -64,7 +64,7 @@ fn a_dead_site_costs_a_few_connects_and_one_probe_a_pause() {
     assert_eq!(first.len(), 12);
     let troubled = |name: &str| {
         let fleet = house.ledger.fleet();
-        fleet.devices.get(&DeviceName(name.to_owned())).is_some_and(|known| known.trouble.is_some())
+        fleet.devices.get(&DeviceName::from(name)).is_some_and(|known| known.trouble.is_some())
     };
     assert!(troubled("far-2") && !troubled("far-3"), "of what was not tried nothing is told");
     let tried: Vec<_> = house.pacing().setbacks.into_keys().collect();

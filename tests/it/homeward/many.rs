@@ -28,7 +28,7 @@ fn house(site: &Site) -> House {
     let identified = |index| {
         Fact::DeviceIdentified(DeviceIdentified {
             device: format!("dev-{index:05}").as_str().into(),
-            site: Place("s-1".to_owned()),
+            site: Place("s-1".into()),
             udi: udi(index),
             uuid: None,
             members: Vec::new(),

@@ -88,26 +88,28 @@ pub fn report() -> ReportFacts {
 fn state() -> DeviceState {
     DeviceState {
         model: Model::Slp,
-        smart_account: Some("Example".to_owned()),
-        virtual_account: Some("Default".to_owned()),
-        transport: Some(Transport { kind: Some("off".to_owned()), url: None }),
-        policy: Some(Policy {
-            installed: Some(Stamp { text: "Sep 10 2026".to_owned(), utc: None }),
-            groups: vec![PolicyGroup {
-                name: "Unenforced/Non-Export Perpetual Attributes".to_owned(),
-                class: Some(LicenceClass::Perpetual),
-                days: ClassPolicy::of(365, 0, 90),
-            }],
-            ..Policy::cisco_default()
-        }),
+        smart_account: Some("Example".into()),
+        virtual_account: Some("Default".into()),
+        transport: Some(Transport { kind: Some("off".to_owned()), url: None }.into()),
+        policy: Some(
+            Policy {
+                installed: Some(Stamp { text: "Sep 10 2026".to_owned(), utc: None }),
+                groups: vec![PolicyGroup {
+                    name: "Unenforced/Non-Export Perpetual Attributes".to_owned(),
+                    class: Some(LicenceClass::Perpetual),
+                    days: ClassPolicy::of(365, 0, 90),
+                }],
+                ..Policy::cisco_default()
+            }
+            .into(),
+        ),
         usage_reporting: UsageReporting {
-            last_ack: Some(Stamp {
-                text: "Jul 01 10:00:00 2026 UTC".to_owned(),
-                utc: Some(time("2026-07-01T10:00:00Z")),
-            }),
-            next_ack_deadline: Some(Stamp::utc(time("2026-09-29T10:00:00Z"))),
+            last_ack: Some(
+                Stamp { text: "Jul 01 10:00:00 2026 UTC".to_owned(), utc: Some(time("2026-07-01T10:00:00Z")) }.into(),
+            ),
+            next_ack_deadline: Some(Stamp::utc(time("2026-09-29T10:00:00Z")).into()),
             push_interval_days: Some(30),
-            next_push: Some(Stamp { text: "<none>".to_owned(), utc: None }),
+            next_push: Some(Stamp { text: "<none>".to_owned(), utc: None }.into()),
             ..UsageReporting::default()
         },
         trust_codes: vec![TrustCode {
@@ -119,15 +121,18 @@ fn state() -> DeviceState {
         udi: Some(active()),
         uuid: Some("00000000-0000-4000-8000-000000000001".to_owned()),
         members: members(),
-        licenses: vec![License {
-            name: Some("network-advantage".to_owned()),
-            entitlement_tag: Some(EntitlementTag("regid.2017-03.com.cisco.advantagek9,1.0_0001".into())),
-            description: Some("C9500 Network Advantage — “perpetual”".to_owned()),
-            count: Some(2),
-            status: Some("IN USE".to_owned()),
-            license_type: Some("Perpetual".to_owned()),
-            enforcement: Some("NOT ENFORCED".to_owned()),
-        }],
+        licenses: vec![
+            License {
+                name: Some("network-advantage".to_owned()),
+                entitlement_tag: Some(EntitlementTag("regid.2017-03.com.cisco.advantagek9,1.0_0001".into())),
+                description: Some("C9500 Network Advantage — “perpetual”".to_owned()),
+                count: Some(2),
+                status: Some("IN USE".to_owned()),
+                license_type: Some("Perpetual".to_owned()),
+                enforcement: Some("NOT ENFORCED".to_owned()),
+            }
+            .into(),
+        ],
         reserved: vec![Reservation {
             name: Some("hseck9".to_owned()),
             count: Some(1),
@@ -144,7 +149,7 @@ fn state() -> DeviceState {
             start: None,
             end: None,
         }],
-        agent_version: Some("5.8.6_rel/126".to_owned()),
+        agent_version: Some("5.8.6_rel/126".into()),
         authorizations: Some(Authorizations {
             codes: vec![AuthorizationCode {
                 role: Some(Role::Active),
@@ -178,7 +183,7 @@ pub fn all() -> Vec<Event> {
         }),
         Fact::DeviceIdentified(DeviceIdentified {
             device: device(),
-            site: Site("lab".to_owned()),
+            site: Site::from("lab"),
             udi: active(),
             uuid: Some("00000000-0000-4000-8000-000000000001".to_owned()),
             members: members(),
@@ -264,7 +269,7 @@ pub fn all() -> Vec<Event> {
         Fact::BundleMade(BundleMade {
             bundle_id: bundle_id(),
             nonce: "0f0f0f0f".to_owned(),
-            site: Some(Site("lab".to_owned())),
+            site: Some(Site::from("lab")),
             manifest_sha256: Sha256::of(b"manifest"),
             name: "lab-2026-09-02".to_owned(),
             uploads: vec![BundleUpload { name: "UD_lab.tar.gz".to_owned(), udi: Some(active()) }],
@@ -324,7 +329,7 @@ fn watching() -> Vec<Fact> {
         kind: Kind::AckOverdue,
         subject: Subject::Instance(active()),
         device: Some(device()),
-        site: Site("lab".to_owned()),
+        site: Site::from("lab"),
         severity: Severity::Critical,
         explanation: "due 2026-08-31, and no acknowledgement".to_owned(),
         evidence: vec![
@@ -335,11 +340,11 @@ fn watching() -> Vec<Fact> {
         ],
     };
     let line = Line {
-        name: device().0,
+        name: device().to_string(),
         device: Some(device()),
         udi: Some(active()),
-        site: Site("lab".to_owned()),
-        account: Account { smart_account: Some("example.com".to_owned()), virtual_account: None },
+        site: Site::from("lab"),
+        account: Account { smart_account: Some("example.com".into()), virtual_account: None },
         state: Some(ObligationState::Overdue),
         due: Some(time("2026-08-31T08:00:00Z")),
         leave_by: Some(time("2026-08-21T08:00:00Z")),
@@ -353,7 +358,7 @@ fn watching() -> Vec<Fact> {
         at: time("2026-09-03T02:00:00Z"),
         topic: Topic::Overdue,
         severity: Severity::Critical,
-        site: Some(Site("lab".to_owned())),
+        site: Some(Site::from("lab")),
         title: "1 device overdue at lab".to_owned(),
         text: String::new(),
         lines: vec![line.clone()],
@@ -375,7 +380,7 @@ fn watching() -> Vec<Fact> {
     let silence = |id: &str| SilenceSet {
         id: id.to_owned(),
         covers: Covers {
-            site: Some(Site("lab".to_owned())),
+            site: Some(Site::from("lab")),
             device: Some(device()),
             kind: Some(Kind::Unreachable),
             severity: Some(Severity::Warning),
@@ -453,7 +458,7 @@ fn posted(key: &str, outcome: PostOutcome) -> Fact {
 }
 
 fn account(virtual_account: &str) -> Account {
-    Account { smart_account: Some("example.com".to_owned()), virtual_account: Some(virtual_account.to_owned()) }
+    Account { smart_account: Some("example.com".into()), virtual_account: Some(virtual_account.into()) }
 }
 
 fn submitted() -> ReportsSubmitted {

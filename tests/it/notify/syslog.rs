@@ -104,7 +104,7 @@ async fn rsyslogd_reads_every_line_over_udp_and_tcp() {
     for (port, more) in [(rsyslogd.udp, ""), (rsyslogd.tcp, "transport = \"tcp\"\nfacility = \"local3\"")] {
         let facility = if more.is_empty() { 3 } else { 19 };
         let mut message = overdue(2);
-        message.lines[1].device = Some(DeviceName("e\"dge\\ ]x".to_owned()));
+        message.lines[1].device = Some(DeviceName::from("e\"dge\\ ]x"));
         message.lines[1].what = format!("{EVIL} {}", "long ".repeat(2000));
         sink(folder.path(), port, more).send("log", &message).await.unwrap();
         let summary = rsyslogd.line().await;

@@ -66,7 +66,7 @@ async fn a_large_message_goes_whole_and_another_sites_lines_stay_here() {
         ),
     );
     let mut message = Message { site: None, ..overdue(5000) };
-    message.lines[7].site = Site("hq".to_owned());
+    message.lines[7].site = Site::from("hq");
     sinks.send("ops", &message).await.unwrap();
     assert_eq!(receiver.request().await.json()["lines"].as_array().unwrap().len(), 5000);
     sinks.send("hq", &message).await.unwrap();

@@ -22,7 +22,7 @@ fn created() -> Timestamp {
 
 /// A bundle of RUM files, written under `parent`.
 fn of_files(files: &[Vec<u8>], signer: &Signer, form: Form, parent: &Path) -> Bundle {
-    let account = Account { smart_account: Some("example.com".to_owned()), virtual_account: Some("Branch".to_owned()) };
+    let account = Account { smart_account: Some("example.com".into()), virtual_account: Some("Branch".into()) };
     let mut kept = BTreeMap::new();
     let mut parcels = Vec::new();
     for report in files.iter().flat_map(|bytes| rum_file::read(bytes).expect("a RUM file").reports) {
@@ -42,7 +42,7 @@ fn of_files(files: &[Vec<u8>], signer: &Signer, form: Form, parent: &Path) -> Bu
         nonce: "invented".to_owned(),
         created: created(),
         collector: "collector-1".to_owned(),
-        site: Some(Site("dark-3".to_owned())),
+        site: Some(Site::from("dark-3")),
         parcels,
         previous_bundle_id: Some("earlier".to_owned()),
     };

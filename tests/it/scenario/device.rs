@@ -8,6 +8,7 @@ use slp_collector::domain::event::{DeviceIdentified, Fact, ReportCollected, Repo
 use slp_collector::domain::instance::{DeviceName, Member, Role, Site, Udi};
 use slp_collector::domain::policy::{ClassPolicy, Policy};
 use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
+use slp_collector::domain::shared::Shared;
 use slp_collector::domain::state::{
     Authorization, Authorizations, DeviceState, License, Model, ReportState, ReportSummary, Stamp, Transport, TrustCode,
 };
@@ -37,8 +38,8 @@ pub struct Device {
 impl Device {
     pub fn new(name: &str) -> Device {
         let mut state = DeviceState { model: Model::Slp, ..DeviceState::default() };
-        state.policy = Some(Policy::cisco_default());
-        state.transport = Some(Transport { kind: Some("off".to_owned()), url: None });
+        state.policy = Some(Policy::cisco_default().into());
+        state.transport = Some(Transport { kind: Some("off".to_owned()), url: None }.into());
         state.reports = Some(ReportSummary { purged: Some(0), ..ReportSummary::default() });
         Device {
             name: name.to_owned(),
@@ -71,19 +72,19 @@ impl Device {
             "software" => self.software = value.to_owned(),
             "serial" => self.members[0] = Udi::new("C9300-24T", value),
             "member" => self.members.push(Udi::new("C9300-24T", value)),
-            "smart-account" => self.state.smart_account = some,
-            "virtual-account" => self.state.virtual_account = some,
+            "smart-account" => self.state.smart_account = some.map(Into::into),
+            "virtual-account" => self.state.virtual_account = some.map(Into::into),
             "transport" => {
-                let url = self.state.transport.take().and_then(|transport| transport.url);
-                self.state.transport = Some(Transport { kind: some, url });
+                let url = self.state.transport.take().and_then(|transport| transport.url.clone());
+                self.state.transport = Some(Transport { kind: some, url }.into());
             }
             "url" => {
-                let kind = self.state.transport.take().and_then(|transport| transport.kind);
-                self.state.transport = Some(Transport { kind, url: some });
+                let kind = self.state.transport.take().and_then(|transport| transport.kind.clone());
+                self.state.transport = Some(Transport { kind, url: some }.into());
             }
-            "stated" => self.state.usage_reporting.next_ack_deadline = stamp()?,
-            "last-ack" => self.state.usage_reporting.last_ack = stamp()?,
-            "last-push" => self.state.usage_reporting.last_push = stamp()?,
+            "stated" => self.state.usage_reporting.next_ack_deadline = stamp()?.map(Into::into),
+            "last-ack" => self.state.usage_reporting.last_ack = stamp()?.map(Into::into),
+            "last-push" => self.state.usage_reporting.last_push = stamp()?.map(Into::into),
             "compliance" => self.state.compliance.authorization = some,
             "clock" => self.skew = some.map(|seconds| seconds.parse()).transpose().map_err(|e| format!("{e}"))?,
             // What its codes allow: `none` are listed, or one licence.
@@ -106,7 +107,7 @@ impl Device {
             "model" => {
                 self.state.model = serde_json::from_value(value.into()).map_err(|e| e.to_string())?;
             }
-            "policy" => self.state.policy = policy(value)?,
+            "policy" => self.state.policy = policy(value)?.map(Into::into),
             other => return Err(format!("{other} is nothing that a device has")),
         }
         Ok(())
@@ -117,25 +118,28 @@ impl Device {
         self.close(now);
         let tag = EntitlementTag(format!("regid.2017-03.com.cisco.{licence},1.0_0001").into());
         self.state.licenses.retain(|known| known.name.as_deref() != Some(licence));
-        self.state.licenses.push(License {
-            name: Some(licence.to_owned()),
-            entitlement_tag: Some(tag),
-            count: Some(count),
-            status: Some(if count == 0 { "NOT IN USE" } else { "IN USE" }.to_owned()),
-            license_type: (!matches!(class, "export" | "enforced")).then(|| class.to_owned()),
-            enforcement: match class {
-                "export" => Some("EXPORT RESTRICTED".to_owned()),
-                "enforced" => Some("ENFORCED".to_owned()),
-                _ => Some("NOT ENFORCED".to_owned()),
-            },
-            ..License::default()
-        });
+        self.state.licenses.push(
+            License {
+                name: Some(licence.to_owned()),
+                entitlement_tag: Some(tag),
+                count: Some(count),
+                status: Some(if count == 0 { "NOT IN USE" } else { "IN USE" }.to_owned()),
+                license_type: (!matches!(class, "export" | "enforced")).then(|| class.to_owned()),
+                enforcement: match class {
+                    "export" => Some("EXPORT RESTRICTED".to_owned()),
+                    "enforced" => Some("ENFORCED".to_owned()),
+                    _ => Some("NOT ENFORCED".to_owned()),
+                },
+                ..License::default()
+            }
+            .into(),
+        );
         self.since.insert(licence.to_owned(), now);
     }
 
     /// Ends the running reports.
     pub fn close(&mut self, now: Timestamp) {
-        let used: Vec<License> = self.state.licenses.clone();
+        let used: Vec<Shared<License>> = self.state.licenses.clone();
         for licence in used {
             let name = licence.name.clone().unwrap_or_default();
             let Some(since) = self.since.insert(name, now).filter(|since| *since < now) else { continue };
@@ -177,7 +181,7 @@ impl Device {
 
     /// Installs an ACK: the clock of its deadline starts again.
     pub fn acknowledge(&mut self, now: Timestamp) {
-        self.state.usage_reporting.last_ack = Some(Stamp::utc(now));
+        self.state.usage_reporting.last_ack = Some(Stamp::utc(now).into());
         self.reports.iter_mut().for_each(|report| report.state = ReportState::Acknowledged);
     }
 

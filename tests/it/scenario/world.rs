@@ -221,7 +221,7 @@ impl World {
         let watched = self.watched.clone();
         for device in watched.iter() {
             let name = device.name.0.clone();
-            let Some(played) = self.devices.get_mut(&name) else { continue };
+            let Some(played) = self.devices.get_mut(&*name) else { continue };
             let lost = self.fleet.devices.get(&device.name).is_some_and(|known| known.trouble.is_some());
             if played.silent {
                 if !lost {
@@ -318,7 +318,7 @@ impl World {
     pub fn row(&self, name: &str) -> Result<status::Row, String> {
         let rows = status::rows(&self.fleet, &self.watched, &self.settings, self.now, self.now);
         rows.into_iter()
-            .find(|row| row.device.as_ref().is_some_and(|device| device.0 == name))
+            .find(|row| row.device.as_ref().is_some_and(|device| device.0 == name.into()))
             .ok_or_else(|| format!("{name} has no row"))
     }
 

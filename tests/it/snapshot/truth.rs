@@ -123,7 +123,7 @@ fn judged(world: &World, events: &[Event], asked: &[(i64, i64)]) -> Tally {
         let (entries, roll_ups) = taken(&world.house, events, [&then, &now], as_of, window);
         let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
         for entry in &entries {
-            let name = entry.row.device.as_ref().map_or("", |name| name.0.as_str());
+            let name = entry.row.device.as_ref().map_or("", |name| &*name.0);
             let tag = entry.row.entitlement_tag.as_ref().map_or("", |tag| &tag.0);
             if !told.insert((name, tag)) {
                 tally.wrong(format!("{name} has two rows of {tag} as of {as_of}"));

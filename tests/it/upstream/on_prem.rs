@@ -143,11 +143,11 @@ fn known(number: usize) -> Vec<Fact> {
     let udi = Udi::new("C9300-48T", format!("FOC{number:08}"));
     let device = format!("edge-{number}");
     let mut state = DeviceState {
-        smart_account: Some("Example".to_owned()),
-        virtual_account: Some("Branch office".to_owned()),
+        smart_account: Some("Example".into()),
+        virtual_account: Some("Branch office".into()),
         ..DeviceState::default()
     };
-    state.usage_reporting.last_ack = Some(Stamp::utc("2026-11-20T06:00:00Z".parse().unwrap()));
+    state.usage_reporting.last_ack = Some(Stamp::utc("2026-11-20T06:00:00Z".parse().unwrap()).into());
     let identified = DeviceIdentified {
         device: device.as_str().into(),
         site: Site::default(),
@@ -243,8 +243,7 @@ fn every_kind_of_difference_is_told_with_the_day_on_which_it_was_found_first() {
     let checked = world.check(&house);
     let counts = Counts { account: 1, contact: 1, only_here: 1, only_there: 1 };
     assert_eq!((checked.counts, checked.devices), (counts, 3));
-    let account =
-        |name: &str| Account { smart_account: Some("Example".to_owned()), virtual_account: Some(name.to_owned()) };
+    let account = |name: &str| Account { smart_account: Some("Example".into()), virtual_account: Some(name.into()) };
     let at = |text: &str| Some(text.parse().unwrap());
     assert_eq!(
         about(&checked),

@@ -31,10 +31,10 @@ fn known(device: &str, sn: &str, due: i64) -> Vec<Fact> {
     let udi = Udi::new("C9300-48T", sn);
     let state = DeviceState {
         model: Model::Slp,
-        policy: Some(Policy::cisco_default()),
+        policy: Some(Policy::cisco_default().into()),
         usage_reporting: UsageReporting {
-            last_ack: Some(Stamp::utc(at(-60 * DAY))),
-            next_ack_deadline: Some(Stamp::utc(at(due * DAY))),
+            last_ack: Some(Stamp::utc(at(-60 * DAY)).into()),
+            next_ack_deadline: Some(Stamp::utc(at(due * DAY)).into()),
             ..UsageReporting::default()
         },
         udi: Some(udi.clone()),
@@ -42,7 +42,7 @@ fn known(device: &str, sn: &str, due: i64) -> Vec<Fact> {
     };
     let identified = DeviceIdentified {
         device: device.into(),
-        site: Site("hq".to_owned()),
+        site: Site::from("hq"),
         udi: udi.clone(),
         uuid: None,
         members: Vec::new(),
@@ -59,7 +59,7 @@ fn finding(kind: Kind, device: &str) -> Finding {
         kind,
         subject: Subject::Device(device.into()),
         device: Some(device.into()),
-        site: Site("hq".to_owned()),
+        site: Site::from("hq"),
         severity: kind.severity(),
         explanation: "made up".to_owned(),
         evidence: Vec::new(),
@@ -119,7 +119,7 @@ fn figures_are_those_of_the_register() {
             assert_eq!((entry.contact, entry.last_contact), (row.contact, row.last_contact));
         }
     }
-    let hq = &overview.sites[&Site("hq".to_owned())];
+    let hq = &overview.sites[&Site::from("hq")];
     assert_eq!((hq.down, hq.due, hq.states.iter().sum::<usize>()), (1, Some(at(-2 * DAY)), 5));
     assert_eq!(overview.totals().iter().sum::<usize>(), overview.entries.len());
     assert_eq!(overview.violations.len(), 2, "what is resolved does not count");

@@ -27,7 +27,7 @@ fn bought(quantity: u64, from: i64, to: i64) -> Entitlement {
 impl World {
     fn branch(&mut self) -> &mut Self {
         for device in &mut self.watched {
-            device.account = Account { smart_account: None, virtual_account: Some("Branch".to_owned()) };
+            device.account = Account { smart_account: None, virtual_account: Some("Branch".into()) };
         }
         self
     }
@@ -43,7 +43,7 @@ impl World {
 }
 
 fn names<'a>(whom: impl IntoIterator<Item = &'a Whom>) -> Vec<&'a str> {
-    whom.into_iter().map(|whom| whom.device.as_ref().unwrap().0.as_str()).collect()
+    whom.into_iter().map(|whom| &*whom.device.as_ref().unwrap().0).collect()
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn instances_are_listed_with_what_they_use() {
     };
     world.tell(10, Fact::ContactLost(lost));
     world.device(0, "d-left", "D", &[]).report(50, "D", 1, &[(0, 50, 1)]);
-    world.watched.retain(|device| device.name.0 != "d-left");
+    world.watched.retain(|device| device.name.0 != "d-left".into());
     world.device(0, "e-held", "E", &[]).state(0, "E", Model::SpecificLicenseReservation, 0, Some(9));
     world.device(0, "f-retired", "F", &[]).report(45, "F", 1, &[(0, 45, 3)]);
     let retired = DeviceRetired { device: None, udi: Some(udi("F")), note: "gone".to_owned() };
@@ -68,7 +68,7 @@ fn instances_are_listed_with_what_they_use() {
     world.report(50, "G", 1, &[(0, 40, 3), (40, 50, 0)]);
     world.terms.silent_after = SignedDuration::from_hours(30 * 24);
     world.terms.allowed.elsewhere = Some(Tier::Premier);
-    world.terms.allowed.sites.insert(Site("s".to_owned()), Tier::Premier);
+    world.terms.allowed.sites.insert(Site::from("s"), Tier::Premier);
     let lists = world.lists(50);
     assert_eq!(names(lists.came.iter().map(|one| &one.whom)), ["b-new"]);
     assert!(lists.came[0].new_instance);
@@ -92,7 +92,7 @@ fn accounts_that_differ_two_entries_of_one_and_replaced_ones_are_told() {
     let mut world = World::default();
     let state = |account: &str| DeviceState {
         model: Model::Slp,
-        virtual_account: Some(account.to_owned()),
+        virtual_account: Some(account.into()),
         ..DeviceState::default()
     };
     world.device(0, "a", "A", &[]).device(0, "b", "B", &[]).branch();

@@ -70,7 +70,7 @@ fn authorization_missing(scan: &mut Scan<'_>, about: &About<'_>, state: &DeviceS
             let enforcement = license.enforcement.as_deref().or(license.license_type.as_deref()).unwrap_or_default();
             format!("{name} ({enforcement}, count {})", license.count.unwrap_or_default())
         };
-        let names: Vec<String> = lacking().map(named).collect();
+        let names: Vec<String> = lacking().map(|license| named(license)).collect();
         let codes = if printed.codes.is_empty() { "no code is installed" } else { "no installed code names it" };
         Told::new(format!("in use and in need of an authorization code: {}; {codes}", names.join(", ")))
             .with(names.into_iter().map(Evidence::Printed))

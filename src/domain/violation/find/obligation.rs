@@ -157,7 +157,7 @@ fn at_risk<'a>(about: &About<'a>, standing: &Standing<'_>) -> Option<Voice<'a>> 
     let licenses = instance.state.iter().flat_map(|state| &state.licenses);
     let mut voice = licenses.filter(|license| license.in_use() && is_voice(license));
     let tagged = || about.device.is_some_and(|device| device.tags.iter().any(|tag| tag.eq_ignore_ascii_case(VOICE)));
-    voice.next().map(Voice::Licence).or_else(|| tagged().then_some(Voice::Tagged))
+    voice.next().map(|license| Voice::Licence(license)).or_else(|| tagged().then_some(Voice::Tagged))
 }
 
 /// IOS XE 17.3.2, 17.3.3, 17.3.4a, 17.6.1a and every 17.4 and 17.5 (Cisco's guide of CUBE). Versions are written with

@@ -49,14 +49,14 @@ impl World {
         let first_seen = at("2026-01-01");
         let mut instance = Instance::new(udi(number), first_seen);
         instance.device = Some(name.as_str().into());
-        instance.software = Some("17.12.4".to_owned());
-        instance.os = Some("ios-xe".to_owned());
+        instance.software = Some("17.12.4".into());
+        instance.os = Some("ios-xe".into());
         instance.state = Some(DeviceState {
             model: Model::Slp,
-            smart_account: Some("Example".to_owned()),
-            virtual_account: Some("Branch".to_owned()),
-            transport: Some(Transport { kind: Some("off".to_owned()), url: None }),
-            policy: Some(Policy { name: Some("Custom Policy".to_owned()), ..Policy::cisco_default() }),
+            smart_account: Some("Example".into()),
+            virtual_account: Some("Branch".into()),
+            transport: Some(Transport { kind: Some("off".to_owned()), url: None }.into()),
+            policy: Some(Policy { name: Some("Custom Policy".to_owned()), ..Policy::cisco_default() }.into()),
             ..DeviceState::default()
         });
         let known = Known { instance: Some(udi(number)), ..Known::default() };
@@ -69,7 +69,7 @@ impl World {
     fn list(&mut self, name: &str) {
         self.watched.push(Watched {
             name: name.into(),
-            site: Site("dark-1".to_owned()),
+            site: Site::from("dark-1"),
             mode: Mode::Collect,
             reporter: Reporter::Collector,
             within_reach: true,
@@ -94,7 +94,7 @@ impl World {
     }
 
     fn transport(&mut self, kind: &str, url: Option<&str>) {
-        self.state().transport = Some(Transport { kind: Some(kind.to_owned()), url: url.map(str::to_owned) });
+        self.state().transport = Some(Transport { kind: Some(kind.to_owned()), url: url.map(str::to_owned) }.into());
     }
 
     fn find(&self) -> Vec<Finding> {
@@ -193,18 +193,18 @@ fn lives(kind: Kind) -> (Change, Change, &'static str) {
     match kind {
         Kind::AckOverdue => (
             |world| {
-                world.state().usage_reporting.last_ack = stamp("2026-05-02");
-                world.state().usage_reporting.next_ack_deadline = stamp("2026-07-31");
+                world.state().usage_reporting.last_ack = stamp("2026-05-02").map(Into::into);
+                world.state().usage_reporting.next_ack_deadline = stamp("2026-07-31").map(Into::into);
             },
             |world| {
-                world.state().usage_reporting.last_ack = stamp("2026-01-02");
-                world.state().usage_reporting.next_ack_deadline = stamp("2026-04-02");
+                world.state().usage_reporting.last_ack = stamp("2026-01-02").map(Into::into);
+                world.state().usage_reporting.next_ack_deadline = stamp("2026-04-02").map(Into::into);
             },
             "the ACK was due on 2026-04-02 00:00 UTC (device-stated); the last one was of 2026-01-02",
         ),
         Kind::FirstReportOverdue => (
-            |world| world.state().usage_reporting.next_ack_deadline = stamp("2026-07-31"),
-            |world| world.state().usage_reporting.next_ack_deadline = stamp("2026-04-02"),
+            |world| world.state().usage_reporting.next_ack_deadline = stamp("2026-07-31").map(Into::into),
+            |world| world.state().usage_reporting.next_ack_deadline = stamp("2026-04-02").map(Into::into),
             "the ACK was due on 2026-04-02 00:00 UTC (device-stated); there was none yet",
         ),
         Kind::ChangeUnreported => (
@@ -255,14 +255,14 @@ fn lives(kind: Kind) -> (Change, Change, &'static str) {
             |world| world.transport("off", None),
             |world| {
                 world.transport("smart", None);
-                world.state().usage_reporting.last_push = stamp("2026-05-20");
+                world.state().usage_reporting.last_push = stamp("2026-05-20").map(Into::into);
             },
             "its transport is 'smart' and it last reported by itself on 2026-05-20",
         ),
         Kind::AuthorizationMissing => (
             |world| world.state().authorizations = None,
             |world| {
-                world.state().licenses = vec![license("hseck9", "Export", "EXPORT RESTRICTED")];
+                world.state().licenses = vec![license("hseck9", "Export", "EXPORT RESTRICTED").into()];
                 world.state().authorizations = Some(Authorizations::default());
             },
             "hseck9 (EXPORT RESTRICTED, count 1); no code is installed",
@@ -301,8 +301,8 @@ fn lives(kind: Kind) -> (Change, Change, &'static str) {
             "policy 'Old' (perpetual 365/0/90, subscription 90/90/90) is installed; most instances of Example / Branch",
         ),
         Kind::AccountMismatch => (
-            |world| world.watched[0].account.smart_account = Some("example".to_owned()),
-            |world| world.watched[0].account.smart_account = Some("Other".to_owned()),
+            |world| world.watched[0].account.smart_account = Some("example".into()),
+            |world| world.watched[0].account.smart_account = Some("Other".into()),
             "the inventory says Other / -, the device Example / Branch",
         ),
         Kind::DuplicateInstance => (
@@ -317,11 +317,11 @@ fn lives(kind: Kind) -> (Change, Change, &'static str) {
             "'edge-0' and 'edge-9' of the inventory are one instance",
         ),
         Kind::ServiceAtRisk => (
-            |world| world.state().usage_reporting.next_ack_deadline = stamp("2026-08-20"),
+            |world| world.state().usage_reporting.next_ack_deadline = stamp("2026-08-20").map(Into::into),
             |world| {
-                world.instance().software = Some("17.03.03".to_owned());
+                world.instance().software = Some("17.03.03".into());
                 world.watched[0].tags = vec!["Voice".to_owned()];
-                world.state().usage_reporting.next_ack_deadline = stamp("2026-06-10");
+                world.state().usage_reporting.next_ack_deadline = stamp("2026-06-10").map(Into::into);
             },
             "the inventory tags it 'voice', and on 17.03.03 such services stop while the ACK due on 2026-06-10",
         ),
@@ -405,10 +405,10 @@ fn a_site_has_its_own_word() {
     lives(Kind::NotSlp).1(&mut world);
     let mut own = world.settings.violations.everywhere.clone();
     own.severity.insert(Kind::NotSlp, Severity::Critical);
-    world.settings.violations.sites.insert(Site("dark-1".to_owned()), own.clone());
+    world.settings.violations.sites.insert(Site::from("dark-1"), own.clone());
     assert_eq!(world.of(Kind::NotSlp)[0].severity, Severity::Critical);
     own.off.insert(Kind::NotSlp);
-    world.settings.violations.sites.insert(Site("dark-1".to_owned()), own);
+    world.settings.violations.sites.insert(Site::from("dark-1"), own);
     assert_eq!(world.of(Kind::NotSlp), []);
 }
 
@@ -452,7 +452,7 @@ fn where_another_reports_deadlines_stay_and_our_collecting_is_not_asked_for() {
 #[test]
 fn what_is_not_known_is_not_claimed() {
     let mut world = World::new();
-    world.state().licenses = vec![license("hseck9", "Export", "EXPORT RESTRICTED")];
+    world.state().licenses = vec![license("hseck9", "Export", "EXPORT RESTRICTED").into()];
     assert_eq!(world.of(Kind::AuthorizationMissing), [], "codes were not printed");
     let code = AuthorizationCode { status: "SMART AUTHORIZATION INSTALLED".to_owned(), ..AuthorizationCode::default() };
     let mut printed = Authorizations { codes: vec![code], allowed: Vec::new() };
@@ -559,13 +559,13 @@ fn on_prem_is_warned_of_before_it_is_removed() {
 #[test]
 fn voice_is_at_risk_only_near_its_deadline_on_the_named_releases() {
     let mut world = World::new();
-    world.instance().software = Some("17.6.1a".to_owned());
-    world.state().licenses = vec![license("CUBE_T_STD", "Perpetual", "NOT ENFORCED")];
-    world.state().usage_reporting.next_ack_deadline = stamp("2026-08-30");
+    world.instance().software = Some("17.6.1a".into());
+    world.state().licenses = vec![license("CUBE_T_STD", "Perpetual", "NOT ENFORCED").into()];
+    world.state().usage_reporting.next_ack_deadline = stamp("2026-08-30").map(Into::into);
     assert_eq!(world.of(Kind::ServiceAtRisk), [], "it is far");
-    world.state().usage_reporting.next_ack_deadline = stamp("2026-05-30");
+    world.state().usage_reporting.next_ack_deadline = stamp("2026-05-30").map(Into::into);
     assert!(world.of(Kind::ServiceAtRisk)[0].explanation.starts_with("CUBE_T_STD is in use, and on 17.6.1a"));
-    world.instance().software = Some("17.9.4".to_owned());
+    world.instance().software = Some("17.9.4".into());
     assert_eq!(world.of(Kind::ServiceAtRisk), []);
 }
 
@@ -624,7 +624,7 @@ fn an_upstream_that_has_it_in_another_account_is_told_until_both_agree_or_it_was
     use crate::domain::event::UpstreamRead;
 
     let mut world = World::new();
-    let there = Account { smart_account: Some("Example".to_owned()), virtual_account: Some("Head".to_owned()) };
+    let there = Account { smart_account: Some("Example".into()), virtual_account: Some("Head".into()) };
     let about = About::Account { there, here: Account::default() };
     let read = UpstreamRead {
         upstream: "cisco".to_owned(),
@@ -649,14 +649,14 @@ fn an_upstream_that_has_it_in_another_account_is_told_until_both_agree_or_it_was
     world.fleet.apply(&Event { by: None, at: at("2026-05-21"), fact });
     assert_eq!(world.look(), []);
     // The device says another thing than the inventory too: one violation with both.
-    world.watched[0].account.virtual_account = Some("Other".to_owned());
+    world.watched[0].account.virtual_account = Some("Other".into());
     let both = &world.of(Kind::AccountMismatch)[0];
     assert!(both.explanation.starts_with("the inventory says - / Other, the device"), "{}", both.explanation);
     assert_eq!(both.evidence.len(), 2);
     world.watched[0].account = Account::default();
-    world.state().virtual_account = Some("head".to_owned());
+    world.state().virtual_account = Some("head".into());
     assert_eq!(world.of(Kind::AccountMismatch), []);
-    world.state().virtual_account = Some("Branch".to_owned());
+    world.state().virtual_account = Some("Branch".into());
     world.now = at("2026-06-20");
     assert_eq!(world.of(Kind::AccountMismatch).len(), 1);
     world.now = at("2026-06-21");

@@ -154,7 +154,7 @@ impl World {
         assert_eq!((received, confirmed), (once.clone(), once));
         let fleet = ledger.fleet();
         for name in self.site.fleet.names() {
-            assert_eq!(fleet.of_device(&DeviceName(name)).unwrap().owed, []);
+            assert_eq!(fleet.of_device(&DeviceName::from(name)).unwrap().owed, []);
         }
     }
 }

@@ -18,6 +18,7 @@ use slp_collector::domain::event::{
 use slp_collector::domain::instance::{DeviceName, Member, Role, Site, Udi};
 use slp_collector::domain::report::EntitlementTag;
 use slp_collector::domain::rum_file;
+use slp_collector::domain::shared::Shared;
 use slp_collector::domain::state::{DeviceState, License, Model};
 use slp_collector::flow::{Clock, House, brought, ledger_dir};
 use slp_collector::ledger::{Ledger, Options, RegisterKind};
@@ -116,7 +117,7 @@ impl World {
         now.store(T0 + (DAYS + 1) * DAY, Ordering::SeqCst);
         let contact = |life: &Life| {
             let (at, _) = life.polls.last()?;
-            Some((DeviceName(life.name.clone()), Timestamp::from_second(*at).unwrap()))
+            Some((DeviceName::from(life.name.clone()), Timestamp::from_second(*at).unwrap()))
         };
         house.ledger.note_contacts(&lives.iter().filter_map(contact).collect::<Vec<_>>()).unwrap();
         let truths = lives.iter().flat_map(Life::truths).collect();
@@ -153,7 +154,7 @@ impl World {
 
     /// The count that the last poll saw.
     pub fn polled(&self, name: &str, tag: &str, at: i64) -> Option<u64> {
-        let same = |license: &&License| license.entitlement_tag.as_ref().is_some_and(|own| *own.0 == *tag);
+        let same = |license: &&Shared<License>| license.entitlement_tag.as_ref().is_some_and(|own| *own.0 == *tag);
         self.poll(name, at)?.licenses.iter().find(same)?.count
     }
 }
@@ -312,7 +313,7 @@ impl Life {
         facts: &mut Vec<Fact>,
         reports: &mut Vec<String>,
     ) {
-        let device = DeviceName(self.name.clone());
+        let device = DeviceName::from(self.name.clone());
         let witnessed = match (act, &mut self.witnessed) {
             (Act::Born(spec), witnessed) => {
                 self.most_wrong = spec.clock_offset.abs();
@@ -389,7 +390,7 @@ impl Life {
         let known = self.identified.as_ref().and_then(|known| known.clock_skew_seconds);
         let skew = Some(ahead).filter(|ahead| known.is_none_or(|known| known.abs_diff(*ahead) > 60)).or(known);
         let identified = DeviceIdentified {
-            device: DeviceName(self.name.clone()),
+            device: DeviceName::from(self.name.clone()),
             site: Site::default(),
             udi: udi(&told.udi),
             uuid: told.uuid.clone(),
@@ -408,11 +409,11 @@ impl Life {
         });
         let state = DeviceState {
             model: Model::Slp,
-            smart_account: told.account.as_ref().map(|account| account.smart.clone()),
-            virtual_account: told.account.as_ref().map(|account| account.virtual_name.clone()),
+            smart_account: told.account.as_ref().map(|account| account.smart.as_str().into()),
+            virtual_account: told.account.as_ref().map(|account| account.virtual_name.as_str().into()),
             udi: Some(udi(&told.udi)),
             members,
-            licenses: used.collect(),
+            licenses: used.map(Into::into).collect(),
             ..DeviceState::default()
         };
         self.polls.push((at, state.clone()));
