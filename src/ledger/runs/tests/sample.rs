@@ -66,7 +66,7 @@ fn member(role: Role, n: u8) -> Member {
 fn identified(device: &str, n: u8, members: Vec<Member>, clock_skew_seconds: Option<i64>) -> Fact {
     Fact::DeviceIdentified(DeviceIdentified {
         device: device.into(),
-        site: Site("lab".to_owned()),
+        site: Site("lab".into()),
         udi: udi(n),
         uuid: None,
         members,
@@ -78,7 +78,13 @@ fn identified(device: &str, n: u8, members: Vec<Member>, clock_skew_seconds: Opt
 }
 
 fn seen(n: u8, licenses: Vec<License>) -> Fact {
-    Fact::StateRead(StateRead { udi: udi(n), state: Box::new(DeviceState { licenses, ..DeviceState::default() }) })
+    Fact::StateRead(StateRead {
+        udi: udi(n),
+        state: Box::new(DeviceState {
+            licenses: licenses.into_iter().map(Into::into).collect(),
+            ..DeviceState::default()
+        }),
+    })
 }
 
 /// By the whole tag, by a name, by the short tag alone, and one without a count.
