@@ -8,6 +8,8 @@ mod answer;
 mod bundle;
 mod device;
 mod handover;
+#[cfg(test)]
+pub(crate) mod made;
 mod report;
 mod trust;
 mod upstream;

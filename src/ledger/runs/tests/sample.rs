@@ -6,9 +6,9 @@ use crate::domain::ack::StatedLicence;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{
     AnswerReceived, Blame, ContactLost, ContactRestored, DeviceIdentified, Event, Fact, ReportCollected, ReportReread,
-    Source, StateRead,
+    Source, StateRead, made as facts,
 };
-use crate::domain::instance::{Member, Role, Site, Udi};
+use crate::domain::instance::{Member, Role, Udi};
 use crate::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportType, made};
 use crate::domain::state::{DeviceState, License};
 
@@ -64,17 +64,7 @@ fn member(role: Role, n: u8) -> Member {
 }
 
 fn identified(device: &str, n: u8, members: Vec<Member>, clock_skew_seconds: Option<i64>) -> Fact {
-    Fact::DeviceIdentified(DeviceIdentified {
-        device: device.into(),
-        site: Site("lab".into()),
-        udi: udi(n),
-        uuid: None,
-        members,
-        os: "ios-xe".to_owned(),
-        software: None,
-        hostname: None,
-        clock_skew_seconds,
-    })
+    Fact::DeviceIdentified(DeviceIdentified { members, clock_skew_seconds, ..facts::identified(device, udi(n)) })
 }
 
 fn seen(n: u8, licenses: Vec<License>) -> Fact {
