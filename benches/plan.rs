@@ -134,7 +134,7 @@ fn watched(instance: usize) -> Watched {
         mode: Mode::Deliver,
         reporter: Reporter::Collector,
         within_reach: true,
-        credential: Some("routers".to_owned()),
+        credential: Some("routers".into()),
         exchange_lead: SignedDuration::from_hours(240),
         account: Account::default(),
         offset: SignedDuration::from_mins(instance as i64 % 60),

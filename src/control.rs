@@ -333,7 +333,7 @@ fn sheet(house: &House, name: &DeviceName) -> Result<DeviceSheet, Error> {
     Ok(DeviceSheet {
         row: status::row(&fleet, &Open::of(&fleet, now), instance, watched, &house.settings, now, now),
         address: device.authority(),
-        credential: device.credential.clone(),
+        credential: device.credential.as_deref().map(str::to_owned),
         trust: device.trust.to_string(),
         windows: watched.filter(|watched| !watched.windows.is_empty()).map(|watched| watched.windows.to_string()),
         known: fleet.devices.get(name).map(|known| (**known).clone()).unwrap_or_default(),
@@ -369,9 +369,9 @@ async fn trust(
                 continue;
             }
             let host_key =
-                |key: &Option<HostKey>| key.as_ref().map(|key| (key.fingerprint, Some(key.key_type.clone())));
+                |key: &Option<Box<HostKey>>| key.as_ref().map(|key| (key.fingerprint, Some(key.key_type.clone())));
             let keys = [
-                (known.pin.map(|pin| (pin, None)), known.refused_pin.map(|shown| (shown, None))),
+                (known.pin.map(|pin| (pin, None)), known.refused_pin.as_deref().map(|shown| (*shown, None))),
                 (host_key(&known.host_key), host_key(&known.refused_host_key)),
             ];
             for (pinned, presented) in keys.into_iter().filter(|(pinned, shown)| pinned.is_some() || shown.is_some()) {

@@ -27,14 +27,14 @@ pub struct Device {
     /// Empty for a device without a site.
     pub site: Site,
     /// The name of a credential; `None` only where `access` is [`Access::ByHand`].
-    pub credential: Option<String>,
+    pub credential: Option<Arc<str>>,
     pub mode: Mode,
     pub reporter: Reporter,
     pub trust: Trust,
     /// The SHA-256 of its certificate; given only where `trust` is [`Trust::Pinned`].
-    pub pin: Option<Sha256>,
+    pub pin: Option<Box<Sha256>>,
     /// The SHA-256 of its SSH host key, as OpenSSH takes it.
-    pub host_key: Option<Sha256>,
+    pub host_key: Option<Box<Sha256>>,
     /// Also SSH algorithms that nobody should use any more.
     pub legacy: bool,
     /// The name of a set of command lines.

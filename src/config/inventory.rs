@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
@@ -206,8 +207,8 @@ impl Reader<'_> {
             mode: self.word(row, Column::Mode, place.mode),
             reporter: self.word(row, Column::Reporter, place.reporter),
             trust,
-            pin: self.pin(row, trust),
-            host_key: self.host_key(row),
+            pin: self.pin(row, trust).map(Box::new),
+            host_key: self.host_key(row).map(Box::new),
             legacy: self.value(row, Column::Legacy, place.legacy, yes_or_no),
             commands: self.commands(row, place),
             ca_file: place.ca_file.clone(),
@@ -325,7 +326,7 @@ impl Reader<'_> {
         })
     }
 
-    fn credential(&mut self, row: &Row<'_>, place: &Place, access: Access) -> Option<String> {
+    fn credential(&mut self, row: &Row<'_>, place: &Place, access: Access) -> Option<Arc<str>> {
         let config = self.config;
         let found = self.value(row, Column::Credential, place.credential.clone(), |name| {
             place::known_credential(name, &config.credentials).map(|()| Some(name.to_owned()))
@@ -334,7 +335,7 @@ impl Reader<'_> {
             let name = row.field(Column::Name).unwrap_or_default();
             self.lacks[Lack::Credential as usize].push((row.line, name.to_owned()));
         }
-        found
+        found.map(|name| self.texts.one(&name))
     }
 
     fn pin(&mut self, row: &Row<'_>, trust: Trust) -> Option<Sha256> {
@@ -417,7 +418,8 @@ impl Reader<'_> {
     }
 
     /// What lacks for many is told once: it is one line of configuration that mends it.
-    fn finish(self) -> Inventory {
+    fn finish(mut self) -> Inventory {
+        self.inventory.devices.shrink_to_fit();
         for (lack, devices) in [Lack::Credential, Lack::CaFile].into_iter().zip(self.lacks) {
             let Some((line, first)) = devices.first() else { continue };
             let others = match devices.len() - 1 {

@@ -245,7 +245,7 @@ impl<'a> Reckoner<'a> {
         let track = self.tracks.entry(subject.clone()).or_default();
         let standing = deadline::standing(instance, SignedDuration::ZERO, self.rules, at);
         let reports = self.chains.in_play(udi);
-        if let Some(closed) = track.look(&standing, settled(instance), instance.retired.as_ref(), reports, at) {
+        if let Some(closed) = track.look(&standing, settled(instance), instance.retired.as_deref(), reports, at) {
             self.closed.push((subject, closed));
         }
     }

@@ -159,7 +159,7 @@ impl Fleet {
             }),
             Fact::ContactLost(fact) => self.device(&fact.device, |device| {
                 let since = device.trouble.as_ref().map_or(at, |trouble| trouble.since);
-                device.trouble = Some(Trouble { since, blame: fact.blame, cause: fact.cause.clone() });
+                device.trouble = Some(Trouble { since, blame: fact.blame, cause: fact.cause.clone() }.into());
             }),
             Fact::ContactRestored(fact) => self.device(&fact.device, |device| {
                 device.trouble = None;
@@ -173,22 +173,22 @@ impl Fleet {
                     device.refused_pin = None;
                 }
                 Some(key_type) => {
-                    device.host_key = Some(HostKey { fingerprint: fact.fingerprint, key_type });
+                    device.host_key = Some(HostKey { fingerprint: fact.fingerprint, key_type }.into());
                     device.refused_host_key = None;
                 }
             }),
             Fact::TrustRefused(fact) => self.device(&fact.device, |device| match fact.key_type.clone() {
-                None => device.refused_pin = Some(fact.presented),
+                None => device.refused_pin = Some(fact.presented.into()),
                 Some(key_type) => {
-                    device.refused_host_key = Some(HostKey { fingerprint: fact.presented, key_type });
+                    device.refused_host_key = Some(HostKey { fingerprint: fact.presented, key_type }.into());
                 }
             }),
             Fact::CredentialRefused(fact) => {
                 let credential = self.credentials.entry(fact.credential.clone()).or_default();
                 credential.refused_by.insert(fact.device.clone());
                 credential.last_refusal = Some(at);
-                let mut touched =
-                    self.device(&fact.device, |device| device.refused_credential = Some(fact.credential.clone()));
+                let mut touched = self
+                    .device(&fact.device, |device| device.refused_credential = Some(fact.credential.as_str().into()));
                 touched.push(RecordKey::Credential(fact.credential.clone()));
                 touched
             }
@@ -207,17 +207,20 @@ impl Fleet {
                 let mut touched = vec![RecordKey::Credential(fact.credential.clone())];
                 for name in released {
                     touched.extend(self.device(&name, |device| {
-                        if device.refused_credential.as_ref() == Some(&fact.credential) {
+                        if device.refused_credential.as_deref() == Some(&*fact.credential) {
                             device.refused_credential = None;
                         }
                     }));
                 }
                 touched
             }
-            Fact::AccessLearned(fact) => self.device(&fact.device, |device| {
-                device.learned = fact.learned.clone();
-                device.learned_on = fact.software.clone();
-            }),
+            Fact::AccessLearned(fact) => {
+                let software = fact.software.as_deref().map(|text| self.pool.text(text));
+                self.device(&fact.device, |device| {
+                    device.learned = fact.learned.clone();
+                    device.learned_on = software;
+                })
+            }
             Fact::BundleMade(fact) => self.bundle_made(at, event.by.as_ref(), fact),
             Fact::BundleHandedOver(fact) => {
                 let told = Some((fact.note.clone(), event.by.clone()));

@@ -26,7 +26,7 @@ pub struct Watched {
     pub reporter: Reporter,
     /// `false`: no way in; a person carries everything.
     pub within_reach: bool,
-    pub credential: Option<String>,
+    pub credential: Option<Arc<str>>,
     pub exchange_lead: SignedDuration,
     /// Where the operator states it; else the device's own word counts.
     pub account: Account,
@@ -179,7 +179,7 @@ pub fn plan(
 /// Why nothing is sent to a device, in one sentence; `None` when it may be polled.
 pub fn hold(fleet: &Fleet, device: &Watched, settings: &Settings) -> Option<String> {
     let name = device.credential.as_ref()?;
-    let credential = fleet.credentials.get(name);
+    let credential = fleet.credentials.get(&**name);
     if credential.is_some_and(|credential| credential.refused_by.contains(&device.name)) {
         return Some(format!("it refused credential '{name}'; `credential release {name}` lets it be tried again"));
     }
@@ -229,7 +229,7 @@ pub(super) mod tests {
             mode,
             reporter: Reporter::Collector,
             within_reach: true,
-            credential: Some("net".to_owned()),
+            credential: Some("net".into()),
             exchange_lead: SignedDuration::from_hours(240),
             account: Account::default(),
             offset: SignedDuration::from_mins(minutes),

@@ -187,7 +187,7 @@ pub struct Authorization {
 /// What the device itself says of being in or out of compliance. **stored**
 ///
 /// Without dates and without the days that remain of a grace period: those change from poll to poll.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Compliance {
     /// Classic Smart Licensing, `License Authorization: Status:` (`AUTHORIZED`, `OUT OF COMPLIANCE`, `EVAL MODE`, …).
     pub authorization: Option<String>,
@@ -277,14 +277,14 @@ pub struct DeviceState {
     /// Reservations, whichever the model.
     #[serde(default)]
     pub reserved: Vec<Reservation>,
-    pub reports: Option<ReportSummary>,
+    pub reports: Option<Box<ReportSummary>>,
     pub rum_ids: Vec<ListedReport>,
     pub agent_version: Option<Arc<str>>,
     /// `None` where the device printed nothing of codes: says nothing of whether it has some.
     #[serde(default)]
-    pub authorizations: Option<Authorizations>,
+    pub authorizations: Option<Box<Authorizations>>,
     #[serde(default)]
-    pub compliance: Compliance,
+    pub compliance: Shared<Compliance>,
     /// `None` where the device told nothing of it.
     #[serde(default)]
     pub privacy: Option<Privacy>,

@@ -32,7 +32,7 @@ impl House {
         let credential = device
             .credential
             .as_ref()
-            .and_then(|name| self.config.credentials.get(name))
+            .and_then(|name| self.config.credentials.get(&**name))
             .ok_or_else(|| ours("no credential is set for this device"))?;
         let secrets = credential.resolve().await.map_err(|error| ours(error.to_string()))?;
         let authority = device.authority().ok_or_else(|| ours("no address is set for this device"))?;
@@ -107,7 +107,7 @@ pub(super) fn written(known: &Known) -> Vec<Written> {
 fn certificate_trust(device: &Device, known: &Known) -> Result<Option<Trust>, Error> {
     match device.trust {
         // The inventory is the word on it, whatever was learned before. Without one HTTPS is no way in.
-        TrustSetting::Pinned => Ok(device.pin.map(Trust::Pin)),
+        TrustSetting::Pinned => Ok(device.pin.as_deref().copied().map(Trust::Pin)),
         TrustSetting::Learn => Ok(Some(known.pin.map_or(Trust::Learn, Trust::Pin))),
         TrustSetting::Ca => {
             let file = device.ca_file.as_ref().ok_or_else(|| ours("trust is `ca` without ca_file"))?;
@@ -121,7 +121,7 @@ fn certificate_trust(device: &Device, known: &Known) -> Result<Option<Trust>, Er
 /// Whom to believe over SSH. No authority vouches for host keys: where trust is not learnt, the inventory names
 /// the key, else SSH is no way in.
 fn host_trust(device: &Device, known: &Known) -> Option<HostTrust> {
-    let given = device.host_key.map(|fingerprint| HostPin { fingerprint, key_type: None });
+    let given = device.host_key.as_deref().map(|fingerprint| HostPin { fingerprint: *fingerprint, key_type: None });
     let learned = || {
         let key = known.host_key.clone()?;
         Some(HostPin { fingerprint: key.fingerprint, key_type: Some(key.key_type) })

@@ -112,9 +112,9 @@ struct Between {
     /// One dialogue a device at a time, whoever asked for it.
     turns: Mutex<BTreeMap<DeviceName, Arc<tokio::sync::Mutex<()>>>>,
     /// Credentials that no device has taken yet: few try at once, so that a wrong password locks nobody out.
-    unproven: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+    unproven: Mutex<BTreeMap<Arc<str>, Arc<Semaphore>>>,
     /// Those that were taken.
-    proven: Mutex<BTreeSet<String>>,
+    proven: Mutex<BTreeSet<Arc<str>>>,
     /// How fast, and what did not answer lately.
     pace: pace::Pace,
     /// The pass of each upstream, kept while requests are made: one at a time.
@@ -274,13 +274,13 @@ impl House {
         }
         if let device::Error::LoginRefused { .. } = error {
             self.login_refused(device);
-            if let Some(credential) = device.credential.clone() {
+            if let Some(credential) = device.credential.as_deref().map(str::to_owned) {
                 facts.push(Fact::CredentialRefused(CredentialRefused { credential, device: name() }));
             }
         }
         if let Some(changed) = error.changed_key() {
             let noted = match &changed.key_type {
-                None => known.and_then(|known| known.refused_pin),
+                None => known.and_then(|known| known.refused_pin.as_deref().copied()),
                 Some(_) => known.and_then(|known| known.refused_host_key.as_ref()).map(|key| key.fingerprint),
             };
             if noted != Some(changed.shown) {

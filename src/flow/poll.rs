@@ -320,7 +320,9 @@ pub(super) async fn learn(
         let before = known.map(|known| known.learned.clone()).unwrap_or_default();
         let software = software
             .or_else(|| fleet.of_device(&device.name).and_then(|known| known.software.as_deref().map(str::to_owned)));
-        if before == learned && (learned == Learned::default() || known.is_some_and(|k| k.learned_on == software)) {
+        if before == learned
+            && (learned == Learned::default() || known.is_some_and(|k| k.learned_on.as_deref() == software.as_deref()))
+        {
             return Ok(());
         }
         Fact::AccessLearned(AccessLearned { device: device.name.clone(), software, learned })

@@ -168,13 +168,15 @@ impl Dice {
                 ..UsageReporting::default()
             },
             licenses: (0..self.0.u32(..4)).map(|_| self.license().into()).collect(),
-            reports: self.maybe(|dice| ReportSummary {
-                purged: dice.maybe(|dice| dice.of(&[0, 3, u64::MAX])),
-                acknowledged: dice.maybe(|dice| dice.of(&[0, 3, u64::MAX])),
-                available: dice.maybe(|dice| dice.of(&[0, 3, u64::MAX])),
-                ..ReportSummary::default()
-            }),
-            authorizations: self.maybe(|_| Authorizations::default()),
+            reports: self
+                .maybe(|dice| ReportSummary {
+                    purged: dice.maybe(|dice| dice.of(&[0, 3, u64::MAX])),
+                    acknowledged: dice.maybe(|dice| dice.of(&[0, 3, u64::MAX])),
+                    available: dice.maybe(|dice| dice.of(&[0, 3, u64::MAX])),
+                    ..ReportSummary::default()
+                })
+                .map(Into::into),
+            authorizations: self.maybe(|_| Authorizations::default()).map(Into::into),
             ..DeviceState::default()
         }
     }
@@ -316,7 +318,7 @@ impl Dice {
                 mode: self.of(&[Mode::Observe, Mode::Collect, Mode::Deliver]),
                 reporter: self.of(&[Reporter::Collector, Reporter::Collector, Reporter::OnPrem]),
                 within_reach: !self.one_in(6),
-                credential: self.maybe(|_| "net".to_owned()),
+                credential: self.maybe(|_| "net".to_owned()).map(Into::into),
                 exchange_lead: self.span(),
                 account: Account::default(),
                 offset: self.span(),
@@ -481,7 +483,8 @@ fn overdue_is_never_hidden_by_contact() {
         assert_eq!((shown(&fleet), overdue(&fleet)), before);
         for (name, known) in &mut fleet.devices {
             let cause = format!("{name} does not answer");
-            known.trouble = Some(slp_collector::domain::fleet::Trouble { since: at, blame: Blame::Unreachable, cause });
+            known.trouble =
+                Some(slp_collector::domain::fleet::Trouble { since: at, blame: Blame::Unreachable, cause }.into());
         }
         assert_eq!((shown(&fleet), overdue(&fleet)), before);
     });

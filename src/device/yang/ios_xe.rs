@@ -47,7 +47,7 @@ pub fn state(answer: &Value) -> Option<DeviceState> {
         licenses: list(node(info, "usage")).iter().map(|value| license(value).into()).collect(),
         rum_ids,
         agent_version: text(node(outer, "version")).map(Arc::from),
-        authorizations: node(info, "imported-authorizations").map(authorizations),
+        authorizations: node(info, "imported-authorizations").map(|value| authorizations(value).into()),
         ..DeviceState::default()
     })
 }

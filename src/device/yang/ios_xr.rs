@@ -36,7 +36,7 @@ pub fn state(data: &Value) -> Option<DeviceState> {
         uuid: text(udi.and_then(|udi| node(udi, "uuid"))),
         licenses: licenses.into_iter().map(Shared::from).collect(),
         agent_version: text(node(state, "version")).map(Arc::from),
-        compliance: compliance(data, info),
+        compliance: compliance(data, info).into(),
         ..DeviceState::default()
     })
 }

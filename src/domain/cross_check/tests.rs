@@ -87,7 +87,7 @@ fn who_was_retired_is_told_of_only_when_it_lives_on() {
     let mut fleet = one(Some("2026-03-01"));
     add(&mut fleet, 1, None);
     let retired = Retirement { at: at("2026-04-01"), note: None, replaced_by: None, by: None };
-    fleet.instances.get_mut(&udi(0)).unwrap().retired = Some(retired);
+    fleet.instances.get_mut(&udi(0)).unwrap().retired = Some(retired.into());
     assert_eq!(found(&fleet, &[]), []);
     let elsewhere = account("Other", "Branch");
     for (contact, differences) in
@@ -203,7 +203,8 @@ fn chance(random: &mut fastrand::Rng) -> (Fleet, Vec<Seen>) {
         add(&mut fleet, number, random.bool().then_some("2026-06-01"));
         let instance = fleet.instances.get_mut(&udi(number)).unwrap();
         if random.u8(..) < 40 {
-            instance.retired = Some(Retirement { at: at("2026-05-01"), note: None, replaced_by: None, by: None });
+            instance.retired =
+                Some(Retirement { at: at("2026-05-01"), note: None, replaced_by: None, by: None }.into());
         }
         if random.u8(..) < 40 {
             let member = Udi::new("C9300-48T", format!("M{number}"));

@@ -89,10 +89,10 @@ fn a_policy_that_was_installed_is_no_report_acknowledged() {
     let policy = state.policy.as_mut().unwrap();
     policy.installed = Some(installed);
     policy.subscription = Some(ClassPolicy::of(30, 60, 60));
-    state.reports = Some(ReportSummary { acknowledged: Some(0), ..ReportSummary::default() });
+    state.reports = Some(ReportSummary { acknowledged: Some(0), ..ReportSummary::default() }.into());
     let first = stand(state.clone(), "2026-01-02T00:00:00Z");
     assert_eq!((first.basis, first.due), (Basis::FirstReport, Some(at("2026-01-31T00:00:00Z"))));
-    state.reports = Some(ReportSummary { acknowledged: Some(1), ..ReportSummary::default() });
+    state.reports = Some(ReportSummary { acknowledged: Some(1), ..ReportSummary::default() }.into());
     let later = stand(state, "2026-01-02T00:00:00Z");
     assert_eq!((later.basis, later.due), (Basis::LastAckPlusFrequency, Some(at("2026-03-02T00:00:00Z"))));
 }
@@ -220,7 +220,7 @@ fn the_obligation_of_a_retired_instance_ends() {
         replaced_by: None,
         by: None,
     };
-    instance.retired = Some(retired);
+    instance.retired = Some(retired.into());
     let rules = rules();
     let standing = standing(&instance, SignedDuration::ZERO, &rules, at("2027-01-10T00:00:00Z"));
     assert_eq!((standing.state, standing.due), (ObligationState::NotRequired, None));

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::record::CompactBundle;
-use super::{AnswerKey, Fleet, Instance};
+use super::{AnswerKey, Device, Fleet, Instance};
 use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::violation::{Subject, ViolationId};
 
@@ -182,7 +182,11 @@ impl Fleet {
                 self.instances.insert(udi, instance.into());
             }
             RecordKey::Alias(udi) => drop(self.aliases.insert(udi, form.read(bytes)?)),
-            RecordKey::Device(name) => drop(self.devices.insert(name, form.read(bytes)?)),
+            RecordKey::Device(name) => {
+                let mut device: Device = form.read(bytes)?;
+                self.pool.device(&mut device);
+                self.devices.insert(name, device.into());
+            }
             RecordKey::Bundle(id) => {
                 let bundle = match form {
                     RecordForm::Json => form.read(bytes)?,

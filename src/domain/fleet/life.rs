@@ -72,7 +72,7 @@ impl Fleet {
     fn ended(&mut self, udi: &Udi, retirement: Retirement) -> Vec<RecordKey> {
         let primary = self.primary(udi).clone();
         let Some(instance) = self.instances.get_mut(&primary) else { return Vec::new() };
-        instance.retired = Some(retirement);
+        instance.retired = Some(retirement.into());
         vec![RecordKey::Instance(primary)]
     }
 }

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::Instance;
+use super::{Device, Instance};
 use crate::domain::instance::Udi;
 use crate::domain::policy::Policy;
 use crate::domain::shared::Alike;
-use crate::domain::state::{DeviceState, License, Transport};
+use crate::domain::state::{Compliance, DeviceState, License, Transport};
 
 /// No part of what is known: fleets that know the same are equal, and a copy of a fleet begins without.
 #[derive(Debug, Default)]
@@ -15,6 +15,7 @@ pub(super) struct Pool {
     policies: Alike<Policy>,
     transports: Alike<Transport>,
     licenses: Alike<License>,
+    compliances: Alike<Compliance>,
     texts: Alike<str>,
 }
 
@@ -70,6 +71,7 @@ impl Pool {
         if let Some(transport) = &mut state.transport {
             self.transports.settle(&mut transport.0);
         }
+        self.compliances.settle(&mut state.compliance.0);
         for license in &mut state.licenses {
             self.licenses.settle(&mut license.0);
         }
@@ -85,6 +87,17 @@ impl Pool {
         state.members.shrink_to_fit();
         state.rum_ids.shrink_to_fit();
         state.trust_codes.shrink_to_fit();
+    }
+
+    /// The same for what was learned of a device of the inventory.
+    pub(super) fn device(&mut self, device: &mut Device) {
+        if let Some(udi) = &mut device.instance {
+            self.texts.settle(&mut udi.pid);
+        }
+        if let Some(software) = &mut device.learned_on {
+            self.texts.settle(software);
+        }
+        device.writes.shrink_to_fit();
     }
 
     pub(super) fn text(&mut self, text: &str) -> Arc<str> {

@@ -89,7 +89,7 @@ pub struct Instance {
     pub usage: Vec<LastUse>,
     /// Its obligation ended.
     #[serde(default)]
-    pub retired: Option<Retirement>,
+    pub retired: Option<Box<Retirement>>,
 }
 
 /// What the newest report of a licence tells. **stored**
@@ -262,18 +262,20 @@ pub struct HostKey {
 }
 
 /// What was learned of a device of the inventory. **stored**
+///
+/// In boxes what few devices have.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Device {
     pub instance: Option<Udi>,
     /// The certificate that is trusted.
     pub pin: Option<Sha256>,
     /// The one it showed instead, until a person decides.
-    pub refused_pin: Option<Sha256>,
+    pub refused_pin: Option<Box<Sha256>>,
     /// The SSH host key that is trusted.
-    pub host_key: Option<HostKey>,
+    pub host_key: Option<Box<HostKey>>,
     /// The one it showed instead, until a person decides.
-    pub refused_host_key: Option<HostKey>,
-    pub trouble: Option<Trouble>,
+    pub refused_host_key: Option<Box<HostKey>>,
+    pub trouble: Option<Box<Trouble>>,
     /// The newest writes, at most [`Device::WRITES_KEPT`]; the journal has them all.
     pub writes: Vec<WriteRecord>,
     /// When reports were last closed, or may have been: the answer was lost.
@@ -283,9 +285,9 @@ pub struct Device {
     pub close_before: Option<Timestamp>,
     /// What worked, and on which software.
     pub learned: Learned,
-    pub learned_on: Option<String>,
+    pub learned_on: Option<Arc<str>>,
     /// The credential that it refused, until released.
-    pub refused_credential: Option<String>,
+    pub refused_credential: Option<Box<str>>,
 }
 
 impl Device {

@@ -403,7 +403,7 @@ fn a_changed_certificate_waits_and_trouble_keeps_its_beginning() {
     ];
     let fleet = fold(facts.clone());
     let device = &fleet.devices[&"core-1".into()];
-    assert_eq!((device.pin, device.refused_pin), (Some(pinned), Some(presented)));
+    assert_eq!((device.pin, device.refused_pin.clone()), (Some(pinned), Some(presented.into())));
     let trouble = device.trouble.as_ref().unwrap();
     assert_eq!((trouble.since, trouble.cause.as_str()), (at(1), "reset"));
     facts.push(pin(presented));

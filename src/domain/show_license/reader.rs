@@ -264,11 +264,11 @@ impl Reader<'_> {
             members,
             licenses: licenses.into_iter().map(Shared::from).collect(),
             reserved,
-            reports: summary,
+            reports: summary.map(Box::new),
             rum_ids,
             agent_version: agent_version.map(Arc::from),
-            authorizations: self.codes.finish(),
-            compliance,
+            authorizations: self.codes.finish().map(Box::new),
+            compliance: compliance.into(),
             privacy,
         };
         let clock = self.clock.or(self.status.clock).or(session.clock);

@@ -141,7 +141,7 @@ fn state() -> DeviceState {
             role: Some(Role::Active),
             ..Reservation::default()
         }],
-        reports: Some(ReportSummary { total: Some(4), waiting_for_ack: Some(1), ..ReportSummary::default() }),
+        reports: Some(ReportSummary { total: Some(4), waiting_for_ack: Some(1), ..ReportSummary::default() }.into()),
         rum_ids: vec![ListedReport {
             report_id: ReportId(1_790_000_001),
             state: Some(ReportState::Closed),
@@ -150,22 +150,25 @@ fn state() -> DeviceState {
             end: None,
         }],
         agent_version: Some("5.8.6_rel/126".into()),
-        authorizations: Some(Authorizations {
-            codes: vec![AuthorizationCode {
-                role: Some(Role::Active),
-                udi: Some(active()),
-                status: "SMART AUTHORIZATION INSTALLED".to_owned(),
-                installed: Some(Stamp::utc(time("2026-01-01T00:00:00Z"))),
-            }],
-            allowed: vec![Authorization {
-                name: Some("hseck9".to_owned()),
-                count: Some(1),
-                enforcement: Some("EXPORT RESTRICTED".to_owned()),
-                ..Authorization::default()
-            }],
-        }),
+        authorizations: Some(
+            Authorizations {
+                codes: vec![AuthorizationCode {
+                    role: Some(Role::Active),
+                    udi: Some(active()),
+                    status: "SMART AUTHORIZATION INSTALLED".to_owned(),
+                    installed: Some(Stamp::utc(time("2026-01-01T00:00:00Z"))),
+                }],
+                allowed: vec![Authorization {
+                    name: Some("hseck9".to_owned()),
+                    count: Some(1),
+                    enforcement: Some("EXPORT RESTRICTED".to_owned()),
+                    ..Authorization::default()
+                }],
+            }
+            .into(),
+        ),
         privacy: Some(Privacy { sends_hostname: Some(false), sends_version: None }),
-        compliance: Compliance { upgrade_right: Some("In Compliance".to_owned()), ..Compliance::default() },
+        compliance: Compliance { upgrade_right: Some("In Compliance".to_owned()), ..Compliance::default() }.into(),
     }
 }
 

@@ -40,7 +40,7 @@ impl Device {
         let mut state = DeviceState { model: Model::Slp, ..DeviceState::default() };
         state.policy = Some(Policy::cisco_default().into());
         state.transport = Some(Transport { kind: Some("off".to_owned()), url: None }.into());
-        state.reports = Some(ReportSummary { purged: Some(0), ..ReportSummary::default() });
+        state.reports = Some(ReportSummary { purged: Some(0), ..ReportSummary::default() }.into());
         Device {
             name: name.to_owned(),
             members: vec![Udi::new("C9300-24T", format!("INV{}", name.to_uppercase()))],
@@ -92,7 +92,7 @@ impl Device {
                 let allowed =
                     some.map(|name| Authorization { name: Some(name), count: Some(1), ..Authorization::default() });
                 let allowed = allowed.into_iter().collect();
-                self.state.authorizations = Some(Authorizations { codes: Vec::new(), allowed });
+                self.state.authorizations = Some(Authorizations { codes: Vec::new(), allowed }.into());
             }
             "trust" => {
                 let installed = Some(Stamp::utc(now));

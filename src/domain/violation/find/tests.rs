@@ -229,15 +229,15 @@ fn lives(kind: Kind) -> (Change, Change, &'static str) {
             "1 report left in bundle b1 on 2026-05-01",
         ),
         Kind::ReportGap => (
-            |world| world.state().reports = Some(ReportSummary { purged: Some(0), ..ReportSummary::default() }),
-            |world| world.state().reports = Some(ReportSummary { purged: Some(9), ..ReportSummary::default() }),
+            |world| world.state().reports = Some(ReportSummary { purged: Some(0), ..ReportSummary::default() }.into()),
+            |world| world.state().reports = Some(ReportSummary { purged: Some(9), ..ReportSummary::default() }.into()),
             "the device purged 9 reports",
         ),
         Kind::CollectionStale => (
             |world| world.state().reports = None,
             |world| {
                 world.instance().last_collected = Some(at("2026-05-01"));
-                world.state().reports = Some(ReportSummary { available: Some(3), ..ReportSummary::default() });
+                world.state().reports = Some(ReportSummary { available: Some(3), ..ReportSummary::default() }.into());
             },
             "the device has 3 to report, 0 of them are here, and the last one was collected on 2026-05-01",
         ),
@@ -263,7 +263,7 @@ fn lives(kind: Kind) -> (Change, Change, &'static str) {
             |world| world.state().authorizations = None,
             |world| {
                 world.state().licenses = vec![license("hseck9", "Export", "EXPORT RESTRICTED").into()];
-                world.state().authorizations = Some(Authorizations::default());
+                world.state().authorizations = Some(Authorizations::default().into());
             },
             "hseck9 (EXPORT RESTRICTED, count 1); no code is installed",
         ),
@@ -419,7 +419,8 @@ fn a_retired_instance_breaks_nothing_and_its_violations_say_so() {
         let mut world = World::new();
         bad(&mut world);
         world.look();
-        world.instance().retired = Some(Retirement { at: at("2026-05-30"), note: None, replaced_by: None, by: None });
+        world.instance().retired =
+            Some(Retirement { at: at("2026-05-30"), note: None, replaced_by: None, by: None }.into());
         assert_eq!(world.of(kind), [], "{kind}");
         let causes: Vec<_> = world.look();
         let told = |fact: &Fact| matches!(fact, Fact::ViolationResolved(told) if told.cause.contains("2026-05-30"));
@@ -456,14 +457,14 @@ fn what_is_not_known_is_not_claimed() {
     assert_eq!(world.of(Kind::AuthorizationMissing), [], "codes were not printed");
     let code = AuthorizationCode { status: "SMART AUTHORIZATION INSTALLED".to_owned(), ..AuthorizationCode::default() };
     let mut printed = Authorizations { codes: vec![code], allowed: Vec::new() };
-    world.state().authorizations = Some(printed.clone());
+    world.state().authorizations = Some(printed.clone().into());
     assert_eq!(world.of(Kind::AuthorizationMissing), [], "what the code allows was not printed");
     let allowed = |name: &str| Authorization { name: Some(name.to_owned()), ..Authorization::default() };
     printed.allowed = vec![allowed("HSECK9")];
-    world.state().authorizations = Some(printed.clone());
+    world.state().authorizations = Some(printed.clone().into());
     assert_eq!(world.of(Kind::AuthorizationMissing), []);
     printed.allowed = vec![allowed("other")];
-    world.state().authorizations = Some(printed);
+    world.state().authorizations = Some(printed.into());
     assert_eq!(world.of(Kind::AuthorizationMissing).len(), 1);
     world.state().licenses[0].count = Some(0);
     assert_eq!(world.of(Kind::AuthorizationMissing), [], "it is not in use");
@@ -484,7 +485,7 @@ fn silence_without_a_contact_counts_from_the_first_failure() {
     world.fleet.contacts.clear();
     let known = world.fleet.devices.get_mut(&"edge-0".into()).unwrap();
     let cause = "no answer from 192.0.2.1".to_owned();
-    known.trouble = Some(Trouble { since: at("2026-05-20"), blame: Blame::Unreachable, cause });
+    known.trouble = Some(Trouble { since: at("2026-05-20"), blame: Blame::Unreachable, cause }.into());
     let found = world.of(Kind::Unreachable);
     assert_eq!(found[0].explanation, "it has not answered as it should since 2026-05-20: no answer from 192.0.2.1");
     assert_eq!(found[0].subject, Subject::Device("edge-0".into()));
@@ -496,7 +497,7 @@ fn silence_without_a_contact_counts_from_the_first_failure() {
 fn a_gap_is_what_exceeds_all_that_is_here_or_settled() {
     let mut world = World::new();
     let summary = ReportSummary { purged: Some(9), acknowledged: Some(5), ..ReportSummary::default() };
-    world.state().reports = Some(summary);
+    world.state().reports = Some(summary.into());
     for id in 1..=3 {
         world.instance().collected.insert(&udi(0), ReportId(id));
     }
