@@ -4,18 +4,19 @@
 //! memory is its own: the program opens the ledger itself, so the fold of it is in its figure. The folder is inside
 //! `target`, because a file system in memory confirms nothing.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeVal;
+use common::fleet::{identified, name, udi};
+use common::process::{cpu, memory};
+use common::{at, folder, operator, say, setting};
+use nix::sys::resource::UsageWho;
 use slp_collector::domain::digest::Sha256;
-use slp_collector::domain::event::{DeviceIdentified, Fact, ReportCollected, Source, StateRead};
-use slp_collector::domain::instance::{DeviceName, Site, Udi};
+use slp_collector::domain::event::{Fact, ReportCollected, Source};
+use slp_collector::domain::instance::Site;
 use slp_collector::domain::report::read;
 use slp_collector::domain::state::{DeviceState, Model};
 use slp_collector::ledger::{Ledger, Options, RegisterKind};
@@ -28,8 +29,8 @@ const SITE: &str = "dark";
 const NOISE: usize = 1_200;
 
 fn main() {
-    let instances = std::env::var("SLP_BENCH_INSTANCES").ok().and_then(|text| text.parse().ok()).unwrap_or(5_000);
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let instances = setting("SLP_BENCH_INSTANCES", 5_000);
+    let folder = folder();
     let bytes = fill(folder.path(), instances);
     say(&format!(
         "{} reports of {instances} instances, {} MB (aims: < 60 s, <= 150 MB, <= 2 x tar and gzip)",
@@ -38,8 +39,8 @@ fn main() {
     ));
     let config = configure(folder.path(), instances);
     let collector = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_slp-collector"));
-        command.arg("--config").arg(&config).args(arguments);
+        let mut command = operator::collector(&config);
+        command.args(arguments);
         command
     };
     let status = || run("status, which opens the same ledger", collector(&["status", "--format", "json"]));
@@ -72,41 +73,23 @@ struct Ran {
     peak: u64,
 }
 
-#[expect(clippy::print_stdout, reason = "a bench is read on the terminal")]
-fn say(line: &str) {
-    println!("{line}");
-}
-
 fn run(what: &str, mut command: Command) -> Ran {
-    let (start, before) = (Instant::now(), children());
+    let (start, before) = (Instant::now(), cpu(UsageWho::RUSAGE_CHILDREN));
     // VmHWM is the child's own and is gone with it; so it is looked at while it runs.
     let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("it starts");
-    let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     let outcome = loop {
-        peak = peak.max(highest(&status).unwrap_or(0));
+        peak = peak.max(memory(child.id(), "VmHWM").unwrap_or(0) >> 10);
         match child.try_wait().expect("its end") {
             Some(outcome) => break outcome,
             None => std::thread::park_timeout(Duration::from_millis(20)),
         }
     };
-    let ran = Ran { seconds: start.elapsed().as_secs_f64(), cpu: children() - before, peak };
+    let (seconds, cpu) = (start.elapsed().as_secs_f64(), (cpu(UsageWho::RUSAGE_CHILDREN) - before).as_secs_f64());
+    let ran = Ran { seconds, cpu, peak };
     assert!(outcome.success(), "{what}: {outcome}");
     say(&format!("  {what}: {:.1} s, {:.1} s of CPU, peak RSS {peak} MB", ran.seconds, ran.cpu));
     ran
-}
-
-/// CPU seconds of all processes that were waited for.
-fn children() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("the system tells");
-    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    seconds(usage.user_time()) + seconds(usage.system_time())
-}
-
-fn highest(status: &str) -> Option<u64> {
-    let status = std::fs::read_to_string(status).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? >> 10)
 }
 
 /// The same files into the same kind of archives: one of each Virtual Account, and those into one.
@@ -128,14 +111,6 @@ fn newest(folder: &Path) -> PathBuf {
     entries.map(|entry| entry.path()).max_by_key(made).expect("a bundle")
 }
 
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_790_000_000 + second).expect("a time")
-}
-
-fn name(instance: usize) -> DeviceName {
-    DeviceName::from(format!("edge-{instance:06}"))
-}
-
 fn object(instance: usize, id: usize, random: &mut fastrand::Rng) -> Vec<u8> {
     let noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(NOISE).collect();
     let (noise, start) = (data_encoding::BASE64.encode(&noise), 1_788_000_000 + id * 86_400);
@@ -155,22 +130,18 @@ fn object(instance: usize, id: usize, random: &mut fastrand::Rng) -> Vec<u8> {
 /// A configuration for the program; nothing answers at these addresses.
 fn configure(folder: &Path, instances: usize) -> PathBuf {
     let config = format!(
-        "[collector]\nstate_dir = {folder:?}\nsocket = {:?}\n[http]\nenabled = false\n\
-         [credentials.routers]\nusername = \"slpcol\"\npassword_file = \"password\"\n\
-         [defaults]\ncredential = \"routers\"\n[sites.{SITE}]\n",
-        folder.join("control.sock"),
+        "[collector]\nstate_dir = {folder:?}\nsocket = \"control.sock\"\n[http]\nenabled = false\n{}[sites.{SITE}]\n",
+        operator::credential(folder)
     );
     let row = |n: usize| {
-        let (account, address) = (n % ACCOUNTS, format!("127.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255));
-        format!("edge-{n:06},{address},9,{SITE},sa-{}.example,Virtual {account}\n", account / 3)
+        let account = n % ACCOUNTS;
+        format!("{},{},9,{SITE},sa-{}.example,Virtual {account}\n", name(n), operator::address(n), account / 3)
     };
     let rows: String = (0..instances).map(row).collect();
     let path = folder.join("slp-collector.toml");
     std::fs::write(&path, config).expect("configuration");
     let inventory = format!("name,address,port,site,smart_account,virtual_account\n{rows}");
     std::fs::write(folder.join("devices.csv"), inventory).expect("inventory");
-    let secret = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join("password"));
-    secret.expect("password").write_all(b"none").expect("password");
     path
 }
 
@@ -182,20 +153,8 @@ fn fill(folder: &Path, instances: usize) -> usize {
     for group in (0..instances).collect::<Vec<_>>().chunks(50) {
         let (mut facts, mut objects) = (Vec::new(), Vec::new());
         for &instance in group {
-            let udi = Udi::new("C9300-48UXM", format!("FOC{instance:08}"));
-            facts.push(Fact::DeviceIdentified(DeviceIdentified {
-                device: name(instance),
-                site: Site(SITE.into()),
-                udi: udi.clone(),
-                uuid: None,
-                members: Vec::new(),
-                os: "ios-xe".to_owned(),
-                software: Some("17.12.4".to_owned()),
-                hostname: None,
-                clock_skew_seconds: None,
-            }));
-            let state = DeviceState { model: Model::Slp, udi: Some(udi.clone()), ..DeviceState::default() };
-            facts.push(Fact::StateRead(StateRead { udi, state: Box::new(state) }));
+            let state = DeviceState { model: Model::Slp, udi: Some(udi(instance)), ..DeviceState::default() };
+            facts.extend(identified(instance, Site::from(SITE), state));
             for id in 0..REPORTS_EACH {
                 let object = object(instance, id, &mut random);
                 let text = std::str::from_utf8(&object).expect("text");

@@ -6,9 +6,12 @@
 
 #![allow(clippy::print_stdout)]
 
+mod common;
+
 use std::hint::black_box;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use common::process::cpu;
+use nix::sys::resource::UsageWho;
 use serde_json::Value;
 use slp_collector::domain::report::read;
 use slp_collector::domain::rum_file;
@@ -51,15 +54,9 @@ fn measure(what: &str, raw: &str) {
 
 /// Nanoseconds of processor time a call.
 fn round(call: impl Fn()) -> f64 {
-    let began = processor_time();
+    let began = cpu(UsageWho::RUSAGE_THREAD);
     for _ in 0..CALLS {
         call();
     }
-    (processor_time() - began) * 1e9 / f64::from(CALLS)
-}
-
-/// Seconds that this thread has had.
-fn processor_time() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux tells it");
-    [usage.user_time(), usage.system_time()].iter().map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6).sum()
+    (cpu(UsageWho::RUSAGE_THREAD) - began).as_secs_f64() * 1e9 / f64::from(CALLS)
 }

@@ -3,37 +3,39 @@
 //! `cargo bench --bench plan`; `SLP_BENCH_INSTANCES` makes it smaller. The fleet is in memory and what was found and
 //! told is on record, as it is on nearly every look: one that finds nothing new. Figures are of one thread.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
+use common::fleet::{self, SITES, name, site};
+use common::{at, say, setting};
+use jiff::SignedDuration;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use slp_collector::domain::alert::{self, Daily, Ladder};
 use slp_collector::domain::deadline::{self, ObligationState};
-use slp_collector::domain::event::{DeviceIdentified, Event, Fact, StateRead};
+use slp_collector::domain::event::{Event, Fact};
 use slp_collector::domain::fleet::Fleet;
-use slp_collector::domain::instance::{Account, Member, Role, Site, Udi};
+use slp_collector::domain::instance::Account;
 use slp_collector::domain::pacing::{CircuitRule, Pacing};
 use slp_collector::domain::plan::{self, Run, Settings, Watched};
 use slp_collector::domain::policy::Policy;
-use slp_collector::domain::report::EntitlementTag;
 use slp_collector::domain::settings::{Mode, Reporter};
-use slp_collector::domain::state::{DeviceState, License, Model, Stamp, Transport, UsageReporting};
+use slp_collector::domain::state::{DeviceState, Stamp, Transport, UsageReporting};
 use slp_collector::domain::status;
 use slp_collector::domain::violation::{self, find, news};
 use slp_collector::domain::window::Windows;
 
-const SITES: usize = 200;
 const LOOKS: usize = 15;
 
 fn main() {
-    let instances = std::env::var("SLP_BENCH_INSTANCES").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000);
-    let (settings, now) = (settings(), now());
+    let instances = setting("SLP_BENCH_INSTANCES", 100_000);
+    let (settings, now) = (settings(), at(0));
     let watched: Vec<Watched> = (0..instances).map(watched).collect();
     let mut fleet = Fleet::default();
     for (n, device) in watched.iter().enumerate() {
-        apply(&mut fleet, identified(n));
+        apply(&mut fleet, identified(n).into());
         // A hundredth does not answer.
         let days = if n % 100 == 3 { 30 } else { 1 };
         fleet.contacts.insert(device.name.clone(), now - SignedDuration::from_hours(24 * days));
@@ -82,11 +84,6 @@ fn main() {
     told("rows of `status`", || drop(black_box(status::rows(&fleet, &watched, &settings, now, now))));
 }
 
-#[allow(clippy::print_stdout)]
-fn say(line: &str) {
-    println!("{line}");
-}
-
 fn told(what: &str, look: impl Fn()) {
     let one = |_| {
         let start = Instant::now();
@@ -98,13 +95,9 @@ fn told(what: &str, look: impl Fn()) {
     say(&format!("  {what}: least {:.1} ms, median {:.1} ms", times[0], times[times.len() / 2]));
 }
 
-fn now() -> Timestamp {
-    Timestamp::from_second(1_790_000_000).expect("a time")
-}
-
 fn apply(fleet: &mut Fleet, facts: Vec<Fact>) {
     for fact in facts {
-        fleet.apply(&Event { at: now(), by: None, fact });
+        fleet.apply(&Event { at: at(0), by: None, fact });
     }
 }
 
@@ -134,13 +127,9 @@ fn settings() -> Settings {
     }
 }
 
-fn site(instance: usize) -> Site {
-    Site::from(format!("site-{}", instance % SITES))
-}
-
 fn watched(instance: usize) -> Watched {
     Watched {
-        name: format!("edge-{instance:06}").as_str().into(),
+        name: name(instance),
         site: site(instance),
         mode: Mode::Deliver,
         reporter: Reporter::Collector,
@@ -157,48 +146,22 @@ fn watched(instance: usize) -> Watched {
 }
 
 /// One in 50 is overdue, one in 20 near its deadline, one in 25 left at a transport without an address.
-fn identified(instance: usize) -> Vec<Fact> {
-    let udi = Udi::new("C9300-48UXM", format!("FOC{instance:08}"));
-    let licenses = (0..3).map(|license| License {
-        name: Some(format!("license-{license}").into()),
-        entitlement_tag: Some(EntitlementTag(format!("regid.2017-03.com.cisco.license-{license},1.0_0001").into())),
-        description: Some("C9300 48P Network Advantage".into()),
-        count: Some(1),
-        status: Some("IN USE".into()),
-        license_type: Some("Subscription".into()),
-        enforcement: Some("NOT ENFORCED".into()),
-    });
+fn identified(instance: usize) -> [Fact; 2] {
     let days = match instance % 100 {
         1 | 51 => -5,
         2 | 22 | 42 | 62 | 82 => 15,
         other => 60 + other as i64 * 3,
     };
-    let at = |days: i64| Stamp::utc(now() + SignedDuration::from_hours(24 * days));
+    let at = |days: i64| Some(Stamp::utc(at(0) + SignedDuration::from_hours(24 * days)).into());
     let transport = if instance % 25 == 4 { "cslu" } else { "off" };
     let state = DeviceState {
-        model: Model::Slp,
         transport: Some(Transport { kind: Some(transport.to_owned()), url: None }.into()),
-        policy: Some(Policy::cisco_default().into()),
         usage_reporting: UsageReporting {
-            last_ack: Some(at(days - 365).into()),
-            next_ack_deadline: Some(at(days).into()),
+            last_ack: at(days - 365),
+            next_ack_deadline: at(days),
             ..UsageReporting::default()
         },
-        udi: Some(udi.clone()),
-        members: vec![Member { role: Role::Active, udi: udi.clone() }],
-        licenses: licenses.map(Into::into).collect(),
-        ..DeviceState::default()
+        ..fleet::state(instance)
     };
-    let device = DeviceIdentified {
-        device: format!("edge-{instance:06}").as_str().into(),
-        site: site(instance),
-        udi: udi.clone(),
-        uuid: None,
-        members: Vec::new(),
-        os: "ios-xe".to_owned(),
-        software: Some("17.12.4".to_owned()),
-        hostname: Some(format!("edge-{instance:06}")),
-        clock_skew_seconds: None,
-    };
-    vec![Fact::DeviceIdentified(device), Fact::StateRead(StateRead { udi, state: Box::new(state) })]
+    fleet::identified(instance, site(instance), state)
 }

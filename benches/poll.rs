@@ -4,6 +4,8 @@
 //! not counted; both loops use the same trust (a pinned certificate), one connection a device, and as many devices at
 //! once. Ends with 1 when the collector takes more than [`LIMIT`] times the bare loop's CPU.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
@@ -12,7 +14,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use common::process::cpu;
+use nix::sys::resource::UsageWho;
 use reqwest::header::ACCEPT;
 use slp_collector::config::Config;
 use slp_collector::control::{self, Reply, Request};
@@ -127,23 +130,14 @@ async fn measure(config: &Config, rows: &[Row]) -> (Duration, Duration) {
     bare(&pinned).await;
     let (mut of_ours, mut of_bare) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..ROUNDS {
-        let start = cpu();
+        let start = cpu(UsageWho::RUSAGE_SELF);
         poll(&house).await;
-        let between = cpu();
+        let between = cpu(UsageWho::RUSAGE_SELF);
         bare(&pinned).await;
         of_ours += between - start;
-        of_bare += cpu() - between;
+        of_bare += cpu(UsageWho::RUSAGE_SELF) - between;
     }
     (of_ours, of_bare)
-}
-
-/// User and system time of this process.
-fn cpu() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("the system tells");
-    let of = |time: nix::sys::time::TimeVal| {
-        Duration::from_micros(u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).expect("not negative"))
-    };
-    of(usage.user_time()) + of(usage.system_time())
 }
 
 async fn poll(house: &Arc<House>) {

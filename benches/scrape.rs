@@ -3,42 +3,39 @@
 //! `cargo bench --bench scrape`; `SLP_BENCH_INSTANCES` makes it smaller. Scrapes are of the server alone, in this
 //! process, so that something can be appended between them; `status` goes through the real daemon.
 
+mod common;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use jiff::Timestamp;
-use nix::sys::resource::{UsageWho, getrusage};
+use common::fleet::{self, SITES, name, site};
+use common::process::{cpu, memory};
+use common::{at, folder, operator, say, setting};
+use nix::sys::resource::UsageWho;
 use slp_collector::config::Config;
 use slp_collector::daemon;
-use slp_collector::domain::event::{DeviceIdentified, Fact, StateRead};
-use slp_collector::domain::instance::{Member, Role, Site, Udi};
+use slp_collector::domain::event::Fact;
 use slp_collector::domain::overview::Overview;
-use slp_collector::domain::policy::Policy;
-use slp_collector::domain::report::EntitlementTag;
-use slp_collector::domain::state::{DeviceState, License, Model, Stamp, Transport, UsageReporting};
+use slp_collector::domain::state::Stamp;
 use slp_collector::flow::{Clock, House};
 use slp_collector::ledger::{Ledger, Options};
 use slp_collector::{http, metrics};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-const SITES: usize = 200;
 const SCRAPES: usize = 20;
 
 fn main() {
-    let instances = std::env::var("SLP_BENCH_INSTANCES").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000);
+    let instances = setting("SLP_BENCH_INSTANCES", 100_000);
     say(&format!("{instances} instances with 3 licences each, {SITES} sites"));
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let folder = folder();
     let config = write(folder.path(), instances);
     let ledger = Ledger::open(&folder.path().join("state/ledger"), Options::default()).expect("open");
     for group in (0..instances).collect::<Vec<_>>().chunks(1000) {
-        ledger.append(now(), group.iter().flat_map(|n| identified(*n)).collect(), Vec::new()).expect("append");
-        let contacts: Vec<_> = group.iter().map(|n| (name(*n).as_str().into(), now())).collect();
+        ledger.append(at(0), group.iter().flat_map(|n| identified(*n)).collect(), Vec::new()).expect("append");
+        let contacts: Vec<_> = group.iter().map(|n| (name(*n), at(0))).collect();
         ledger.note_contacts(&contacts).expect("contacts");
     }
     for per_device in ["never", "always"] {
@@ -48,72 +45,19 @@ fn main() {
     status(folder.path(), &config);
 }
 
-#[allow(clippy::print_stdout)]
-fn say(line: &str) {
-    println!("{line}");
+/// Each has its own deadline.
+fn identified(instance: usize) -> [Fact; 2] {
+    let mut state = fleet::state(instance);
+    state.usage_reporting.next_ack_deadline = Some(Stamp::utc(at(instance as i64 * 60)).into());
+    fleet::identified(instance, site(instance), state)
 }
 
-fn now() -> Timestamp {
-    Timestamp::from_second(1_790_000_000).expect("a time")
-}
-
-fn name(instance: usize) -> String {
-    format!("edge-{instance:06}")
-}
-
-fn identified(instance: usize) -> Vec<Fact> {
-    let udi = Udi::new("C9300-48UXM", format!("FOC{instance:08}"));
-    let licenses = (0..3).map(|license| License {
-        name: Some(format!("license-{license}").into()),
-        entitlement_tag: Some(EntitlementTag(format!("regid.2017-03.com.cisco.license-{license},1.0_0001").into())),
-        description: Some("C9300 48P Network Advantage".into()),
-        count: Some(1),
-        status: Some("IN USE".into()),
-        license_type: Some("Subscription".into()),
-        enforcement: Some("NOT ENFORCED".into()),
-    });
-    let at = |seconds: i64| Timestamp::from_second(now().as_second() + seconds).expect("a time");
-    let state = DeviceState {
-        model: Model::Slp,
-        transport: Some(Transport { kind: Some("off".to_owned()), url: None }.into()),
-        policy: Some(Policy::cisco_default().into()),
-        usage_reporting: UsageReporting {
-            last_ack: Some(Stamp::utc(at(-5_000_000)).into()),
-            next_ack_deadline: Some(Stamp::utc(at(instance as i64 * 60)).into()),
-            ..UsageReporting::default()
-        },
-        udi: Some(udi.clone()),
-        members: vec![Member { role: Role::Active, udi: udi.clone() }],
-        licenses: licenses.map(Into::into).collect(),
-        ..DeviceState::default()
-    };
-    let device = DeviceIdentified {
-        device: name(instance).as_str().into(),
-        site: Site::from(format!("site-{}", instance % SITES)),
-        udi: udi.clone(),
-        uuid: None,
-        members: Vec::new(),
-        os: "ios-xe".to_owned(),
-        software: Some("17.12.4".to_owned()),
-        hostname: Some(name(instance)),
-        clock_skew_seconds: None,
-    };
-    vec![Fact::DeviceIdentified(device), Fact::StateRead(StateRead { udi, state: Box::new(state) })]
-}
-
-/// Nothing answers there, and no schedule comes round. Answers the text of the configuration.
+/// Writes the operator's files; answers the text of the configuration, which ends in `[http]`.
 fn write(folder: &Path, instances: usize) -> String {
-    let at = |name: &str| folder.join(name);
-    let row = |n: usize| format!("{},127.{}.{}.{},9,site-{}\n", name(n), n >> 16, n >> 8 & 255, n & 255, n % SITES);
-    let inventory: String = (0..instances).map(row).collect();
-    std::fs::write(at("devices.csv"), format!("name,address,port,site\n{inventory}")).expect("inventory");
-    let secret = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(at("password"));
-    secret.expect("password").write_all(b"none").expect("password");
-    let sites: String = (0..SITES).map(|site| format!("[sites.site-{site}]\n")).collect();
     format!(
-        "[collector]\nstate_dir = \"state\"\nsocket = \"control.sock\"\n[poll]\nschedule = \"0 0 29 2 *\"\n\
-         [credentials.routers]\nusername = \"slpcol\"\npassword_file = \"password\"\n\
-         [defaults]\ncredential = \"routers\"\n{sites}[http]\nlisten = \"127.0.0.1:0\"\n"
+        "[collector]\nstate_dir = \"state\"\nsocket = \"control.sock\"\n{}{}[http]\nlisten = \"127.0.0.1:0\"\n",
+        operator::NEVER,
+        operator::files(folder, instances)
     )
 }
 
@@ -121,11 +65,11 @@ fn scrapes(folder: &Path, config: &str, per_device: &str, ledger: &Ledger) {
     let file = folder.join("slp-collector.toml");
     std::fs::write(&file, format!("{config}per_device = \"{per_device}\"\n")).expect("configuration");
     let config = Config::load(&file).expect("a configuration");
-    let house = House::new(config, ledger.clone(), Clock::of(now));
+    let house = House::new(config, ledger.clone(), Clock::of(|| at(0)));
     let view = daemon::view(&house);
     say(&format!("per_device = {per_device}"));
     let start = Instant::now();
-    let overview = Overview::of(&ledger.fleet(), &house.watched, &house.settings, now());
+    let overview = Overview::of(&ledger.fleet(), &house.watched, &house.settings, at(0));
     let counted = start.elapsed();
     let text = metrics::fleet(&overview, &house.watched, view.per_device);
     let (lines, size) = (text.lines().filter(|line| !line.starts_with('#')).count(), text.len());
@@ -144,7 +88,7 @@ fn scrapes(folder: &Path, config: &str, per_device: &str, ledger: &Ledger) {
     let same: Vec<f64> = (0..SCRAPES).map(|_| scrape(addr, "/metrics")).collect();
     told("scrape, nothing changed (aim 50 ms)", same);
     let changed = (0..SCRAPES).map(|n| {
-        ledger.append(now(), identified(n), Vec::new()).expect("append");
+        ledger.append(at(0), identified(n).into(), Vec::new()).expect("append");
         scrape(addr, "/metrics")
     });
     told("scrape just after an append (aim 50 ms)", changed.collect());
@@ -183,28 +127,33 @@ fn status(folder: &Path, config: &str) {
     let start = Instant::now();
     Config::load(&file).expect("a configuration");
     say(&format!("the configuration read alone: {:.2} s", start.elapsed().as_secs_f64()));
-    let mut daemon = run(folder, &file);
-    say(&format!("peak of the daemon until it is ready: {:.0} MB", peak(daemon.id())));
+    let mut command = operator::collector(&file);
+    // As the unit starts it.
+    command.arg("run").env("MALLOC_ARENA_MAX", "4");
+    let (daemon, _) = operator::ready(command, folder);
+    let peak = || memory(daemon.id(), "VmHWM").expect("a peak") >> 10;
+    say(&format!("peak of the daemon until it is ready: {} MB", peak()));
     let asked = |verb: &str, arguments: &[&str]| {
         let mut best = (f64::MAX, 0.0, 0.0, 0);
         // The peak begins anew.
         std::fs::write(format!("/proc/{}/clear_refs", daemon.id()), "5").expect("clear_refs");
         for _ in 0..3 {
-            let (start, own, daemons) = (Instant::now(), children(), ticks(daemon.id()));
-            let output = command(&file).arg(verb).args(arguments).output().expect("an answer");
+            let (start, own, daemons) = (Instant::now(), cpu(UsageWho::RUSAGE_CHILDREN), ticks(daemon.id()));
+            let output = operator::collector(&file).arg(verb).args(arguments).output().expect("an answer");
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             let wall = start.elapsed().as_secs_f64();
             if wall < best.0 {
-                best = (wall, children() - own, ticks(daemon.id()) - daemons, output.stdout.len());
+                let own = (cpu(UsageWho::RUSAGE_CHILDREN) - own).as_secs_f64();
+                best = (wall, own, ticks(daemon.id()) - daemons, output.stdout.len());
             }
         }
         let (wall, own, daemons, size) = best;
         say(&format!(
             "  {verb} {}: {wall:.2} s (aim 1 s), CPU {own:.2} s of the verb and {daemons:.2} s of the daemon, {:.1} MB; \
-             peak of the daemon {:.0} MB",
+             peak of the daemon {} MB",
             arguments.join(" "),
             size as f64 / 1e6,
-            peak(daemon.id())
+            peak()
         ));
     };
     for form in ["json", "ndjson", "csv", "table"] {
@@ -213,22 +162,7 @@ fn status(folder: &Path, config: &str) {
     asked("status", &["--site", "site-7"]);
     asked("forecast", &["--format", "json"]);
     asked("evidence", &["--from", "2026-07-01", "--to", "2026-10-01", "--format", "json"]);
-    let pid = nix::unistd::Pid::from_raw(daemon.id() as i32);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("its end");
-    assert!(daemon.wait().expect("its end").success());
-}
-
-/// The most memory of a process since it began or its peak did, in MB.
-fn peak(process: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1e3
-}
-
-/// CPU of all children that ended, in seconds.
-fn children() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("rusage");
-    [usage.user_time(), usage.system_time()].iter().map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6).sum()
+    operator::stop(daemon);
 }
 
 /// CPU of a process, in seconds; the kernel counts hundredths.
@@ -236,25 +170,4 @@ fn ticks(process: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("stat");
     let fields = stat.rsplit(')').next().expect("fields").split_whitespace();
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
-}
-
-fn command(file: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_slp-collector"));
-    command.arg("--config").arg(file);
-    command
-}
-
-/// Starts the daemon and waits until it is ready.
-fn run(folder: &Path, file: &Path) -> Child {
-    let socket = UnixDatagram::bind(folder.join("notify.sock")).expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
-    let mut command = command(file);
-    // As the unit starts it.
-    command.arg("run").env("NOTIFY_SOCKET", folder.join("notify.sock")).env("MALLOC_ARENA_MAX", "4");
-    let daemon = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the daemon");
-    let mut word = [0; 4096];
-    while !word.starts_with(b"READY=1") {
-        socket.recv(&mut word).expect("READY");
-    }
-    daemon
 }

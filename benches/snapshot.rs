@@ -7,22 +7,23 @@
 //! an open ledger takes by itself is told beside it. The first one has to make the runs of sealed segments anew, which
 //! a ledger in use has kept since each was sealed.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use common::fleet::{self, LICENSES, measured, udi};
+use common::process::{cpu, own_memory};
+use common::{at, operator, say, setting, size};
 use jiff::{SignedDuration, Timestamp};
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::UsageWho;
 use slp_collector::config::Config;
 use slp_collector::domain::digest::Sha256;
-use slp_collector::domain::event::{DeviceIdentified, Fact, ReportCollected, ReportStates, Source, StateRead};
-use slp_collector::domain::instance::{Member, Role, Site, Udi};
-use slp_collector::domain::policy::Policy;
-use slp_collector::domain::report::{EntitlementTag, Measurement, ReportFacts, ReportId, ReportType};
+use slp_collector::domain::event::{Fact, ReportStates};
+use slp_collector::domain::report::ReportId;
 use slp_collector::domain::settings::Word;
-use slp_collector::domain::state::{DeviceState, License, Model, ReportState, Stamp, Transport, UsageReporting};
+use slp_collector::domain::state::{DeviceState, ReportState};
 use slp_collector::exchange::snapshot::Form;
 use slp_collector::flow::consumption::{Asked, create};
 use slp_collector::flow::{Clock, House, ledger_dir, open_ledger};
@@ -35,8 +36,6 @@ const MONTH: i64 = 30 * DAY;
 const WINDOW: i64 = MONTHS * MONTH - DAY;
 /// One instance of so many came in the middle of it.
 const CAME: usize = 20;
-const LICENSES: u64 = 3;
-const SITES: usize = 200;
 /// Instances an append.
 const BITE: usize = 1_000;
 
@@ -50,7 +49,7 @@ fn main() {
     }
     let instances = setting("SLP_BENCH_INSTANCES", 100_000);
     let kept = std::env::var_os("SLP_BENCH_KEEP").map(PathBuf::from);
-    let passing = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let passing = common::folder();
     let folder = kept.as_deref().unwrap_or(passing.path());
     say(&format!("{instances} instances, {LICENSES} licences each, {MONTHS} closed reports a licence"));
     if !folder.join("slp-collector.toml").exists() {
@@ -69,7 +68,7 @@ fn main() {
             continue;
         }
         let own = std::env::current_exe().expect("own name");
-        let out = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let out = common::folder();
         let mut child = Command::new(own);
         child.arg("child-create").arg(folder).arg(out.path()).args([form.word(), when]);
         let told = child.output().expect("a child");
@@ -97,34 +96,9 @@ const NOW: &str = "now";
 const PAST: &str = "past";
 const ANEW: &str = "anew";
 
-fn setting(name: &str, default: usize) -> usize {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-#[expect(clippy::print_stdout, reason = "a bench is read on the terminal")]
-fn say(line: &str) {
-    println!("{line}");
-}
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_790_000_000 + second).expect("a time")
-}
-
 /// When the last report is closed and the snapshot is made.
 fn end() -> Timestamp {
     at(MONTHS * MONTH)
-}
-
-fn udi(instance: usize) -> Udi {
-    Udi::new("C9300-48UXM", format!("FOC{instance:08}"))
-}
-
-fn name(instance: usize) -> String {
-    format!("edge-{instance:06}")
-}
-
-fn tag(license: u64) -> EntitlementTag {
-    EntitlementTag(format!("regid.2017-03.com.cisco.license-{license},1.0_0001").into())
 }
 
 /// The month with which an instance begins.
@@ -133,43 +107,12 @@ fn first_month(instance: usize) -> i64 {
 }
 
 fn identified(instance: usize) -> [Fact; 2] {
-    let licenses = (0..LICENSES).map(|license| License {
-        name: Some(format!("license-{license}").into()),
-        entitlement_tag: Some(tag(license)),
-        description: Some("C9300 48P Network Advantage".into()),
-        count: Some(1),
-        status: Some("IN USE".into()),
-        license_type: Some("Subscription".into()),
-        enforcement: Some("NOT ENFORCED".into()),
-    });
     let state = DeviceState {
-        model: Model::Slp,
         smart_account: Some("Example Works".into()),
         virtual_account: Some(format!("Region {}", instance % 10).into()),
-        transport: Some(Transport { kind: Some("off".to_owned()), url: None }.into()),
-        policy: Some(Policy::cisco_default().into()),
-        usage_reporting: UsageReporting {
-            last_ack: Some(Stamp::utc(at(-5_000_000)).into()),
-            next_ack_deadline: Some(Stamp::utc(at(2_000_000)).into()),
-            ..UsageReporting::default()
-        },
-        udi: Some(udi(instance)),
-        members: vec![Member { role: Role::Active, udi: udi(instance) }],
-        licenses: licenses.map(Into::into).collect(),
-        ..DeviceState::default()
+        ..fleet::state(instance)
     };
-    let device = DeviceIdentified {
-        device: name(instance).as_str().into(),
-        site: Site::from(format!("site-{}", instance % SITES)),
-        udi: udi(instance),
-        uuid: None,
-        members: Vec::new(),
-        os: "ios-xe".to_owned(),
-        software: Some("17.12.4".to_owned()),
-        hostname: Some(name(instance)),
-        clock_skew_seconds: None,
-    };
-    [Fact::DeviceIdentified(device), Fact::StateRead(StateRead { udi: udi(instance), state: Box::new(state) })]
+    fleet::identified(instance, fleet::site(instance), state)
 }
 
 fn report_id(month: i64, license: u64) -> ReportId {
@@ -180,65 +123,22 @@ fn report_id(month: i64, license: u64) -> ReportId {
 fn collected(instance: usize, month: i64, license: u64) -> Fact {
     let (from, to) = (month * MONTH, (month + 1) * MONTH);
     let changed = from + (instance as i64 * 7_919 + license as i64 * 104_729) % MONTH;
-    let measurement = |start: i64, end: i64, value: u64, why: Option<&str>| Measurement {
-        metric: "ENTITLEMENT".to_owned(),
-        start: Some(at(start)),
-        end: Some(at(end)),
-        samples: Some(((end - start) / 900) as u64),
-        value: Some(value),
-        termination_reason: why.map(str::to_owned),
-        close_reason: None,
-        clock_change_seconds: None,
-        added: Vec::new(),
-        removed: Vec::new(),
-    };
     let value = 1 + (instance as u64 + month as u64 / 6) % 4;
     let measurements = if (instance as i64 + month) % 6 == 0 && changed > from {
-        vec![
-            measurement(from, changed, value, None),
-            measurement(changed, to, value + 1, Some("CurrentUsageRequested")),
-        ]
+        vec![measured(from, changed, value, None), measured(changed, to, value + 1, Some("CurrentUsageRequested"))]
     } else {
-        vec![measurement(from, to, value, Some("CurrentUsageRequested"))]
+        vec![measured(from, to, value, Some("CurrentUsageRequested"))]
     };
     let object = Sha256::of(format!("{instance}/{month}/{license}").as_bytes());
-    Fact::ReportCollected(ReportCollected {
-        device: Some(name(instance).as_str().into()),
-        report: ReportFacts {
-            report_id: report_id(month, license),
-            payload_version: Some("2.0".to_owned()),
-            udi: udi(instance),
-            product_instance_identifier: None,
-            software_tag: Some("regid.2017-05.com.cisco.c9300_48uxm,v1_0000".to_owned()),
-            software_version: Some("17.12.4".to_owned()),
-            entitlement_tag: Some(tag(license)),
-            report_type: ReportType::Entitlement,
-            members: Vec::new(),
-            signing_type: Some("builtin".to_owned()),
-            payload_sha256: object,
-            measurements,
-        },
-        object,
-        source: Source::Rest,
-        parser: 1,
-        presumed_acknowledged: false,
-        feature: None,
-    })
+    fleet::collected(instance, report_id(month, license), license, object, measurements)
 }
 
 /// The facts of a year, and the operator's files beside them. Objects are left out: a snapshot opens none.
 fn fill(folder: &Path, instances: usize) {
-    let row = |n: usize| format!("{},127.{}.{}.{},9,site-{}\n", name(n), n >> 16, n >> 8 & 255, n & 255, n % SITES);
-    let inventory: String = (0..instances).map(row).collect();
-    std::fs::write(folder.join("devices.csv"), format!("name,address,port,site\n{inventory}")).expect("inventory");
-    let sites: String = (0..SITES).map(|site| format!("[sites.site-{site}]\n")).collect();
     let config = folder.join("slp-collector.toml");
-    let secret = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join("password"));
-    secret.expect("password").write_all(b"none").expect("password");
     let text = format!(
-        "[collector]\nstate_dir = \"state\"\nsocket = \"control.sock\"\n[exchange]\nsigner = \"signer\"\n\
-         [credentials.routers]\nusername = \"slpcol\"\npassword_file = \"password\"\n\
-         [defaults]\ncredential = \"routers\"\n{sites}"
+        "[collector]\nstate_dir = \"state\"\nsocket = \"control.sock\"\n[exchange]\nsigner = \"signer\"\n{}",
+        operator::files(folder, instances)
     );
     std::fs::write(folder.join("aside.toml"), &text).expect("configuration");
     let loaded = Config::load(&folder.join("aside.toml")).expect("a configuration");
@@ -264,37 +164,13 @@ fn fill(folder: &Path, instances: usize) {
     say(&format!("  the ledger: {:.0} s to write, {megabytes} MB", start.elapsed().as_secs_f64()));
 }
 
-fn size(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).expect("list").map(|entry| entry.expect("entry"));
-    entries
-        .map(|entry| match entry.metadata().expect("metadata") {
-            metadata if metadata.is_dir() => size(&entry.path()),
-            metadata => metadata.len(),
-        })
-        .sum()
-}
-
-fn cpu() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("rusage");
-    let time = |time: nix::sys::time::TimeVal| {
-        Duration::from_secs(time.tv_sec() as u64) + Duration::from_micros(time.tv_usec() as u64)
-    };
-    time(usage.user_time()) + time(usage.system_time())
-}
-
-/// Of this process, in MB: `VmHWM` is the most there ever was.
-fn memory(line: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("status");
-    let line = status.lines().find_map(|own| own.strip_prefix(line)).expect("a line");
-    line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) / 1024
-}
-
 fn child(folder: &Path, out: &Path, form: Form, when: &str) {
     let config = Config::load(&folder.join("slp-collector.toml")).expect("a configuration");
     let (start, ledger) = (Instant::now(), open_ledger(&config).expect("open"));
     let house = House::new(config, ledger, Clock::of(end));
     let opened = start.elapsed().as_secs_f64();
-    let (before, rest, start, used) = (memory("VmHWM"), memory("VmRSS"), Instant::now(), cpu());
+    let (before, rest, start, used) =
+        (own_memory("VmHWM"), own_memory("VmRSS"), Instant::now(), cpu(UsageWho::RUSAGE_SELF));
     let asked = Asked {
         as_of: (when == PAST).then(|| at((MONTHS - 1) * MONTH + MONTH / 2)),
         window: SignedDuration::from_secs(WINDOW),
@@ -313,8 +189,8 @@ fn child(folder: &Path, out: &Path, form: Form, when: &str) {
     say(&format!(
         "  {form} {of}: {seconds:.2} s (aim 10), {:.2} s CPU, peak {} MB (aim 400), of which the open ledger {rest} MB \
          ({before} MB at its opening, {opened:.2} s); {} rows, {} bytes a row, {:.3} complete; load {}",
-        (cpu() - used).as_secs_f64(),
-        memory("VmHWM"),
+        (cpu(UsageWho::RUSAGE_SELF) - used).as_secs_f64(),
+        own_memory("VmHWM"),
         made.head.row_count,
         bytes / made.head.row_count.max(1),
         made.head.completeness.unwrap_or(0.0),

@@ -194,7 +194,7 @@ fn device_takes_from_its_row_then_its_site_then_the_defaults() {
     let other = device("edge-02");
     assert_eq!((other.mode, other.trust, other.line), (Mode::Collect, Trust::Pinned, 6));
     assert_eq!((other.os, other.access, other.credential.as_deref()), (Some(Os::IosXe), Access::Rest, Some("core")));
-    assert_eq!(other.pin, Some(crate::domain::digest::Sha256::of(b"abc")).map(Into::into));
+    assert_eq!(other.pin, Some(crate::domain::digest::Sha256::of(b"abc").into()));
     assert_eq!(other.account.virtual_account.as_deref(), Some("Core"));
 
     let switch = device("sw-1");

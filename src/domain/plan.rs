@@ -213,7 +213,7 @@ fn leave_by_is_near(fleet: &Fleet, device: &Watched, settings: &Settings, now: T
 pub(super) mod tests {
     use super::*;
     use crate::domain::digest::Sha256;
-    use crate::domain::event::{CredentialRefused, DeviceIdentified, DeviceWritten, Event, Fact, Write};
+    use crate::domain::event::{CredentialRefused, DeviceWritten, Event, Fact, Write, made};
     use crate::domain::instance::Udi;
     use crate::domain::pacing::{Circuit, Setback};
     use crate::domain::policy::Policy;
@@ -266,17 +266,7 @@ pub(super) mod tests {
     }
 
     pub(in crate::domain) fn identified(name: &str) -> Fact {
-        Fact::DeviceIdentified(DeviceIdentified {
-            device: name.into(),
-            site: Site::default(),
-            udi: Udi::new("C9300-24T", format!("FOC-{name}")),
-            uuid: None,
-            members: Vec::new(),
-            os: "ios-xe".to_owned(),
-            software: None,
-            hostname: None,
-            clock_skew_seconds: None,
-        })
+        Fact::DeviceIdentified(made::identified(name, Udi::new("C9300-24T", format!("FOC-{name}"))))
     }
 
     #[test]

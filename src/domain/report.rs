@@ -1,7 +1,7 @@
 //! RUM reports: the signed record of one licence's use over time.
 
 #[cfg(test)]
-pub(in crate::domain) mod made;
+pub(crate) mod made;
 pub mod read;
 
 use std::fmt;

@@ -102,24 +102,13 @@ fn ending<'a>(instance: &'a Instance, watched: &[Watched]) -> Result<&'a Instanc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::{DeviceIdentified, Event, Fact};
-    use crate::domain::instance::Site;
+    use crate::domain::event::{Event, Fact, made};
     use crate::domain::plan::tests::watched;
     use crate::domain::settings::Mode;
     use jiff::Timestamp;
 
     fn identified(name: &str, sn: &str) -> Fact {
-        Fact::DeviceIdentified(DeviceIdentified {
-            device: name.into(),
-            site: Site::default(),
-            udi: Udi::new("C9300-24T", sn),
-            uuid: None,
-            members: Vec::new(),
-            os: "ios-xe".to_owned(),
-            software: None,
-            hostname: None,
-            clock_skew_seconds: None,
-        })
+        Fact::DeviceIdentified(made::identified(name, Udi::new("C9300-24T", sn)))
     }
 
     fn fold(facts: &[Fact]) -> Fleet {

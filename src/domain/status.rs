@@ -202,7 +202,7 @@ impl<'a> Open<'a> {
 pub(in crate::domain) mod tests {
     use super::*;
     use crate::domain::deadline::{Basis, Contact};
-    use crate::domain::event::{DeviceIdentified, Event, Fact};
+    use crate::domain::event::{Event, Fact, made};
     use crate::domain::plan::tests::{settings, watched};
     use crate::domain::settings::{Mode, Reporter};
 
@@ -242,17 +242,7 @@ pub(in crate::domain) mod tests {
     }
 
     fn identified(device: &str, sn: &str) -> Fact {
-        Fact::DeviceIdentified(DeviceIdentified {
-            device: device.into(),
-            site: Site::default(),
-            udi: Udi::new("C9300-24T", sn),
-            uuid: None,
-            members: Vec::new(),
-            os: "ios-xe".to_owned(),
-            software: None,
-            hostname: None,
-            clock_skew_seconds: None,
-        })
+        Fact::DeviceIdentified(made::identified(device, Udi::new("C9300-24T", sn)))
     }
 
     /// Name, what keeps it from being in order, and why it stands so, of each row.

@@ -23,6 +23,7 @@ use super::error::{Error, Place};
 use super::history::{Layout, bad_seal};
 use super::sealed::Sealed;
 use super::segment;
+use crate::domain::event::Event;
 use crate::domain::instance::{DeviceName, Udi};
 use crate::domain::parts;
 use crate::domain::timeline::{
@@ -130,12 +131,18 @@ fn read(reader: &mut impl std::io::BufRead, path: &Path, start: Link) -> Result<
 
 fn batched(line: &[u8]) -> Result<Batched, String> {
     let batch = Batch::read(line).map_err(super::batch::BadLine::told)?;
-    let mut told = Vec::new();
     let events = batch.events()?;
+    let (told, events) = (told(&events), events.len() as u64);
+    Ok(Batched { seq: batch.seq, prev: batch.prev, link: batch.link(), told, events })
+}
+
+/// What the events of a batch say.
+fn told(events: &[Event]) -> Vec<Told> {
+    let mut told = Vec::new();
     for (event, place) in events.iter().zip(0u64..) {
         sayings(event, &mut |saying| told.push(Told { place, at: event.at.as_second(), saying }));
     }
-    Ok(Batched { seq: batch.seq, prev: batch.prev, link: batch.link(), told, events: events.len() as u64 })
+    told
 }
 
 /// What became of each chassis, and as which devices chassis went together.
@@ -217,3 +224,6 @@ impl Chronicle for Runs {
         &self.called
     }
 }
+
+#[cfg(test)]
+mod tests;

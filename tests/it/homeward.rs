@@ -41,6 +41,16 @@ fn answers(site: &Site) -> Vec<Value> {
     site.run(["ack", "list", "--format", "json"]).exits(0).json()
 }
 
+/// Polls all devices; the files with which the portal answers to their bundle.
+fn answered(site: &mut Site) -> Vec<PathBuf> {
+    site.advance(3600);
+    site.run(["poll", "--all", "--close"]).exits(0);
+    let bundle = site.bundle();
+    let (answered, refusals) = site.upload(&bundle);
+    assert_eq!(refusals, []);
+    site.download(&answered)
+}
+
 /// A policy that names no device and that nobody signed.
 const POLICY: &str = "<smartLicensePolicy><policyCode><name>P</name><ackRequired>yes</ackRequired></policyCode>\
                       <signature>x</signature></smartLicensePolicy>";

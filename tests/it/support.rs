@@ -2,6 +2,7 @@
 
 pub mod alertmanager;
 pub mod bare_ssh;
+pub mod made;
 pub mod nginx;
 pub mod receiver;
 pub mod site;

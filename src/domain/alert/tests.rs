@@ -4,8 +4,8 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::domain::event::{
-    Covers, DeviceIdentified, DeviceRetired, Event, Fact, MessageSettled, OnPremSynced, SilenceSet, StateRead,
-    ViolationAcknowledged, ViolationResolved,
+    Covers, DeviceRetired, Event, Fact, MessageSettled, OnPremSynced, SilenceSet, StateRead, ViolationAcknowledged,
+    ViolationResolved, made,
 };
 use crate::domain::instance::Udi;
 use crate::domain::plan::tests::{settings, watched};
@@ -41,17 +41,7 @@ fn fleet(devices: &[(&str, &str)]) -> (Fleet, Vec<Watched>) {
     let mut all: Vec<Watched> = devices.iter().map(|(name, _)| watched(name, Mode::Deliver, 0)).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     for (name, ack) in devices {
-        let identified = DeviceIdentified {
-            device: (*name).into(),
-            site: Site::default(),
-            udi: udi(name),
-            uuid: None,
-            members: Vec::new(),
-            os: "ios-xe".to_owned(),
-            software: None,
-            hostname: None,
-            clock_skew_seconds: None,
-        };
+        let identified = made::identified(name, udi(name));
         fleet.apply(&Event { by: None, at: at("2026-01-01T00:00:00Z"), fact: Fact::DeviceIdentified(identified) });
         acknowledge(&mut fleet, name, ack);
     }

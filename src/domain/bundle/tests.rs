@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{
     AnswerDelivered, AnswerReceived, BundleMade, BundledReport, DeviceIdentified, Event, Fact, Outcome,
-    ReportCollected, Source, StateRead,
+    ReportCollected, Source, StateRead, made as facts,
 };
 use crate::domain::plan::tests::{settings, watched};
 use crate::domain::report::{ReportFacts, made};
@@ -37,17 +37,8 @@ fn fleet() -> (Fleet, Vec<Watched>) {
     let mut fleet = Fleet::default();
     let mut apply = |fact| drop(fleet.apply(&Event { at: at(0), by: None, fact }));
     for (name, due) in [("a", 10), ("b", 60), ("c", 10), ("gone", 60)] {
-        apply(Fact::DeviceIdentified(DeviceIdentified {
-            device: name.into(),
-            site: Site::from("north"),
-            udi: udi(name),
-            uuid: None,
-            members: Vec::new(),
-            os: "ios-xe".to_owned(),
-            software: None,
-            hostname: None,
-            clock_skew_seconds: None,
-        }));
+        let identified = facts::identified(name, udi(name));
+        apply(Fact::DeviceIdentified(DeviceIdentified { site: Site::from("north"), ..identified }));
         let usage_reporting =
             UsageReporting { next_ack_deadline: Some(Stamp::utc(at(due)).into()), ..UsageReporting::default() };
         let state = DeviceState { model: Model::Slp, usage_reporting, ..DeviceState::default() };

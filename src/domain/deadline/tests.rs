@@ -1,9 +1,9 @@
 //! How obligations stand, by invented instances.
 
 use super::*;
-use crate::domain::event::{DeviceIdentified, Event, Fact, StateRead};
+use crate::domain::event::{Event, Fact, StateRead, made};
 use crate::domain::fleet::Fleet;
-use crate::domain::instance::{Site, Udi};
+use crate::domain::instance::Udi;
 use crate::domain::policy::ClassPolicy;
 use crate::domain::state::{License, ReportSummary, Stamp, UsageReporting};
 
@@ -28,17 +28,7 @@ fn using(class: &str) -> License {
 /// An instance whose state was read on 2026-01-01.
 fn instance(state: DeviceState) -> Instance {
     let udi = Udi::new("C9300-24T", "FOC0000T001");
-    let identified = DeviceIdentified {
-        device: "edge-1".into(),
-        site: Site::default(),
-        udi: udi.clone(),
-        uuid: None,
-        members: Vec::new(),
-        os: "ios-xe".to_owned(),
-        software: None,
-        hostname: None,
-        clock_skew_seconds: None,
-    };
+    let identified = made::identified("edge-1", udi.clone());
     let mut fleet = Fleet::default();
     let first = at("2026-01-01T00:00:00Z");
     fleet.apply(&Event { by: None, at: first, fact: Fact::DeviceIdentified(identified) });

@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{
     AnswerDelivered, AnswerReceived, BundleHandedOver, BundleMade, BundledReport, DeviceIdentified, DeviceRetired,
-    OnPremSynced, ReportCollected, ReportStates, Source, StateRead,
+    OnPremSynced, ReportCollected, ReportStates, Source, StateRead, made as facts,
 };
 use crate::domain::policy::{ClassPolicy, Policy};
 use crate::domain::report::{ReportFacts, ReportId, made};
@@ -25,17 +25,7 @@ fn rules() -> Rules {
 }
 
 fn identified(name: &str) -> Fact {
-    Fact::DeviceIdentified(DeviceIdentified {
-        device: name.into(),
-        site: Site::from("dark-1"),
-        udi: udi(name),
-        uuid: None,
-        members: Vec::new(),
-        os: "ios-xe".to_owned(),
-        software: None,
-        hostname: None,
-        clock_skew_seconds: None,
-    })
+    Fact::DeviceIdentified(DeviceIdentified { site: Site::from("dark-1"), ..facts::identified(name, udi(name)) })
 }
 
 /// A state with an ACK of that day and a policy of so many days.

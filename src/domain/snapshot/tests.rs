@@ -1,7 +1,5 @@
 //! Small journals, and what a snapshot says of them.
 
-use std::ops::ControlFlow;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
@@ -322,7 +320,7 @@ fn what_a_device_or_an_answer_says_of_a_tag_names_it_everywhere() {
         let rows = world.taken(20).1;
         rows.iter().map(|entry| (entry.row.license_name.clone(), entry.row.license_type.clone())).collect()
     };
-    let name = |name: &str| Some(Arc::<str>::from(name));
+    let name = |name: &str| Some(name.into());
     // The tag has no word of the name, and nobody says that they are one.
     tagged(&mut world, ODD, None);
     assert_eq!(told(&world), [(None, None), (name("dna-advantage"), name("Subscription")), (None, None)]);
@@ -340,9 +338,9 @@ fn what_a_device_or_an_answer_says_of_a_tag_names_it_everywhere() {
     // And an answer, of what no device names.
     let licence = StatedLicence {
         entitlement_tag: EntitlementTag::from(ODD.to_owned()),
-        name: name("Network Essentials"),
+        name: Some("Network Essentials".to_owned()),
         description: None,
-        license_type: name("PERPETUAL"),
+        license_type: Some("PERPETUAL".to_owned()),
         count: Some(1),
     };
     let answer = AnswerReceived {

@@ -104,7 +104,8 @@ pub(super) struct Extent {
 }
 
 /// Goes up with every change of what is stored, and of what is taken out of events
-/// ([`sayings`](crate::domain::timeline::sayings)): a file of another version is made anew.
+/// ([`sayings`](crate::domain::timeline::sayings)): a file of another version is made anew. `tests/data/runs-…` is what a
+/// sample came to under it, and a test compares.
 pub(super) const MAGIC: &[u8; 8] = b"slpruns2";
 /// Where the index is, and the magic.
 pub(super) const END: usize = 16 + MAGIC.len();

@@ -3,18 +3,14 @@
 use lab::{Operation, Reply, Spec, specs};
 use serde_json::Value;
 
-use super::answers;
+use super::{answered, answers};
 use crate::support::site::{LIMITS, Site};
 
 /// One device that is read and collected from, but never written an answer to; its answers are on it by a person's hand.
 fn carried(spec: Spec, access: &'static str) -> Site {
     let mut site = Site::entered(vec![spec], LIMITS, |_| "collect", |_| access);
-    site.advance(3600);
-    site.run(["poll", "--all", "--close"]).exits(0);
-    let bundle = site.bundle();
-    let (answered, refusals) = site.upload(&bundle);
-    assert_eq!(refusals, []);
-    site.import(&site.download(&answered), &[]).exits(0);
+    let files = answered(&mut site);
+    site.import(&files, &[]).exits(0);
     // The lab's clock is days behind the system's, by which the answer was received.
     site.advance(6 * 86_400);
     let waiting = answers(&site);

@@ -16,7 +16,7 @@ use slp_collector::domain::event::{Event, Fact};
 use slp_collector::flow::inbox::{Inbox, Looked, SETTLED};
 use slp_collector::flow::{Clock, House, homeward, person};
 
-use super::{POLICY, answers, saved, written};
+use super::{POLICY, answered, answers, saved, written};
 use crate::daemon::Daemon;
 use crate::support::site::{LIMITS, Site, files};
 
@@ -24,12 +24,7 @@ use crate::support::site::{LIMITS, Site, files};
 fn site() -> (Site, Vec<PathBuf>) {
     let specs = vec![specs::switch("edge-1"), specs::switch("edge-2")];
     let mut site = Site::with(specs, &format!("{LIMITS}spread = \"0s\"\n"), |_| "deliver");
-    site.advance(3600);
-    site.run(["poll", "--all", "--close"]).exits(0);
-    let bundle = site.bundle();
-    let (answered, refusals) = site.upload(&bundle);
-    assert_eq!(refusals, []);
-    let files = site.download(&answered);
+    let files = answered(&mut site);
     (site, files)
 }
 

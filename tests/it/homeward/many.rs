@@ -2,14 +2,15 @@
 
 use jiff::Timestamp;
 use slp_collector::domain::digest::Sha256;
-use slp_collector::domain::event::{BundleMade, BundleUpload, BundledReport, DeviceIdentified, Fact};
-use slp_collector::domain::instance::{Site as Place, Udi};
+use slp_collector::domain::event::{BundleMade, BundleUpload, BundledReport, Fact};
+use slp_collector::domain::instance::Udi;
 use slp_collector::domain::report::ReportId;
 use slp_collector::exchange::archive::{gzip, tar};
 use slp_collector::flow::homeward::{self, TakenAs};
 use slp_collector::flow::{Clock, House};
 
 use super::{POLICY, nameless_ack};
+use crate::support::made;
 use crate::support::site::Site;
 
 const ANSWERS: u64 = 3000;
@@ -25,19 +26,7 @@ fn uploaded(index: u64) -> String {
 /// A ledger that knows so many devices, and one bundle with a report of each.
 fn house(site: &Site) -> House {
     let house = House::new(site.config(), site.ledger(), Clock::of(Timestamp::now));
-    let identified = |index| {
-        Fact::DeviceIdentified(DeviceIdentified {
-            device: format!("dev-{index:05}").as_str().into(),
-            site: Place("s-1".into()),
-            udi: udi(index),
-            uuid: None,
-            members: Vec::new(),
-            os: "ios-xe".to_owned(),
-            software: None,
-            hostname: None,
-            clock_skew_seconds: None,
-        })
-    };
+    let identified = |index| made::identified(&format!("dev-{index:05}"), "s-1", udi(index));
     let bundled = |index| BundledReport {
         udi: udi(index),
         report_id: ReportId(1000 + index),

@@ -6,18 +6,13 @@ use std::path::PathBuf;
 use lab::specs;
 use serde_json::Value;
 
-use super::{POLICY, answers, me, nameless_ack, written};
+use super::{POLICY, answered, answers, me, nameless_ack, written};
 use crate::support::site::Site;
 
 /// Two devices that were polled, and the answers to their bundle.
 fn site() -> (Site, Vec<PathBuf>) {
     let mut site = Site::new(vec![specs::switch("edge-1"), specs::switch("edge-2")]);
-    site.advance(3600);
-    site.run(["poll", "--all", "--close"]).exits(0);
-    let bundle = site.bundle();
-    let (answered, refusals) = site.upload(&bundle);
-    assert_eq!(refusals, []);
-    let files = site.download(&answered);
+    let files = answered(&mut site);
     (site, files)
 }
 

@@ -1,7 +1,7 @@
 //! `tests/data/ledger-v1`: a ledger of format 1, kept for good. What it holds must open for ever.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use slp_collector::domain::digest::Sha256;
 use slp_collector::domain::event::Event;
@@ -10,10 +10,7 @@ use slp_collector::domain::report::ReportFacts;
 use slp_collector::ledger::{Ledger, RegisterKind, Reread, verify};
 
 use super::{at, copy, events, facts, open, options, records};
-
-fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
-}
+use crate::support::data;
 
 /// Writes every kind of fact, half of it into a sealed segment.
 fn write(dir: &Path) {

@@ -14,12 +14,13 @@ use slp_collector::config::Config;
 use slp_collector::domain::advisory::Concern;
 use slp_collector::domain::cross_check::{About, Counts};
 use slp_collector::domain::digest::Sha256;
-use slp_collector::domain::event::{CredentialReleased, DeviceIdentified, Fact, StateRead};
-use slp_collector::domain::instance::{Account, Site, Udi};
+use slp_collector::domain::event::{CredentialReleased, Fact, StateRead};
+use slp_collector::domain::instance::{Account, Udi};
 use slp_collector::domain::state::{DeviceState, Stamp};
 use slp_collector::flow::check::{self, Checked, Version};
 use slp_collector::flow::{self, Clock, House};
 
+use crate::support::made;
 use crate::support::site::{Ran, files, ran};
 
 const SECRET: &str = "hunter2-client+secret/&";
@@ -148,19 +149,8 @@ fn known(number: usize) -> Vec<Fact> {
         ..DeviceState::default()
     };
     state.usage_reporting.last_ack = Some(Stamp::utc("2026-11-20T06:00:00Z".parse().unwrap()).into());
-    let identified = DeviceIdentified {
-        device: device.as_str().into(),
-        site: Site::default(),
-        udi: udi.clone(),
-        uuid: None,
-        members: Vec::new(),
-        os: "ios-xe".to_owned(),
-        software: None,
-        hostname: None,
-        clock_skew_seconds: None,
-    };
-    let read = StateRead { udi, state: Box::new(state) };
-    vec![Fact::DeviceIdentified(identified), Fact::StateRead(read)]
+    let read = StateRead { udi: udi.clone(), state: Box::new(state) };
+    vec![made::identified(&device, "", udi), Fact::StateRead(read)]
 }
 
 /// So many readings are on record.

@@ -5,8 +5,7 @@ use std::fs;
 
 use jiff::Timestamp;
 use slp_collector::config::Config;
-use slp_collector::domain::event::{Blame, ViolationResolved};
-use slp_collector::domain::event::{ContactLost, DeviceIdentified, DeviceRetired, Fact, StateRead};
+use slp_collector::domain::event::{Blame, ContactLost, DeviceRetired, Fact, StateRead, ViolationResolved};
 use slp_collector::domain::instance::{Site, Udi};
 use slp_collector::domain::overview::{Overview, Who};
 use slp_collector::domain::policy::Policy;
@@ -15,6 +14,8 @@ use slp_collector::domain::status;
 use slp_collector::domain::violation::{Finding, Kind, Severity, Subject};
 use slp_collector::flow::{self, Clock, House};
 use slp_collector::metrics;
+
+use crate::support::made;
 
 const DAY: i64 = 86_400;
 
@@ -40,18 +41,7 @@ fn known(device: &str, sn: &str, due: i64) -> Vec<Fact> {
         udi: Some(udi.clone()),
         ..DeviceState::default()
     };
-    let identified = DeviceIdentified {
-        device: device.into(),
-        site: Site::from("hq"),
-        udi: udi.clone(),
-        uuid: None,
-        members: Vec::new(),
-        os: "ios-xe".to_owned(),
-        software: None,
-        hostname: None,
-        clock_skew_seconds: None,
-    };
-    vec![Fact::DeviceIdentified(identified), Fact::StateRead(StateRead { udi, state: Box::new(state) })]
+    vec![made::identified(device, "hq", udi.clone()), Fact::StateRead(StateRead { udi, state: Box::new(state) })]
 }
 
 fn finding(kind: Kind, device: &str) -> Finding {
