@@ -29,7 +29,7 @@ impl Spool {
         Ok(file)
     }
 
-    fn from_the_start(&self) -> io::Result<BufReader<io::Take<&File>>> {
+    fn beginning(&self) -> io::Result<BufReader<io::Take<&File>>> {
         let mut file = &self.file;
         file.seek(SeekFrom::Start(0))?;
         Ok(BufReader::with_capacity(BUFFER, file.take(self.length)))
@@ -43,7 +43,7 @@ pub struct Lines(pub(super) Spool);
 impl Lines {
     /// Each line, without its end.
     pub(super) fn each(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let mut rows = self.0.from_the_start()?;
+        let mut rows = self.0.beginning()?;
         let mut line = Vec::new();
         while rows.read_until(b'\n', &mut line)? > 0 {
             take(line.strip_suffix(b"\n").unwrap_or(&line))?;
@@ -100,7 +100,7 @@ impl Part {
 impl Parts {
     /// Each part, in order.
     pub(super) fn each(&self) -> io::Result<impl Iterator<Item = io::Result<Part>> + '_> {
-        let mut file = self.0.from_the_start()?;
+        let mut file = self.0.beginning()?;
         Ok(std::iter::from_fn(move || Part::next(&mut file).transpose()))
     }
 }
