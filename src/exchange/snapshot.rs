@@ -179,21 +179,21 @@ impl Numbering {
         }
     }
 
-    /// The number of the snapshot with that head (whatever number stands in it) and what is said of all rows; and the
-    /// rows.
-    pub fn end(self, head: &Head, overall: &Overall) -> io::Result<(SnapshotId, SetAside)> {
+    /// The snapshot with that head (whatever number stands in it) and what is said of all rows.
+    pub fn end(self, head: Head, overall: Overall) -> io::Result<Snapshot> {
         let Numbering { mut text, lines, parts } = self;
         text.flush()?;
         let length = text.get_ref().bytes();
-        let plain = Head { snapshot_id: SnapshotId(String::new()), corrects: None, ..head.clone() };
+        let plain = Head { snapshot_id: SnapshotId(String::new()), corrects: None, ..head };
         line(&mut text, &plain)?;
-        line(&mut text, overall)?;
+        line(&mut text, &overall)?;
         let (_, digest, _) = text.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
         let lines = lines.map(|file| Lines(Spool { file, length }));
         let parts = parts.map(|parts| parts.into_inner().map_err(io::IntoInnerError::into_error)).transpose()?;
         let parts =
             parts.map(|file| io::Result::Ok(Parts(Spool { length: file.metadata()?.len(), file }))).transpose()?;
-        Ok((SnapshotId::of(&digest), SetAside { lines, parts }))
+        let head = Head { snapshot_id: SnapshotId::of(&digest), ..plain };
+        Ok(Snapshot { head, overall, rows: SetAside { lines, parts } })
     }
 }
 

@@ -107,32 +107,51 @@ struct Wanted<'w> {
     forms: &'w [Form],
 }
 
-/// Where runs turn out to be damaged they are made anew, and the snapshot begins again.
 fn surveyed(house: &House, wanted: Wanted<'_>, write: Write<'_>) -> Result<Vec<Snapped>, Error> {
-    let unreadable = match survey(house, wanted, write)? {
-        Ok(snapped) => return Ok(snapped),
-        Err(unreadable) => unreadable,
-    };
-    tracing::warn!(%unreadable, "the snapshot is begun again");
-    survey(house, wanted, write)?.map_err(|again| Error::Exchange(format!("{unreadable}; then {again}")))
-}
-
-fn survey(house: &House, wanted: Wanted<'_>, write: Write<'_>) -> Result<Result<Vec<Snapped>, Unreadable>, Error> {
-    let Wanted { as_of: asked, window, room, forms } = wanted;
     let _one_at_a_time = house.between.surveying.lock().unwrap_or_else(PoisonError::into_inner);
     let present = house.clock.now();
-    let as_of = whole_second(asked.unwrap_or(present));
+    let as_of = whole_second(wanted.as_of.unwrap_or(present));
     if as_of > present {
         return Err(Error::Input(format!("{as_of} is yet to come: nothing was used then")));
     }
-    if window <= SignedDuration::ZERO || window > LONGEST {
+    if wanted.window <= SignedDuration::ZERO || wanted.window > LONGEST {
         return Err(Error::Input("expected a window of a second at least and twenty years at most".to_owned()));
     }
-    let window_start = as_of.checked_sub(window).unwrap_or(Timestamp::MIN);
-    let (from, to) = (window_start.as_second(), as_of.as_second());
+    let mut snapshot = match pass(house, wanted, as_of)? {
+        Ok(snapshot) => snapshot,
+        // Runs that turn out to be damaged are made anew.
+        Err(unreadable) => {
+            tracing::warn!(%unreadable, "the snapshot is begun again");
+            let again = pass(house, wanted, as_of)?;
+            again.map_err(|again| Error::Exchange(format!("{unreadable}; then {again}")))?
+        }
+    };
 
+    let collector = &house.config.collector.name;
+    let refused = |error: &dyn std::error::Error| Error::Exchange(with_causes(error));
+    let signer = Signer::open_or_create(&house.config.exchange.signer, collector, present);
+    let signer = signer.map_err(|error| refused(&error))?;
+    let kept = write(&mut snapshot, collector, &signer).map_err(|error| refused(&error))?;
+    let Snapshot { head, overall, .. } = snapshot;
+    let (listed, entitlements) = (overall.lists.sizes(), overall.entitlements);
+    let snapped = |kept: Kept| {
+        let head = Head { corrects: kept.seal.corrects, ..head.clone() };
+        let (listed, entitlements) = (listed.clone(), entitlements.clone());
+        Snapped { path: kept.path, was_there: kept.was_there, head, listed, entitlements }
+    };
+    Ok(kept.into_iter().map(snapped).collect())
+}
+
+/// Lets all rows pass by once. What they are made of is let go of before anything is written.
+fn pass(house: &House, wanted: Wanted<'_>, as_of: Timestamp) -> Result<Result<Snapshot, Unreadable>, Error> {
+    let Wanted { as_of: asked, window, room, forms } = wanted;
+    let no_room = |error: std::io::Error| {
+        Error::Exchange(format!("cannot write the rows of a snapshot into {}: {error}", room.display()))
+    };
+    let mut numbering = Numbering::new(room, forms).map_err(no_room)?;
+    let window_start = as_of.checked_sub(window).unwrap_or(Timestamp::MIN);
     let terms = terms(&house.config);
-    let mut reach = Reach::window(from, to);
+    let mut reach = Reach::window(window_start.as_second(), as_of.as_second());
     if let Some(begun) = terms.entitlements.as_deref().and_then(|bought| earliest_start(bought, as_of)) {
         reach = reach.back_to(begun);
     }
@@ -152,37 +171,17 @@ fn survey(house: &House, wanted: Wanted<'_>, write: Write<'_>) -> Result<Result<
         window,
         incomplete_before: house.ledger.kept_from(),
     };
-    let no_room = |error: std::io::Error| {
-        Error::Exchange(format!("cannot write the rows of a snapshot into {}: {error}", room.display()))
-    };
-    let mut numbering = Numbering::new(room, forms).map_err(no_room)?;
     let mut written = Ok(());
-    let (mut head, overall) = match survey.overall(numbering.passing(), |passing| {
+    let passed = survey.overall(numbering.passing(), |passing| {
         if written.is_ok() {
             written = numbering.add(&passing);
         }
-    }) {
-        Ok(made) => made,
+    });
+    let (head, overall) = match passed {
+        Ok(passed) => passed,
         Err(unreadable) => return Ok(Err(unreadable)),
     };
-    written.map_err(no_room)?;
-    let (number, rows) = numbering.end(&head, &overall).map_err(no_room)?;
-    head.snapshot_id = number;
-    let mut snapshot = Snapshot { head, overall, rows };
-
-    let collector = &house.config.collector.name;
-    let refused = |error: &dyn std::error::Error| Error::Exchange(with_causes(error));
-    let signer = Signer::open_or_create(&house.config.exchange.signer, collector, present);
-    let signer = signer.map_err(|error| refused(&error))?;
-    let kept = write(&mut snapshot, collector, &signer).map_err(|error| refused(&error))?;
-    let Snapshot { head, overall, .. } = snapshot;
-    let (listed, entitlements) = (overall.lists.sizes(), overall.entitlements);
-    let snapped = |kept: Kept| {
-        let head = Head { corrects: kept.seal.corrects, ..head.clone() };
-        let (listed, entitlements) = (listed.clone(), entitlements.clone());
-        Snapped { path: kept.path, was_there: kept.was_there, head, listed, entitlements }
-    };
-    Ok(Ok(kept.into_iter().map(snapped).collect()))
+    written.and_then(|()| numbering.end(head, overall)).map(Ok).map_err(no_room)
 }
 
 /// What the operator says of how licences may be used.

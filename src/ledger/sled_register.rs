@@ -8,7 +8,7 @@
 //!   `snap.*` are moved away and it opens once more.
 //! * It may panic while opening: that happens on a thread of its own, and a panic is corruption too.
 //! * It gives no space back: a new fold goes into a new folder.
-//! * Its memory is several times its cache: the cache is set to 16 MiB, and it holds one record a name.
+//! * Its memory is several times its cache: the cache is set to 4 MiB, and it holds one record a name.
 //! * Work that it left to its own threads goes on after it is closed, and holds its lock and its folder: closing and
 //!   opening wait until that lock is free, so that no such work meets a folder that was opened again or moved.
 //! * A commit is not durable before a flush: it need not be, the journal is. After a power cut sled comes back
@@ -28,7 +28,7 @@ use super::register::{Applied, Change, Register, RegisterError, Visit};
 use crate::domain::instance::DeviceName;
 
 const APPLIED: &[u8] = b"\0applied";
-const CACHE_BYTES: u64 = 16 << 20;
+const CACHE_BYTES: u64 = 4 << 20;
 /// Folders set aside; the oldest is removed beyond this.
 const ASIDE_KEPT: usize = 3;
 

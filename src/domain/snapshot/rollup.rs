@@ -172,32 +172,38 @@ impl RollUps {
                 sum.add(row, self.instances);
             }
         }
-        let mut last: Option<(Seconds, Seconds, u64)> = None;
+        let mut last: Option<Run> = None;
         for run in measured {
-            match &mut last {
-                Some((_, end, value)) if *end == run.start && *value == run.value => *end = run.end,
-                Some(own) => {
-                    let (start, end, value) = std::mem::replace(own, (run.start, run.end, run.value));
-                    self.turn(set, start, Some(end), value);
+            match &last {
+                Some(before) if before.end == run.start && before.start < before.end => match before.value {
+                    value if value < run.value => self.turn(set, run.start, Does::Rise, run.value - value),
+                    value if value > run.value => self.turn(set, run.start, Does::Fall, value - run.value),
+                    _ => {}
+                },
+                before => {
+                    if let Some(before) = before {
+                        self.end_of(set, before);
+                    }
+                    self.turn(set, run.start, Does::Begin, run.value);
                 }
-                None => last = Some((run.start, run.end, run.value)),
             }
+            last = Some(run);
         }
-        if let Some((start, end, value)) = last {
-            // What is measured up to the end of the window is measured at its end too.
-            self.turn(set, start, Some(end).filter(|end| *end < self.to), value);
+        // What is measured up to the end of the window is measured at its end too.
+        if let Some(last) = last.filter(|last| last.end < self.to) {
+            self.end_of(set, &last);
         }
     }
 
-    fn turn(&mut self, set: usize, start: Seconds, end: Option<Seconds>, value: u64) {
-        let from = self.from;
-        let after = |at: Seconds| u32::try_from(at.saturating_sub(from)).unwrap_or(u32::MAX);
+    fn end_of(&mut self, set: usize, run: &Run) {
+        let what = if run.start < run.end { Does::End } else { Does::EndAtOnce };
+        self.turn(set, run.end, what, run.value);
+    }
+
+    fn turn(&mut self, set: usize, at: Seconds, what: Does, value: u64) {
+        let after = u32::try_from(at.saturating_sub(self.from)).unwrap_or(u32::MAX);
         let set = u32::try_from(set).unwrap_or(u32::MAX);
-        self.turns.push(Turn { after: after(start), what: Does::Begin, set: Set::of(set), value });
-        if let Some(end) = end {
-            let what = if start < end { Does::End } else { Does::EndAtOnce };
-            self.turns.push(Turn { after: after(end), what, set: Set::of(set), value });
-        }
+        self.turns.push(Turn { after, what, set: Set::of(set), value });
     }
 
     /// The number of the set of groups that a row is of.
@@ -285,7 +291,7 @@ impl RollUps {
     }
 }
 
-/// The quantity of a row of that set ends or begins. There may be millions of them: 16 bytes each.
+/// The quantity of a row of that set ends, begins or changes. There may be millions of them: 16 bytes each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     /// Seconds of the window before it.
@@ -317,6 +323,9 @@ impl Set {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Does {
     End,
+    /// By `value`, without an end.
+    Fall,
+    Rise,
     Begin,
     /// It was measured up to the beginning of the window, and at that instant only.
     EndAtOnce,
@@ -350,6 +359,8 @@ impl Curve {
         }
         self.last_until(at, from);
         (self.sum, self.holding) = match turn.what {
+            Does::Fall => (self.sum.saturating_sub(turn.value.into()), self.holding),
+            Does::Rise => (self.sum.saturating_add(turn.value.into()), self.holding),
             Does::Begin => (self.sum.saturating_add(turn.value.into()), self.holding + 1),
             Does::End | Does::EndAtOnce => (self.sum.saturating_sub(turn.value.into()), self.holding.saturating_sub(1)),
         };

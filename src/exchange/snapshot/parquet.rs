@@ -23,7 +23,7 @@ use super::spool::{Part, Parts};
 use crate::domain::snapshot::Head;
 
 /// So many rows are a group, and about so many are held by each who makes one: 1.2 KB each.
-const GROUP: usize = 32_768;
+const GROUP: usize = 16_384;
 
 /// A Parquet file that is being written.
 pub(super) struct Parquet<W: Write + Send> {
