@@ -21,7 +21,7 @@ use crate::domain::status::Open;
 use crate::domain::timeline::{Chassis, Chronicle, History, Seconds, Together, Unreadable};
 
 /// Instances of a part: few enough that several parts are small, and enough that a part is worth its way.
-const PART: usize = 256;
+const PART: usize = 128;
 
 /// What a snapshot is made of, and as of when.
 pub struct Survey<'a> {
@@ -78,7 +78,12 @@ impl<'a> Survey<'a> {
         let (mut rows, mut reports, mut newest) = (0, 0, None);
         let mut sums = Sums::of(self);
         let looks_back = sums.looks_back();
-        let make = |laid: Laid| (make(&laid.entries), laid);
+        let make = |mut laid: Laid| {
+            let made = make(&laid.entries);
+            // What follows adds up rows, and what they rest on is long.
+            laid.entries.iter_mut().for_each(|entry| entry.detail = Detail::default());
+            (made, laid)
+        };
         self.parts(looks_back, make, |(made, laid)| {
             seen(made);
             rows += laid.entries.len() as u64;
