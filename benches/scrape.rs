@@ -129,7 +129,7 @@ fn status(folder: &Path, config: &str) {
     say(&format!("the configuration read alone: {:.2} s", start.elapsed().as_secs_f64()));
     let mut command = operator::collector(&file);
     // As the unit starts it.
-    command.arg("run").env("MALLOC_ARENA_MAX", "4");
+    command.arg("run").env("MALLOC_ARENA_MAX", "2");
     let (daemon, _) = operator::ready(command, folder);
     let peak = || memory(daemon.id(), "VmHWM").expect("a peak") >> 10;
     say(&format!("peak of the daemon until it is ready: {} MB", peak()));

@@ -283,12 +283,12 @@ fn clock(headers: &HeaderMap) -> Option<Stamp> {
     let between = [VIA, AGE, HeaderName::from_static("x-cache")];
     if let Some((name, value)) = between.iter().find_map(|name| Some((name, headers.get(name)?))) {
         return Some(Stamp {
-            text: format!("{text} (HTTP Date, perhaps of a proxy: {name}: {})", shown(value)),
+            text: format!("{text} (HTTP Date, perhaps of a proxy: {name}: {})", shown(value)).into(),
             utc: None,
         });
     }
     let utc: Timestamp = rfc2822::DateTimeParser::new().parse_timestamp(date.as_bytes()).ok()?;
-    Some(Stamp { text: format!("{text} (HTTP Date)"), utc: Some(utc) })
+    Some(Stamp { text: format!("{text} (HTTP Date)").into(), utc: Some(utc) })
 }
 
 /// The innermost cause, which says most; the outer ones name the URL again and again.
@@ -316,7 +316,7 @@ mod tests {
         let date = ("date", "Sun, 22 Nov 2026 06:36:21 GMT");
         let stamp = dated(&[date]).unwrap();
         assert_eq!(stamp.utc, Some("2026-11-22T06:36:21Z".parse().unwrap()));
-        assert_eq!(stamp.text, "Sun, 22 Nov 2026 06:36:21 GMT (HTTP Date)");
+        assert_eq!(&*stamp.text, "Sun, 22 Nov 2026 06:36:21 GMT (HTTP Date)");
         for wrong in ["", "yesterday", "Sun, 22 Nov 2026 25:36:21 GMT", "1700000000", "Sun, 22 Nov 99999 06:36:21 GMT"]
         {
             assert_eq!(dated(&[("date", wrong)]), None, "{wrong}");
@@ -330,7 +330,10 @@ mod tests {
         for (name, value) in [("via", "1.1 cache.example"), ("age", "12"), ("x-cache", "HIT")] {
             let stamp = dated(&[date, (name, value)]).unwrap();
             assert_eq!(stamp.utc, None);
-            assert_eq!(stamp.text, format!("{} (HTTP Date, perhaps of a proxy: {name}: {value})", date.1));
+            assert_eq!(
+                stamp.text.into_string(),
+                format!("{} (HTTP Date, perhaps of a proxy: {name}: {value})", date.1)
+            );
         }
     }
 }

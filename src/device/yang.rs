@@ -83,7 +83,7 @@ fn stamp(value: Option<&Value>) -> Option<Stamp> {
     if utc.is_some_and(|utc| utc.as_second() <= 0) {
         return None;
     }
-    Some(Stamp { text, utc })
+    Some(Stamp { text: text.into(), utc })
 }
 
 /// `privacy`, whose leaves the two systems name differently.

@@ -38,14 +38,14 @@ words!(Model {
 /// A time as it was printed, and as UTC where the zone can be known. **stored**
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stamp {
-    pub text: String,
+    pub text: Box<str>,
     pub utc: Option<Timestamp>,
 }
 
 impl Stamp {
     /// A stamp whose UTC instant is certain.
     pub fn utc(at: Timestamp) -> Self {
-        Stamp { text: at.to_string(), utc: Some(at) }
+        Stamp { text: at.to_string().into(), utc: Some(at) }
     }
 }
 

@@ -169,7 +169,7 @@ fn tell(probe: &mut Probe, found: &asked::Probe) {
         hostname: identity.hostname.clone(),
     });
     probe.clock = found.clock.as_ref().map(|reading| DeviceClock {
-        text: reading.device.text.clone(),
+        text: reading.device.text.to_string(),
         utc: reading.device.utc,
         ours: reading.ours,
         ahead_seconds: reading.device.utc.map(|utc| utc.duration_since(reading.ours).as_secs()),

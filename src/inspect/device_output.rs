@@ -200,7 +200,7 @@ fn license_lines(reading: &Reading, check: &CrossCheck) -> Vec<String> {
 fn reporting_line(state: &DeviceState) -> Option<String> {
     let reporting = &state.usage_reporting;
     let show =
-        |stamp: &Option<Box<Stamp>>| stamp.as_ref().map_or_else(|| "none".to_owned(), |stamp| stamp.text.clone());
+        |stamp: &Option<Box<Stamp>>| stamp.as_ref().map_or_else(|| "none".to_owned(), |stamp| stamp.text.to_string());
     (reporting.push_interval_days.is_some() || reporting.last_ack.is_some()).then(|| {
         format!(
             "last ACK {}, last push {}, last file {}",

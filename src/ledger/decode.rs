@@ -82,7 +82,10 @@ pub(super) fn fleet<T, E>(
     }
     match bad {
         Some(what) => Err(bad_record(what)),
-        None => Ok((done, whole)),
+        None => {
+            whole.acquaint();
+            Ok((done, whole))
+        }
     }
 }
 

@@ -122,7 +122,7 @@ impl Dice {
     }
 
     fn stamp(&mut self) -> Stamp {
-        if self.one_in(10) { Stamp { text: "never".to_owned(), utc: None } } else { Stamp::utc(self.time()) }
+        if self.one_in(10) { Stamp { text: "never".into(), utc: None } } else { Stamp::utc(self.time()) }
     }
 
     fn name(&mut self) -> DeviceName {

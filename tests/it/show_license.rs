@@ -138,7 +138,7 @@ fn a_reservation_held_under_slp_is_read_a_chassis_at_a_time() {
     let term = &state.reserved[2];
     assert_eq!(term.authorization.as_deref(), Some("SPECIFIC INSTALLED"));
     assert_eq!(term.installed.as_ref().and_then(|at| at.utc), "2025-11-02T03:16:01Z".parse().ok());
-    assert_eq!(term.end.as_ref().map(|end| end.text.as_str()), Some("2028-OCT-31 UTC"));
+    assert_eq!(term.end.as_ref().map(|end| &*end.text), Some("2028-OCT-31 UTC"));
     let plr = "Overall status:\n  Active: PID:C8000V,SN:9AAAAAAAAAA\n      Status: PLR INSTALLED on Nov 02 03:16:01 2025 UTC\n";
     let state = show_license::read(plr, None).state;
     assert_eq!(state.reserved.len(), 1);
@@ -150,10 +150,10 @@ fn local_times_have_utc_when_the_zone_is_given() {
     let text = fixture("ios-xe-tech-local-zone.txt");
     let without = show_license::read(&text, None);
     let stamp = without.state.usage_reporting.next_ack_deadline.clone().expect("it is printed");
-    assert_eq!((stamp.text.as_str(), stamp.utc), ("Aug 01 10:00:00 2026 CEST", None));
+    assert_eq!((&*stamp.text, stamp.utc), ("Aug 01 10:00:00 2026 CEST", None));
     let check = show_license::cross_check(&without.state, without.os);
     let computed = check.computed.expect("distances need no zone");
-    assert_eq!((computed.text.as_str(), computed.utc, check.agrees), ("Aug 01 10:00:00 2026 CEST", None, Some(true)));
+    assert_eq!((&*computed.text, computed.utc, check.agrees), ("Aug 01 10:00:00 2026 CEST", None, Some(true)));
 
     let berlin = TimeZone::get("Europe/Berlin").expect("the zone is known");
     let with = show_license::read(&text, Some(&berlin));

@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(policy.subscription, Some(ClassPolicy::of(90, 60, 30)));
         assert_eq!((policy.source.as_deref(), policy.perpetual), (Some("custom"), None));
         let ack = state.usage_reporting.last_ack.unwrap();
-        assert_eq!(ack.text, "2026-02-02T10:00:00+02:00");
+        assert_eq!(&*ack.text, "2026-02-02T10:00:00+02:00");
         assert_eq!(ack.utc, "2026-02-02T08:00:00Z".parse().ok());
         assert_eq!(state.trust_codes[0].udi, Some(Udi::new("C9300-24UX", "FOC0000A001")));
         let ids: Vec<_> = state.rum_ids.iter().map(|id| (id.report_id.0, id.state)).collect();

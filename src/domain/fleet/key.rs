@@ -256,6 +256,18 @@ impl Fleet {
         debug_assert!(part == Fleet::default(), "every kind of record is taken over");
     }
 
+    /// Lets devices and instances share the names by which they know each other, once all are there.
+    pub fn acquaint(&mut self) {
+        for (name, device) in &mut self.devices {
+            let Some(own) = device.instance.clone() else { continue };
+            let Some(instance) = self.instances.get_mut(&own) else { continue };
+            device.instance = Some(instance.udi.clone());
+            if instance.device.as_ref() == Some(name) {
+                instance.device = Some(name.clone());
+            }
+        }
+    }
+
     /// The names of all records, in the order of their bytes.
     pub fn keys(&self) -> impl Iterator<Item = RecordKey> + '_ {
         // Those that are placed, then the others: two kinds of key.

@@ -53,8 +53,8 @@ pub fn cross_check(state: &DeviceState, os: Option<&str>) -> CrossCheck {
     let rules = Rules { due_soon: SignedDuration::ZERO, ios_xe: none.clone(), ios_xr: none.clone(), nx_os: none };
     let standing = standing(&instance, SignedDuration::ZERO, &rules, Timestamp::UNIX_EPOCH);
     let shown = |at: Timestamp| match &zone {
-        Some(zone) => Stamp { text: as_printed(at, zone), utc: None },
-        None => Stamp { text: as_printed(at, "UTC"), utc: Some(at) },
+        Some(zone) => Stamp { text: as_printed(at, zone).into(), utc: None },
+        None => Stamp { text: as_printed(at, "UTC").into(), utc: Some(at) },
     };
     let basis = match (stated, standing.state) {
         (Some(_), _) => Basis::DeviceStated,
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_deadline_is_computed_on_the_clock_of_the_last_ack() {
         let local = check("Jan 15 10:00:00 2027 CET", "Apr 15 11:00:00 2027 CEST");
-        assert_eq!(local.computed, Some(Stamp { text: "Apr 15 10:00:00 2027 CET".to_owned(), utc: None }));
+        assert_eq!(local.computed, Some(Stamp { text: "Apr 15 10:00:00 2027 CET".into(), utc: None }));
         assert_eq!((local.basis, local.agrees), (Basis::DeviceStated, Some(true)));
         let late = check("Jan 15 10:00:00 2027 UTC", "Aug 15 10:00:00 2027 UTC");
         assert_eq!(late.agrees, None, "no class in use is told: a later deadline says nothing");

@@ -58,12 +58,12 @@ pub(super) fn stamp(text: &str, zone: Option<&TimeZone>) -> Option<Stamp> {
     if is_nothing(text) {
         return None;
     }
-    let Some(printed) = printed(text) else { return Some(Stamp { text: text.to_owned(), utc: None }) };
+    let Some(printed) = printed(text) else { return Some(Stamp { text: text.into(), utc: None }) };
     // An agent that has no time yet gives the epoch.
     if printed.at.year() <= 1970 {
         return None;
     }
-    Some(Stamp { text: text.to_owned(), utc: printed.utc(zone) })
+    Some(Stamp { text: text.into(), utc: printed.utc(zone) })
 }
 
 impl Printed {

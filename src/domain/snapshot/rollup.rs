@@ -73,6 +73,8 @@ pub struct RollUps {
     sets: Vec<[usize; GROUPS]>,
     known: HashMap<Place, HashMap<Option<EntitlementTag>, usize>>,
     turns: Vec<Turn>,
+    /// The values that have no room in a turn.
+    large: Vec<u64>,
     instances: u64,
 }
 
@@ -151,6 +153,7 @@ impl RollUps {
             sets: Vec::new(),
             known: HashMap::new(),
             turns: Vec::new(),
+            large: Vec::new(),
             instances: 0,
         }
     }
@@ -203,6 +206,13 @@ impl RollUps {
     fn turn(&mut self, set: usize, at: Seconds, what: Does, value: u64) {
         let after = u32::try_from(at.saturating_sub(self.from)).unwrap_or(u32::MAX);
         let set = u32::try_from(set).unwrap_or(u32::MAX);
+        let value = match u32::try_from(value) {
+            Ok(value) if value < Turn::LARGE => value,
+            Ok(_) | Err(_) => {
+                self.large.push(value);
+                u32::try_from(self.large.len() - 1).unwrap_or(u32::MAX) | Turn::LARGE
+            }
+        };
         self.turns.push(Turn { after, what, set: Set::of(set), value });
     }
 
@@ -256,9 +266,10 @@ impl RollUps {
         turns.sort_unstable();
         let mut curves = vec![Curve::default(); self.sums.len()];
         for turn in turns {
+            let value = turn.value(&self.large);
             for group in self.sets.get(turn.set.number()).into_iter().flatten() {
                 if let Some(curve) = curves.get_mut(*group) {
-                    curve.take(&turn, self.from);
+                    curve.take(&turn, value, self.from);
                 }
             }
         }
@@ -291,14 +302,26 @@ impl RollUps {
     }
 }
 
-/// The quantity of a row of that set ends, begins or changes. There may be millions of them: 16 bytes each.
+/// The quantity of a row of that set ends, begins or changes. There may be millions of them: 12 bytes each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     /// Seconds of the window before it.
     after: u32,
     what: Does,
     set: Set,
-    value: u64,
+    /// From [`Turn::LARGE`] on the place of the value among the large ones.
+    value: u32,
+}
+
+impl Turn {
+    const LARGE: u32 = 1 << 31;
+
+    fn value(&self, large: &[u64]) -> u64 {
+        match self.value.checked_sub(Turn::LARGE) {
+            Some(at) => large.get(at as usize).copied().unwrap_or(u64::MAX),
+            None => self.value.into(),
+        }
+    }
 }
 
 /// The number of a set of groups, in three bytes: a fleet has far fewer licences times places.
@@ -352,17 +375,17 @@ struct Shape {
 
 impl Curve {
     /// Takes the next turn, in their order.
-    fn take(&mut self, turn: &Turn, from: Seconds) {
+    fn take(&mut self, turn: &Turn, value: u64, from: Seconds) {
         let at = from.saturating_add(turn.after.into());
         if self.since != Some(at) || turn.what == Does::EndAtOnce {
             self.settle();
         }
         self.last_until(at, from);
         (self.sum, self.holding) = match turn.what {
-            Does::Fall => (self.sum.saturating_sub(turn.value.into()), self.holding),
-            Does::Rise => (self.sum.saturating_add(turn.value.into()), self.holding),
-            Does::Begin => (self.sum.saturating_add(turn.value.into()), self.holding + 1),
-            Does::End | Does::EndAtOnce => (self.sum.saturating_sub(turn.value.into()), self.holding.saturating_sub(1)),
+            Does::Fall => (self.sum.saturating_sub(value.into()), self.holding),
+            Does::Rise => (self.sum.saturating_add(value.into()), self.holding),
+            Does::Begin => (self.sum.saturating_add(value.into()), self.holding + 1),
+            Does::End | Does::EndAtOnce => (self.sum.saturating_sub(value.into()), self.holding.saturating_sub(1)),
         };
         self.unsettled = turn.what != Does::EndAtOnce;
     }

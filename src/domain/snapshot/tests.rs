@@ -280,6 +280,37 @@ fn roll_ups_are_the_sums_of_their_rows() {
     }
 }
 
+/// What is added up over time is what stands in the rows at each day, however large.
+#[test]
+fn the_peak_of_a_sum_is_the_highest_of_its_days() {
+    for (seed, most) in (0..60).zip([5, 5, 1 << 33, 1 << 31].into_iter().cycle()) {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let mut world = World::default();
+        for number in 0..dice.usize(1..6) {
+            let (name, sn) = (format!("d{number}"), format!("S{number}"));
+            world.device(0, &name, &sn, &[]);
+            let mut start = dice.i64(0..20);
+            for id in 0..dice.u64(1..6) {
+                let end = start + dice.i64(1..9);
+                world.report(60, &sn, id, &[(start, end, dice.u64(0..most))]);
+                start = end + dice.choice([0, 0, 3]).unwrap();
+            }
+        }
+        let (_, entries, roll_ups) = world.taken(50);
+        let total = roll_ups.iter().find(|one| one.by == By::Entitlement && one.entitlement_tag.is_none()).unwrap();
+        // What ends with the window, and what ends where it begins, is measured at that instant.
+        let holds = |run: &DetailRun, at| {
+            run.start <= at && (at < run.end || at == run.end && (at == day(50) || run.start == run.end))
+        };
+        let runs = || entries.iter().flat_map(|entry| &entry.detail.runs);
+        let on = |at: Timestamp| runs().filter(move |run| holds(run, at)).map(|run| run.quantity);
+        let days = (0..=50).map(day).filter(|at| on(*at).next().is_some());
+        let peak = days.map(|at| (on(at).sum::<u64>(), std::cmp::Reverse(at))).max();
+        let told = total.quantity_peak.zip(total.quantity_peak_at.map(std::cmp::Reverse));
+        assert_eq!(told, peak, "seed {seed}");
+    }
+}
+
 #[test]
 fn names_and_tiers_are_what_is_stated_and_nothing_more() {
     let tag = |text: &str| EntitlementTag::from(text.to_owned());

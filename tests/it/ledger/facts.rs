@@ -93,7 +93,7 @@ fn state() -> DeviceState {
         transport: Some(Transport { kind: Some("off".to_owned()), url: None }.into()),
         policy: Some(
             Policy {
-                installed: Some(Stamp { text: "Sep 10 2026".to_owned(), utc: None }),
+                installed: Some(Stamp { text: "Sep 10 2026".into(), utc: None }),
                 groups: vec![PolicyGroup {
                     name: "Unenforced/Non-Export Perpetual Attributes".to_owned(),
                     class: Some(LicenceClass::Perpetual),
@@ -105,11 +105,11 @@ fn state() -> DeviceState {
         ),
         usage_reporting: UsageReporting {
             last_ack: Some(
-                Stamp { text: "Jul 01 10:00:00 2026 UTC".to_owned(), utc: Some(time("2026-07-01T10:00:00Z")) }.into(),
+                Stamp { text: "Jul 01 10:00:00 2026 UTC".into(), utc: Some(time("2026-07-01T10:00:00Z")) }.into(),
             ),
             next_ack_deadline: Some(Stamp::utc(time("2026-09-29T10:00:00Z")).into()),
             push_interval_days: Some(30),
-            next_push: Some(Stamp { text: "<none>".to_owned(), utc: None }.into()),
+            next_push: Some(Stamp { text: "<none>".into(), utc: None }.into()),
             ..UsageReporting::default()
         },
         trust_codes: vec![TrustCode {

@@ -37,7 +37,7 @@ fn told(value: Option<&&str>) -> Option<String> {
 }
 
 fn text(stamp: Option<&Stamp>) -> Option<String> {
-    stamp.map(|stamp| stamp.text.clone())
+    stamp.map(|stamp| stamp.text.to_string())
 }
 
 fn readings() -> Option<Vec<(String, String, Reading)>> {

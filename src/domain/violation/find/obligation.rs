@@ -112,7 +112,7 @@ fn deadline_told(instance: &Instance, kind: Kind, standing: &Standing<'_>) -> To
 /// As a sentence shows it: its day where UTC is known, else as it was printed.
 fn last_ack(instance: &Instance) -> Option<String> {
     let stamp = instance.state.as_ref()?.usage_reporting.last_ack.as_ref()?;
-    Some(stamp.utc.map_or_else(|| stamp.text.clone(), |utc| day(utc).to_string()))
+    Some(stamp.utc.map_or_else(|| stamp.text.to_string(), |utc| day(utc).to_string()))
 }
 
 /// A change of use that is reported too late. Where the policy asks no ACK, handing over met it.
