@@ -70,6 +70,8 @@ fn main() {
         let own = std::env::current_exe().expect("own name");
         let out = common::folder();
         let mut child = Command::new(own);
+        // As the unit starts the daemon.
+        child.env("MALLOC_ARENA_MAX", "2");
         child.arg("child-create").arg(folder).arg(out.path()).args([form.word(), when]);
         let told = child.output().expect("a child");
         assert!(told.status.success(), "{form} {when}: {}", String::from_utf8_lossy(&told.stderr));
