@@ -121,7 +121,15 @@ impl Column {
     fn add(&mut self, line: &Line<'_>) {
         let bytes = |text: Cow<'_, str>| ByteArray::from(text.into_owned().into_bytes());
         match self {
-            Column::Text(of, cells) => cells.add(of(line).map(bytes)),
+            Column::Text(of, cells) => {
+                // Rows of one device stand together and repeat what they say of it.
+                let last = cells.values.last().cloned();
+                let cell = of(line).map(|text| match last.filter(|last| last.data() == text.as_bytes()) {
+                    Some(last) => last,
+                    None => bytes(text),
+                });
+                cells.add(cell);
+            }
             Column::Words { of, cells, again } => {
                 let words = of(line);
                 if words.is_empty() {
