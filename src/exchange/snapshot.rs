@@ -46,6 +46,8 @@ pub use crate::domain::snapshot::Form;
 use crate::domain::snapshot::{Entry, Head, Overall, SnapshotId};
 
 const BUFFER: usize = 256 << 10;
+/// What a line of the whole form often needs, in bytes.
+const LINE: usize = 2_048;
 
 /// What the seal says that it is.
 pub const SCHEMA: &str = "slp-collector/snapshot-seal/1";
@@ -161,7 +163,7 @@ impl Numbering {
     pub fn passing(&self) -> impl Fn(&[Entry]) -> Passing + Sync + use<> {
         let flat = self.parts.is_some();
         move |entries| {
-            let mut text = Vec::new();
+            let mut text = Vec::with_capacity(entries.len() * LINE);
             for entry in entries {
                 // Nothing in it can fail to be written, and memory takes everything.
                 let _ = line(&mut text, entry);

@@ -78,7 +78,9 @@ impl IdSet {
     }
 
     pub fn len(&self) -> u64 {
-        self.ranges().iter().fold(0u64, |sum, &(first, last)| sum.saturating_add(last.saturating_sub(first).saturating_add(1)))
+        self.ranges()
+            .iter()
+            .fold(0u64, |sum, &(first, last)| sum.saturating_add(last.saturating_sub(first).saturating_add(1)))
     }
 
     pub fn is_empty(&self) -> bool {

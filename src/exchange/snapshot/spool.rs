@@ -8,6 +8,8 @@ use std::path::Path;
 use crate::domain::snapshot::{Entry, Row};
 
 const BUFFER: usize = 256 << 10;
+/// Lines that are taken at a time.
+const SOME: usize = 1 << 20;
 
 /// A file that nobody sees, and that goes with whoever holds it.
 #[derive(Debug)]
@@ -41,15 +43,18 @@ impl Spool {
 pub struct Lines(pub(super) Spool);
 
 impl Lines {
-    /// Each line, without its end.
-    pub(super) fn each(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let mut rows = self.0.beginning()?;
-        let mut line = Vec::new();
-        while rows.read_until(b'\n', &mut line)? > 0 {
-            take(line.strip_suffix(b"\n").unwrap_or(&line))?;
-            line.clear();
-        }
-        Ok(())
+    /// Some whole lines at a time, in order.
+    pub(super) fn each(&self) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>> + '_> {
+        let mut file = self.0.beginning()?;
+        let mut next = move || -> io::Result<Option<Vec<u8>>> {
+            let mut lines = Vec::with_capacity(SOME + BUFFER);
+            (&mut file).take(SOME as u64).read_to_end(&mut lines)?;
+            if !lines.ends_with(b"\n") {
+                file.read_until(b'\n', &mut lines)?;
+            }
+            Ok(Some(lines).filter(|lines| !lines.is_empty()))
+        };
+        Ok(std::iter::from_fn(move || next().transpose()))
     }
 }
 

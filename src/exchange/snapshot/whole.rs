@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::Lines;
+use super::rows::in_order;
 use crate::domain::snapshot::{Head, Overall, RollUp};
 
 #[derive(Serialize)]
@@ -12,6 +13,22 @@ struct Above<'a> {
     #[serde(flatten)]
     head: &'a Head,
     roll_ups: &'a [RollUp],
+}
+
+/// Between two rows.
+const BETWEEN: &str = ",\n    ";
+
+/// Lines as they stand in a list, without what is before the first and behind the last.
+fn listed(lines: &[u8]) -> Vec<u8> {
+    let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
+    let mut rows = Vec::with_capacity(lines.len() + lines.len() / 64);
+    for (at, line) in lines.split(|byte| *byte == b'\n').enumerate() {
+        if at > 0 {
+            rows.extend_from_slice(BETWEEN.as_bytes());
+        }
+        rows.extend_from_slice(line);
+    }
+    rows
 }
 
 /// Writes the document: the keys of [`Head`] and [`Overall`], and `rows`.
@@ -25,10 +42,13 @@ pub(super) fn json(head: &Head, overall: &Overall, rows: &Lines, out: &mut impl 
     serde_json::to_writer(&mut *out, &overall.entitlements)?;
     write!(out, ",\n  \"rows\": [")?;
     let mut before = "\n    ";
-    rows.each(&mut |row| {
-        out.write_all(before.as_bytes())?;
-        before = ",\n    ";
-        out.write_all(row)
-    })?;
+    in_order(
+        rows.each()?,
+        |lines| lines.map(|lines| listed(&lines)),
+        |rows: Vec<u8>| {
+            out.write_all(std::mem::replace(&mut before, BETWEEN).as_bytes())?;
+            out.write_all(&rows)
+        },
+    )?;
     out.write_all(b"\n  ]\n}\n")
 }
