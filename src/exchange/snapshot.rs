@@ -35,10 +35,9 @@ use serde::{Deserialize, Serialize};
 
 pub use flat::COLUMNS;
 pub use parts::{is_index, publish, snapshots};
-pub use spool::{Lines, Parts};
 pub use store::{Kept, content, keep, list, read, verify};
 
-use self::spool::{Part, Spool};
+use self::spool::{Chunk, Chunks, Lines, Spool};
 use super::seal::SealError;
 use crate::domain::digest::Sha256;
 use crate::domain::hashing::Hashing;
@@ -118,7 +117,7 @@ pub struct SetAside {
     /// For the whole form.
     lines: Option<Lines>,
     /// For the flat ones.
-    parts: Option<Parts>,
+    chunks: Option<Chunks>,
 }
 
 impl SetAside {
@@ -126,8 +125,8 @@ impl SetAside {
         self.lines.as_ref().ok_or_else(|| io::Error::other("the rows of the whole form were not set aside"))
     }
 
-    fn parts(&self) -> io::Result<&Parts> {
-        self.parts.as_ref().ok_or_else(|| io::Error::other("the rows of the flat forms were not set aside"))
+    fn chunks(&self) -> io::Result<&Chunks> {
+        self.chunks.as_ref().ok_or_else(|| io::Error::other("the rows of the flat forms were not set aside"))
     }
 }
 
@@ -136,13 +135,13 @@ impl SetAside {
 pub struct Numbering {
     text: BufWriter<Hashing<Box<dyn Write>>>,
     lines: Option<File>,
-    parts: Option<BufWriter<File>>,
+    chunks: Option<BufWriter<File>>,
 }
 
 /// What is made of some rows.
-pub struct Passing {
+pub struct Made {
     text: Vec<u8>,
-    part: Option<Part>,
+    chunk: Option<Chunk>,
 }
 
 impl Numbering {
@@ -150,40 +149,40 @@ impl Numbering {
     pub fn new(room: &Path, forms: &[Form]) -> io::Result<Self> {
         let wanted = |whole: bool| forms.iter().any(|form| (*form == Form::Json) == whole);
         let lines = wanted(true).then(|| Spool::begun(room)).transpose()?;
-        let parts = wanted(false).then(|| Spool::begun(room)).transpose()?;
+        let chunks = wanted(false).then(|| Spool::begun(room)).transpose()?;
         let out: Box<dyn Write> = match &lines {
             Some(file) => Box::new(file.try_clone()?),
             None => Box::new(io::sink()),
         };
         let text = BufWriter::with_capacity(BUFFER, Hashing::new(out));
-        Ok(Numbering { text, lines, parts: parts.map(|file| BufWriter::with_capacity(BUFFER, file)) })
+        Ok(Numbering { text, lines, chunks: chunks.map(|file| BufWriter::with_capacity(BUFFER, file)) })
     }
 
     /// Makes of rows what [`add`](Self::add) takes; several may be at it at once.
-    pub fn passing(&self) -> impl Fn(&[Entry]) -> Passing + Sync + use<> {
-        let flat = self.parts.is_some();
+    pub fn maker(&self) -> impl Fn(&[Entry]) -> Made + Sync + use<> {
+        let flat = self.chunks.is_some();
         move |entries| {
             let mut text = Vec::with_capacity(entries.len() * LINE);
             for entry in entries {
                 // Nothing in it can fail to be written, and memory takes everything.
                 let _ = line(&mut text, entry);
             }
-            Passing { text, part: flat.then(|| Part::of(entries)) }
+            Made { text, chunk: flat.then(|| Chunk::of(entries)) }
         }
     }
 
     /// Takes the rows that come next.
-    pub fn add(&mut self, passing: &Passing) -> io::Result<()> {
-        self.text.write_all(&passing.text)?;
-        match (&mut self.parts, &passing.part) {
-            (Some(parts), Some(part)) => part.write(parts),
+    pub fn add(&mut self, made: &Made) -> io::Result<()> {
+        self.text.write_all(&made.text)?;
+        match (&mut self.chunks, &made.chunk) {
+            (Some(chunks), Some(chunk)) => chunk.write(chunks),
             (None, _) | (_, None) => Ok(()),
         }
     }
 
     /// The snapshot with that head (whatever number stands in it) and what is said of all rows.
     pub fn end(self, head: Head, overall: Overall) -> io::Result<Snapshot> {
-        let Numbering { mut text, lines, parts } = self;
+        let Numbering { mut text, lines, chunks } = self;
         text.flush()?;
         let length = text.get_ref().bytes();
         let plain = Head { snapshot_id: SnapshotId(String::new()), corrects: None, ..head };
@@ -191,12 +190,20 @@ impl Numbering {
         line(&mut text, &overall)?;
         let (_, digest, _) = text.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
         let lines = lines.map(|file| Lines(Spool { file, length }));
-        let parts = parts.map(|parts| parts.into_inner().map_err(io::IntoInnerError::into_error)).transpose()?;
-        let parts =
-            parts.map(|file| io::Result::Ok(Parts(Spool { length: file.metadata()?.len(), file }))).transpose()?;
+        let chunks = chunks.map(|chunks| chunks.into_inner().map_err(io::IntoInnerError::into_error)).transpose()?;
+        let chunks =
+            chunks.map(|file| io::Result::Ok(Chunks(Spool { length: file.metadata()?.len(), file }))).transpose()?;
         let head = Head { snapshot_id: SnapshotId::of(&digest), ..plain };
-        Ok(Snapshot { head, overall, rows: SetAside { lines, parts } })
+        Ok(Snapshot { head, overall, rows: SetAside { lines, chunks } })
     }
+}
+
+/// Fails where the rows that were set aside are not all there any more: what is sealed says how many they are.
+fn all_there(head: &Head, count: u64) -> io::Result<()> {
+    if count == head.row_count {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("of {} rows that were set aside on disk {count} are there", head.row_count)))
 }
 
 fn line(out: &mut impl Write, what: &impl Serialize) -> io::Result<()> {

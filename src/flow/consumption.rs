@@ -77,7 +77,9 @@ pub fn publish(house: &House, as_of: Timestamp) -> Result<Vec<Snapped>, Error> {
     let beside = snapshots(&wanted.folder);
     let forms: Vec<Form> =
         wanted.formats.iter().chain(wanted.post.iter().flat_map(|post| &post.formats)).copied().collect();
-    let all = Wanted { as_of: Some(as_of), window, room: &beside, forms: &forms };
+    // Its own disk: the folder may be far away, and others write into it.
+    let room = house.snapshot_dir();
+    let all = Wanted { as_of: Some(as_of), window, room: &room, forms: &forms };
     surveyed(house, all, &mut |snapshot, collector, signer| {
         let mut kept = Vec::new();
         for form in &wanted.formats {
@@ -172,9 +174,9 @@ fn pass(house: &House, wanted: Wanted<'_>, as_of: Timestamp) -> Result<Result<Sn
         incomplete_before: house.ledger.kept_from(),
     };
     let mut written = Ok(());
-    let passed = survey.overall(numbering.passing(), |passing| {
+    let passed = survey.overall(numbering.maker(), |made| {
         if written.is_ok() {
-            written = numbering.add(&passing);
+            written = numbering.add(&made);
         }
     });
     let (head, overall) = match passed {

@@ -176,10 +176,9 @@ impl Fleet {
         match key {
             RecordKey::Instance(udi) => {
                 let mut instance: Instance = form.read(bytes)?;
-                // Its own text is that of its key.
-                instance.udi.clone_from(&udi);
+                instance.udi = udi;
                 self.pool.instance(&mut instance);
-                self.instances.insert(udi, instance.into());
+                self.instances.insert(instance.udi.clone(), instance.into());
             }
             RecordKey::Alias(udi) => drop(self.aliases.insert(udi, form.read(bytes)?)),
             RecordKey::Device(name) => {

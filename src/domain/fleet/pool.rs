@@ -1,5 +1,5 @@
-//! What the instances of a fleet have in common, held once: a hundred thousand devices have few policies, few licences
-//! with the same count, and few names.
+//! What the instances of a fleet have in common, held once by each thread that reads them: a hundred thousand devices have
+//! few policies, few licences with the same count, and few names.
 
 use std::sync::Arc;
 

@@ -194,7 +194,7 @@ impl<'a> Survey<'a> {
         let every: BTreeSet<&Udi> = known.chain(chassis.keys().copied()).collect();
         let open = Open::default();
         let mut laid = Laid { reports: own.reports(), ..Laid::default() };
-        let mut known_as = Namings::new();
+        let mut namings = Namings::new();
         for udi in every {
             let subject = self.subject(udi);
             let of = chassis.get(udi).map(Vec::as_slice).unwrap_or_default();
@@ -208,7 +208,7 @@ impl<'a> Survey<'a> {
             let plain = Row { clock_uncertainty_seconds: uncertain, ..self.plain(subject, &open) };
             let (mut past, mut rows) = (Vec::new(), 0);
             for one in &mut uses {
-                let entry = self.entry(subject, one, &plain, (names, &mut known_as), there);
+                let entry = self.entry(subject, one, &plain, (names, &mut namings), there);
                 let history = std::mem::take(&mut one.history);
                 if there {
                     rows += 1;

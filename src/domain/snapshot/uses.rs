@@ -89,7 +89,7 @@ impl Survey<'_> {
         });
         while let Some(license) = licenses.first().copied() {
             let key = Licence::of(license);
-            let stated = taken(&mut licenses, |one| std::ptr::eq(*one, license) || Licence::of(one) == key);
+            let stated = taken(&mut licenses, |one| Licence::of(one) == key);
             let observed = key.as_ref().and_then(|key| seen.remove(key)).unwrap_or_default();
             let of = |one: &&Reservation| one.name.is_some() && one.name == license.name;
             let held = taken(&mut reserved, of);
@@ -107,9 +107,8 @@ impl Survey<'_> {
             }
         }
         while let Some(first) = reserved.first().copied() {
-            let held = taken(&mut reserved, |one| {
-                std::ptr::eq(*one, first) || (one.name == first.name && one.entitlement_tag == first.entitlement_tag)
-            });
+            let held =
+                taken(&mut reserved, |one| one.name == first.name && one.entitlement_tag == first.entitlement_tag);
             let tag = first.entitlement_tag.clone().filter(|tag| tag.0.starts_with("regid."));
             let reserved = sum(held.iter().map(|one| one.count));
             uses.push(Use { tag, said: said(&[], &held), reserved, ..Use::default() });

@@ -17,12 +17,14 @@ use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedW
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::{ColumnPath, SchemaDescPtr, SchemaDescriptor};
 
+use super::all_there;
 use super::flat::{COLUMNS, Line, Of};
 use super::rows::in_order;
-use super::spool::{Part, Parts};
+use super::spool::{Chunk, Chunks};
 use crate::domain::snapshot::Head;
 
-/// So many rows are a group, and about so many are held by each who makes one: 1.2 KB each.
+/// About so many rows are a group: one ends with the rows of the last instances that it begins. Each thread that makes one
+/// holds its rows, 1.2 KB each at most, and two groups a thread may be on their way.
 const GROUP: usize = 16_384;
 
 /// A Parquet file that is being written.
@@ -33,33 +35,39 @@ pub(super) struct Parquet<W: Write + Send> {
 }
 
 /// Writes all rows into one file; groups of them are made by several threads.
-pub(super) fn all<W: Write + Send>(head: &Head, rows: &Parts, out: W) -> io::Result<W> {
+pub(super) fn all<W: Write + Send>(head: &Head, rows: &Chunks, out: W) -> io::Result<W> {
     let mut parquet = Parquet::begin(out)?;
     let form = parquet.form.clone();
-    let encoded = |parts: io::Result<Vec<Part>>| {
+    let encoded = |chunks: io::Result<Vec<Chunk>>| {
         let mut group = Group::default();
-        for part in parts? {
-            part.rows()?.iter().for_each(|row| group.add(&Line::of(head, row)));
+        for chunk in chunks? {
+            chunk.rows()?.iter().for_each(|row| group.add(&Line::of(head, row)));
         }
-        form.encode(&mut group).map_err(io::Error::other)
+        let rows = group.rows as u64;
+        Ok((rows, form.encode(group).map_err(io::Error::other)?))
     };
-    let mut parts = rows.each()?;
+    let mut chunks = rows.each()?;
     let groups = std::iter::from_fn(|| {
         let (mut group, mut count) = (Vec::new(), 0);
         while count < GROUP
-            && let Some(part) = parts.next()
+            && let Some(chunk) = chunks.next()
         {
-            match part {
-                Ok(part) => {
-                    count += part.count;
-                    group.push(part);
+            match chunk {
+                Ok(chunk) => {
+                    count += chunk.count;
+                    group.push(chunk);
                 }
                 Err(error) => return Some(Err(error)),
             }
         }
         (count > 0).then_some(Ok(group))
     });
-    in_order(groups, encoded, |group| parquet.append(group).map_err(io::Error::other))?;
+    let mut count = 0;
+    in_order(groups, encoded, |(rows, group): (u64, Encoded)| {
+        count += rows;
+        parquet.append(group).map_err(io::Error::other)
+    })?;
+    all_there(head, count)?;
     parquet.end()
 }
 
@@ -230,10 +238,9 @@ struct Encoder {
 type Encoded = Vec<(Bytes, ColumnCloseResult)>;
 
 impl Encoder {
-    /// Lets go of the rows.
-    fn encode(&self, group: &mut Group) -> Result<Encoded, ParquetError> {
-        let columns = std::mem::take(group).columns;
-        let encoded = columns.iter().zip(self.schema.columns()).map(|(column, description)| {
+    /// Each column's cells are let go of when they are encoded.
+    fn encode(&self, group: Group) -> Result<Encoded, ParquetError> {
+        let encoded = group.columns.into_iter().zip(self.schema.columns()).map(|(column, description)| {
             let mut bytes = TrackedWrite::new(Vec::new());
             let pages = Box::new(SerializedPageWriter::new(&mut bytes));
             let mut out = get_column_writer(description.clone(), self.properties.clone(), pages);
@@ -269,7 +276,7 @@ impl<W: Write + Send> Parquet<W> {
         if self.waiting.rows == 0 {
             return Ok(());
         }
-        let group = self.form.encode(&mut self.waiting).map_err(io::Error::other)?;
+        let group = self.form.encode(std::mem::take(&mut self.waiting)).map_err(io::Error::other)?;
         self.append(group).map_err(io::Error::other)
     }
 

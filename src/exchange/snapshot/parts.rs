@@ -88,14 +88,14 @@ pub fn publish(
     if form == Form::Json {
         return store::keep(&beside, form, snapshot, collector, signer);
     }
-    let Snapshot { head, rows: aside, .. } = snapshot;
+    let Snapshot { head, rows: set_aside, .. } = snapshot;
     if !form.is_built() {
         return Err(SnapshotError::NotBuilt);
     }
     let name = store::named(head, &format!("{form}.{INDEX}"));
     let same = |kept: &Kept| kept.seal.snapshot_id == head.snapshot_id && kept.seal.file == name;
     let is_there = store::list(&beside)?.iter().any(same);
-    let parts = if is_there { Vec::new() } else { write(folder, form, head, aside)? };
+    let parts = if is_there { Vec::new() } else { write(folder, form, head, set_aside)? };
     store::seal(&beside, name, form, head, collector, signer, &mut |head, mut out| {
         let index = Index {
             schema: SCHEMA.to_owned(),
@@ -123,7 +123,7 @@ struct Open {
     name: String,
 }
 
-fn write(folder: &Path, form: Form, head: &Head, aside: &SetAside) -> Result<Vec<Part>, SnapshotError> {
+fn write(folder: &Path, form: Form, head: &Head, set_aside: &SetAside) -> Result<Vec<Part>, SnapshotError> {
     let day = head.as_of.to_zoned(TimeZone::UTC).strftime("as_of=%Y-%m-%d").to_string();
     let stem = if form == Form::ResourceValues { "resource-values" } else { "part" };
     let kind = if form == Form::ResourceValues { "csv" } else { form.extension() };
@@ -154,17 +154,23 @@ fn write(folder: &Path, form: Form, head: &Head, aside: &SetAside) -> Result<Vec
         }
         Ok(())
     };
-    at("write", folder, aside.parts().and_then(|parts| rows::each(parts, &mut add)))?;
-    let mut parts = Vec::new();
-    for (site, part) in open {
-        let Open { rows, count, aside, path, name } = part;
-        let ended = rows.end().and_then(|out| out.into_inner().map_err(io::IntoInnerError::into_error));
-        let (appending, sha256, size) = at("write", &aside, ended)?.finish();
-        at("write", &aside, appending.end())?;
-        settle(&aside, &path, size, sha256)?;
-        parts.push(Part { path: name, site, rows: count, size, sha256 });
+    let written = set_aside.chunks().and_then(|chunks| rows::each(head, chunks, &mut add));
+    let partial: Vec<PathBuf> = open.values().map(|part| part.aside.clone()).collect();
+    let settled = at("write", folder, written).and_then(|()| open.into_iter().map(settled).collect());
+    if settled.is_err() {
+        // What is of no use to anybody makes no full disk fuller.
+        partial.iter().for_each(|aside| drop(fs::remove_file(aside)));
     }
-    Ok(parts)
+    settled
+}
+
+fn settled((site, part): (Site, Open)) -> Result<Part, SnapshotError> {
+    let Open { rows, count, aside, path, name } = part;
+    let ended = rows.end().and_then(|out| out.into_inner().map_err(io::IntoInnerError::into_error));
+    let (appending, sha256, size) = at("write", &aside, ended)?.finish();
+    at("write", &aside, appending.end())?;
+    settle(&aside, &path, size, sha256)?;
+    Ok(Part { path: name, site, rows: count, size, sha256 })
 }
 
 /// The part takes its place. One that is there, from a run that died before its index, must be the same.

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
+use super::all_there;
 use super::flat::{COLUMNS, Line};
 use super::resource_values;
-use super::spool::{Part, Parts};
+use super::spool::{Chunk, Chunks};
 use crate::domain::parts;
 use crate::domain::problem::spreadsheet;
 use crate::domain::snapshot::{Form, Head, Row};
@@ -101,25 +102,38 @@ fn record<'c>(csv: &mut csv::Writer<impl Write>, cells: impl Iterator<Item = Cow
 }
 
 /// Writes all rows into one file.
-pub(super) fn all<W: Write + Send>(form: Form, head: &Head, rows: &Parts, mut out: W) -> io::Result<W> {
+pub(super) fn all<W: Write + Send>(form: Form, head: &Head, rows: &Chunks, mut out: W) -> io::Result<W> {
     #[cfg(feature = "parquet")]
     if form == Form::Parquet {
         return super::parquet::all(head, rows, out);
     }
-    // Lines need nothing of those before them: each part is made into text by itself.
-    let text = |part: io::Result<Part>| {
-        let mut lines = Rows::go_on(form, Vec::new())?;
-        part?.rows()?.iter().try_for_each(|row| lines.row(head, row))?;
-        lines.end()
+    // Lines need nothing of those before them: each chunk is made into text by itself.
+    let text = |chunk: io::Result<Chunk>| {
+        let (mut lines, rows) = (Rows::go_on(form, Vec::new())?, chunk?.rows()?);
+        rows.iter().try_for_each(|row| lines.row(head, row))?;
+        Ok((rows.len() as u64, lines.end()?))
     };
     out.write_all(&Rows::begin(form, Vec::new())?.end()?)?;
-    in_order(rows.each()?, text, |text: Vec<u8>| out.write_all(&text))?;
-    Ok(out)
+    let mut count = 0;
+    in_order(rows.each()?, text, |(rows, text): (u64, Vec<u8>)| {
+        count += rows;
+        out.write_all(&text)
+    })?;
+    all_there(head, count).map(|()| out)
 }
 
 /// Every row, until one cannot be written.
-pub(super) fn each(rows: &Parts, write: &mut dyn FnMut(&Row) -> io::Result<()>) -> io::Result<()> {
-    in_order(rows.each()?, |part| part?.rows(), |rows: Vec<Row>| rows.iter().try_for_each(&mut *write))
+pub(super) fn each(head: &Head, rows: &Chunks, write: &mut dyn FnMut(&Row) -> io::Result<()>) -> io::Result<()> {
+    let mut count = 0;
+    in_order(
+        rows.each()?,
+        |chunk| chunk?.rows(),
+        |rows: Vec<Row>| {
+            count += rows.len() as u64;
+            rows.iter().try_for_each(&mut *write)
+        },
+    )?;
+    all_there(head, count)
 }
 
 /// [`parts::in_order`] until something fails.

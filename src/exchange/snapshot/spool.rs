@@ -2,13 +2,14 @@
 //! number is made of, for the whole form, and as they are, for the flat ones.
 
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use crate::domain::snapshot::{Entry, Row};
 
 const BUFFER: usize = 256 << 10;
-/// Lines that are taken at a time.
+/// So many bytes of lines are taken at a time, and what is left of the last one.
 const SOME: usize = 1 << 20;
 
 /// A file that nobody sees, and that goes with whoever holds it.
@@ -23,9 +24,8 @@ impl Spool {
     /// An empty one, with room in that folder.
     pub(super) fn begun(folder: &Path) -> io::Result<File> {
         fs::create_dir_all(folder)?;
-        let path = folder.join(".rows.partial");
-        // Left over from a run that died just here, if it is there.
-        drop(fs::remove_file(&path));
+        // Other collectors may write into the same folder.
+        let path = folder.join(format!(".rows-{:016x}.partial", RandomState::new().build_hasher().finish()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         fs::remove_file(&path)?;
         Ok(file)
@@ -43,7 +43,7 @@ impl Spool {
 pub struct Lines(pub(super) Spool);
 
 impl Lines {
-    /// Some whole lines at a time, in order.
+    /// Some whole lines at a time, in order. One reader at a time: they share a place in the file.
     pub(super) fn each(&self) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>> + '_> {
         let mut file = self.0.beginning()?;
         let mut next = move || -> io::Result<Option<Vec<u8>>> {
@@ -58,21 +58,21 @@ impl Lines {
     }
 }
 
-/// The rows without what they rest on, part by part.
+/// The rows without what they rest on, some at a time.
 #[derive(Debug)]
-pub struct Parts(pub(super) Spool);
+pub struct Chunks(pub(super) Spool);
 
 /// Some rows that follow each other.
-pub(super) struct Part {
+pub(super) struct Chunk {
     pub(super) count: usize,
     bytes: Vec<u8>,
 }
 
-impl Part {
-    pub(super) fn of(entries: &[Entry]) -> Part {
+impl Chunk {
+    pub(super) fn of(entries: &[Entry]) -> Chunk {
         let rows: Vec<&Row> = entries.iter().map(|entry| &entry.row).collect();
         // Nothing in them has an unknown length, and memory takes everything.
-        Part { count: rows.len(), bytes: postcard::to_stdvec(&rows).unwrap_or_default() }
+        Chunk { count: rows.len(), bytes: postcard::to_stdvec(&rows).unwrap_or_default() }
     }
 
     /// Its count and its length stand before it.
@@ -83,7 +83,7 @@ impl Part {
         out.write_all(&self.bytes)
     }
 
-    fn next(file: &mut impl BufRead) -> io::Result<Option<Part>> {
+    fn next(file: &mut impl BufRead) -> io::Result<Option<Chunk>> {
         if file.fill_buf()?.is_empty() {
             return Ok(None);
         }
@@ -94,7 +94,7 @@ impl Part {
         let (count, length) = (number()?, number()?);
         let mut bytes = vec![0; length];
         file.read_exact(&mut bytes)?;
-        Ok(Some(Part { count, bytes }))
+        Ok(Some(Chunk { count, bytes }))
     }
 
     pub(super) fn rows(&self) -> io::Result<Vec<Row>> {
@@ -102,10 +102,10 @@ impl Part {
     }
 }
 
-impl Parts {
-    /// Each part, in order.
-    pub(super) fn each(&self) -> io::Result<impl Iterator<Item = io::Result<Part>> + '_> {
+impl Chunks {
+    /// Each chunk, in order. One reader at a time: they share a place in the file.
+    pub(super) fn each(&self) -> io::Result<impl Iterator<Item = io::Result<Chunk>> + '_> {
         let mut file = self.0.beginning()?;
-        Ok(std::iter::from_fn(move || Part::next(&mut file).transpose()))
+        Ok(std::iter::from_fn(move || Chunk::next(&mut file).transpose()))
     }
 }

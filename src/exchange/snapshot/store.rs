@@ -41,11 +41,13 @@ pub fn keep(
     collector: &str,
     signer: &Signer,
 ) -> Result<Kept, SnapshotError> {
-    let Snapshot { head, overall, rows: aside } = snapshot;
+    let Snapshot { head, overall, rows: set_aside } = snapshot;
     let name = named(head, form.extension());
     seal(folder, name, form, head, collector, signer, &mut |head, mut out| match form {
-        Form::Json => json(head, overall, aside.lines()?, &mut out).map(|()| out),
-        Form::Csv | Form::Ndjson | Form::Parquet | Form::ResourceValues => rows::all(form, head, aside.parts()?, out),
+        Form::Json => json(head, overall, set_aside.lines()?, &mut out).map(|()| out),
+        Form::Csv | Form::Ndjson | Form::Parquet | Form::ResourceValues => {
+            rows::all(form, head, set_aside.chunks()?, out)
+        }
     })
 }
 
@@ -74,6 +76,10 @@ pub(super) fn seal(
     let path = folder.join(&name);
     let aside = folder.join(format!(".{name}.partial"));
     let written = begun(&aside).and_then(|out| write(head, out)).and_then(ended);
+    if written.is_err() {
+        // What is of no use to anybody makes no full disk fuller.
+        drop(fs::remove_file(&aside));
+    }
     let (size, sha256) = at("write", &aside, written)?;
     let seal = Seal {
         schema: SCHEMA.to_owned(),

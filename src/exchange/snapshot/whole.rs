@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::Lines;
+use super::all_there;
 use super::rows::in_order;
+use super::spool::Lines;
 use crate::domain::snapshot::{Head, Overall, RollUp};
 
 #[derive(Serialize)]
@@ -18,17 +19,18 @@ struct Above<'a> {
 /// Between two rows.
 const BETWEEN: &str = ",\n    ";
 
-/// Lines as they stand in a list, without what is before the first and behind the last.
-fn listed(lines: &[u8]) -> Vec<u8> {
+/// Lines as they stand in a list, without what is before the first and behind the last; and how many they are.
+fn listed(lines: &[u8]) -> (u64, Vec<u8>) {
     let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
-    let mut rows = Vec::with_capacity(lines.len() + lines.len() / 64);
-    for (at, line) in lines.split(|byte| *byte == b'\n').enumerate() {
-        if at > 0 {
+    let (mut count, mut rows) = (0, Vec::with_capacity(lines.len() + lines.len() / 64));
+    for line in lines.split(|byte| *byte == b'\n') {
+        if count > 0 {
             rows.extend_from_slice(BETWEEN.as_bytes());
         }
         rows.extend_from_slice(line);
+        count += 1;
     }
-    rows
+    (count, rows)
 }
 
 /// Writes the document: the keys of [`Head`] and [`Overall`], and `rows`.
@@ -41,14 +43,13 @@ pub(super) fn json(head: &Head, overall: &Overall, rows: &Lines, out: &mut impl 
     write!(out, ",\n  \"entitlements\": ")?;
     serde_json::to_writer(&mut *out, &overall.entitlements)?;
     write!(out, ",\n  \"rows\": [")?;
-    let mut before = "\n    ";
-    in_order(
-        rows.each()?,
-        |lines| lines.map(|lines| listed(&lines)),
-        |rows: Vec<u8>| {
-            out.write_all(std::mem::replace(&mut before, BETWEEN).as_bytes())?;
-            out.write_all(&rows)
-        },
-    )?;
+    let (mut before, mut count) = ("\n    ", 0);
+    let list = |lines: io::Result<Vec<u8>>| lines.map(|lines| listed(&lines));
+    in_order(rows.each()?, list, |(some, rows): (u64, Vec<u8>)| {
+        count += some;
+        out.write_all(std::mem::replace(&mut before, BETWEEN).as_bytes())?;
+        out.write_all(&rows)
+    })?;
+    all_there(head, count)?;
     out.write_all(b"\n  ]\n}\n")
 }
