@@ -1,4 +1,4 @@
-//! The service: build, loop, stop. The loop is dull: plan, do, sleep until the plan's `wake`.
+//! The service: start, loop, reload, stop. The loop is dull: plan, do, sleep until the plan's `wake`.
 //!
 //! What it is told comes as an [`Order`], who asks comes in by a door, and all that takes time is `Work`: planned here,
 //! done beside the loop, and heard of when it has ended.

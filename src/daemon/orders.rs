@@ -1,4 +1,4 @@
-//! What the service is told from outside.
+//! Signals: what systemd and people tell the service.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;

@@ -365,7 +365,8 @@ impl Fleet {
 
     fn state_read(&mut self, at: Timestamp, fact: &StateRead) -> Vec<RecordKey> {
         let mut state = (*fact.state).clone();
-        self.pool.state(&fact.udi, &mut state);
+        let own = self.resolve(&fact.udi).map_or(&fact.udi, |instance| &instance.udi).clone();
+        self.pool.state(&own, &mut state);
         let instance = self.instance_mut(&fact.udi, at);
         if instance.first_in_use.is_none() && fact.state.licenses.iter().any(|license| license.in_use()) {
             instance.first_in_use = Some(at);
